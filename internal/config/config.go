@@ -1,0 +1,176 @@
+// Package config says how fettle is set up: one struct, one function that
+// shows every default, and one loader.
+//
+// A YAML file and the environment come in; a checked Config comes out, or one
+// error that names every fault at once, each with its line and a caret. Keys
+// that do not exist are refused, so that a typing error never turns into a
+// silent default. What the environment says (FETTLE_SECTION_KEY) wins over the
+// file, and the file over the defaults.
+//
+// The package also knows server.json, the note that a running server leaves in
+// its data folder for the commands beside it. It never opens a port, and never
+// changes the file that it reads.
+package config
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+)
+
+// Config is every setting there is. Each has a consumer; docs/config.md is
+// generated from these fields.
+type Config struct {
+	Data     Data              `yaml:"data" doc:"Where fettle keeps what it must not forget."`
+	HTTP     HTTP              `yaml:"http" doc:"The API and the page."`
+	Auth     Auth              `yaml:"auth" doc:"Who needs a key."`
+	MQTT     MQTT              `yaml:"mqtt" doc:"The embedded broker that sensors publish to."`
+	Ingest   Ingest            `yaml:"ingest" doc:"What is taken in as a reading, and how much at once."`
+	Forecast Forecast          `yaml:"forecast" doc:"When machines are forecast, and from what."`
+	Limits   Limits            `yaml:"limits" doc:"What fettle may take of the computer."`
+	Log      Log               `yaml:"log" doc:"What fettle says while it runs, on standard error."`
+	Units    map[string]string `yaml:"units" doc:"The unit of a sensor, by the sensor's name, for the page and the API. Entries are added to the default ones; an empty unit removes one."`
+
+	warnings []string
+}
+
+// Data is the section about the disk.
+type Data struct {
+	Dir string `yaml:"dir" doc:"Folder of readings, models, alarms and keys; made if it is not there. A relative path starts at the working directory."`
+}
+
+// HTTP is the section about the two HTTP listeners.
+type HTTP struct {
+	Listen      string   `yaml:"listen" doc:"Address of the API and the page. Requests from this computer need no key here; all others do. Port 0 takes a free one."`
+	KeyedListen string   `yaml:"keyed_listen" doc:"Address that asks everybody for a key: where a tunnel or a proxy must point. Empty: off."`
+	Hosts       []string `yaml:"hosts" doc:"Further host names under which browsers may call; localhost, addresses of this computer and the listeners' own names are always known."`
+}
+
+// Auth is the section about keys.
+type Auth struct {
+	Local string `yaml:"local" enum:"open,key" doc:"Whether requests from this computer itself to http.listen may read, ingest and operate without a key (open) or not (key)."`
+}
+
+// MQTT is the section about the embedded broker.
+type MQTT struct {
+	Listen     string `yaml:"listen" doc:"Address of the broker. Elsewhere than on loopback it needs users. Port 0 takes a free one."`
+	WebSocket  string `yaml:"websocket" doc:"Address of MQTT over websockets. Empty: off."`
+	Users      []User `yaml:"users" doc:"Who may connect. Empty: anybody, with any name and password, as on the old broker."`
+	MaxClients int    `yaml:"max_clients" doc:"Clients connected at once."`
+	MaxPacket  Bytes  `yaml:"max_packet" doc:"Largest MQTT packet."`
+}
+
+// A User may connect to the broker.
+type User struct {
+	Name     string `yaml:"name" doc:"User name."`
+	Password Secret `yaml:"password" doc:"Password."`
+}
+
+// Ingest is the section about the gate for readings.
+type Ingest struct {
+	Topics      []string `yaml:"topics" doc:"MQTT topics that carry readings. {machine} and {sensor} stand for a level that names them; + and # match as in MQTT."`
+	MaxFuture   Duration `yaml:"max_future" doc:"How far ahead of the clock the time of a reading may be."`
+	Queue       Bytes    `yaml:"queue" doc:"Readings that may wait for the disk before senders are held back."`
+	MaxMachines int      `yaml:"max_machines" doc:"Machines that may appear by themselves; readings of further ones are refused."`
+}
+
+// Forecast is the section about forecasting.
+type Forecast struct {
+	Interval Duration `yaml:"interval" doc:"Time of a machine's own readings from one of its forecasts to the next."`
+	Lookback Duration `yaml:"lookback" doc:"How far back a forecast looks for the readings that it is made from."`
+}
+
+// Limits is the section about resources.
+type Limits struct {
+	Memory Bytes `yaml:"memory" doc:"Memory that fettle tries to stay within (GOMEMLIMIT, and the size of its caches). 0: no limit."`
+}
+
+// Log is the section about logging.
+type Log struct {
+	Level  string `yaml:"level" enum:"debug,info,warn,error" doc:"The least important lines still shown."`
+	Format string `yaml:"format" enum:"text,json" doc:"Text for people (coloured on a terminal), or JSON lines for programs."`
+}
+
+// Defaults is a Config as it is when nobody says anything.
+func Defaults() Config {
+	return Config{
+		Data: Data{Dir: "./fettle-data"},
+		HTTP: HTTP{Listen: "127.0.0.1:8000", KeyedListen: "127.0.0.1:8001", Hosts: []string{}},
+		Auth: Auth{Local: "open"},
+		MQTT: MQTT{
+			Listen:     "127.0.0.1:1883",
+			WebSocket:  "127.0.0.1:9001",
+			Users:      []User{},
+			MaxClients: 1000,
+			MaxPacket:  1 << 20,
+		},
+		Ingest: Ingest{
+			Topics:      []string{"sensor/data", "machine_sensor_data", "fettle/{machine}/readings"},
+			MaxFuture:   Duration(5 * time.Minute),
+			Queue:       64 << 20,
+			MaxMachines: 10_000,
+		},
+		Forecast: Forecast{Interval: Duration(60 * time.Second), Lookback: Duration(10 * time.Minute)},
+		Limits:   Limits{Memory: 256 << 20},
+		Log:      Log{Level: "info", Format: "text"},
+		Units:    map[string]string{"current": "A", "accX": "g", "accY": "g", "accZ": "g", "tempA": "°C", "tempB": "°C"},
+	}
+}
+
+// DefaultFile is read from the working directory when nobody names a file.
+const DefaultFile = "fettle.yaml"
+
+// maxFile bounds the configuration file and each file of a secret, in bytes.
+const maxFile = 64 << 10
+
+// Load reads the file at path (none if empty), lays the environment over it
+// and checks the whole. A fault in either is an error of type Faults.
+func Load(path string) (Config, error) {
+	var text []byte
+	if path != "" {
+		var err error
+		if text, err = readSmall(path); err != nil {
+			return Config{}, fmt.Errorf("read configuration: %w", err)
+		}
+	}
+	return load(path, text, os.Environ())
+}
+
+// load is Load with its surroundings given. Secrets' files are looked for
+// beside the configuration file.
+func load(path string, text []byte, environ []string) (Config, error) {
+	l := &loader{file: path, folder: filepath.Dir(path), places: map[string]place{}}
+	c := Defaults()
+	if path != "" {
+		l.overlayFile(text, &c)
+	}
+	l.overlayEnvironment(environ, &c)
+	for _, p := range c.problems() {
+		if !l.faultUnder(p.Field) {
+			l.fault(l.placeOf(p.Field), p)
+		}
+	}
+	if len(l.faults) > 0 {
+		return Config{}, l.sortedFaults()
+	}
+	c.warnings = l.warnings
+	return c, nil
+}
+
+// Warnings says what Load found that is not wrong but worth a word: a secret
+// that others on this computer can read, a variable that no setting listens to.
+func (c Config) Warnings() []string { return c.warnings }
+
+// Validate checks a Config that was put together in code; Load has done so
+// already. All faults come at once, in an error of type Faults.
+func (c Config) Validate() error {
+	var faults Faults
+	for _, p := range c.problems() {
+		faults = append(faults, Fault{Err: p})
+	}
+	if len(faults) > 0 {
+		return faults
+	}
+	return nil
+}

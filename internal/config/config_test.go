@@ -1,0 +1,257 @@
+package config
+
+import (
+	"errors"
+	"flag"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"fettle"
+)
+
+var update = flag.Bool("update", false, "rewrite the generated page of settings")
+
+// loadText loads a document as if it stood in fettle.yaml in an empty folder.
+func loadText(text string, environ ...string) (Config, error) {
+	return load("fettle.yaml", []byte(text), environ)
+}
+
+func TestDefaultsAreValid(t *testing.T) {
+	if err := Defaults().Validate(); err != nil {
+		t.Error(err)
+	}
+	for _, text := range []string{"", "# nothing\n", "---\n", "http:\n# listen: x\nmqtt:\n"} {
+		c, err := loadText(text)
+		if diff := cmp.Diff(Defaults(), c, cmpopts.IgnoreUnexported(Config{})); diff != "" || err != nil {
+			t.Errorf("%q: %v\n%s", text, err, diff)
+		}
+	}
+}
+
+func TestWhatIsSet(t *testing.T) {
+	cases := []struct {
+		name    string
+		text    string
+		environ []string
+		set     func(*Config)
+	}{
+		{"a text", "data: {dir: /var/lib/fettle}", nil, func(c *Config) { c.Data.Dir = "/var/lib/fettle" }},
+		{"a duration", "forecast:\n  interval: 5m\n", nil, func(c *Config) { c.Forecast.Interval = Duration(5 * time.Minute) }},
+		{"an amount of bytes", "ingest: {queue: 1.5GiB}", nil, func(c *Config) { c.Ingest.Queue = 3 << 29 }},
+		{"a plain number of bytes", "mqtt: {max_packet: 2048}", nil, func(c *Config) { c.MQTT.MaxPacket = 2048 }},
+		{"a number", "ingest: {max_machines: 50_000}", nil, func(c *Config) { c.Ingest.MaxMachines = 50_000 }},
+		{"a list", "http:\n  hosts:\n    - a.example\n    - b.example:80\n", nil, func(c *Config) { c.HTTP.Hosts = []string{"a.example", "b.example:80"} }},
+		{"an empty text", `http: {keyed_listen: ""}`, nil, func(c *Config) { c.HTTP.KeyedListen = "" }},
+		{"a number as text", "mqtt: {users: [{name: 7, password: 0123}]}", nil, func(c *Config) { c.MQTT.Users = []User{{"7", "0123"}} }},
+		{"a unit more", "units: {pressure: bar}", nil, func(c *Config) { c.Units["pressure"] = "bar" }},
+		{"a unit less", `units: {accX: ""}`, nil, func(c *Config) { delete(c.Units, "accX") }},
+		{"a variable wins", "data: {dir: a}", []string{"FETTLE_DATA_DIR=b"}, func(c *Config) { c.Data.Dir = "b" }},
+		{"a key with two words", "", []string{"FETTLE_HTTP_KEYED_LISTEN=[::1]:9"}, func(c *Config) { c.HTTP.KeyedListen = "[::1]:9" }},
+		{"a list in a variable", "", []string{"FETTLE_HTTP_HOSTS=a, b"}, func(c *Config) { c.HTTP.Hosts = []string{"a", "b"} }},
+		{"a YAML list in a variable", "", []string{"FETTLE_HTTP_HOSTS=[a, b]"}, func(c *Config) { c.HTTP.Hosts = []string{"a", "b"} }},
+		{"users in a variable", "", []string{"FETTLE_MQTT_USERS=[{name: press, password: 'a: b'}]"}, func(c *Config) { c.MQTT.Users = []User{{"press", "a: b"}} }},
+		{"a map in a variable", "", []string{"FETTLE_UNITS={flow: l/min}"}, func(c *Config) { c.Units["flow"] = "l/min" }},
+		{"somebody else's variable", "", []string{"FETTLE_DATA=/x", "FETTLED=1", "PATH=/bin"}, func(*Config) {}},
+	}
+	for _, c := range cases {
+		want := Defaults()
+		c.set(&want)
+		got, err := loadText(c.text, c.environ...)
+		if diff := cmp.Diff(want, got, cmpopts.IgnoreUnexported(Config{})); diff != "" || err != nil {
+			t.Errorf("%s: %v\n%s", c.name, err, diff)
+		}
+		if len(got.Warnings()) > 0 {
+			t.Errorf("%s: warnings %q", c.name, got.Warnings())
+		}
+	}
+}
+
+func TestFaults(t *testing.T) {
+	cases := []struct {
+		text    string
+		environ []string
+		want    string
+	}{
+		{"htp: {}", nil, "fettle.yaml:1:1: htp is not a setting; expected one of data, http, auth, mqtt, ingest, forecast, limits, log, units at the top\n    1 | htp: {}\n      | ^"},
+		{"http:\n  lisen: x", nil, "fettle.yaml:2:3: http.lisen is not a setting; expected one of listen, keyed_listen, hosts in http\n    2 |   lisen: x\n      |   ^"},
+		{"forecast:\n  interval: 60", nil, "fettle.yaml:2:13: forecast.interval is \"60\"; expected a duration with its unit, such as 60s, 5m or 1h30m\n    2 |   interval: 60\n      |             ^"},
+		{"forecast: {interval: 1ms}", nil, "forecast.interval is 1ms; expected 1s to 24h"},
+		{"ingest: {queue: lots}", nil, `ingest.queue is "lots"; expected a number of bytes, such as 64MiB, 500kB or 1048576`},
+		{"ingest: {max_machines: 1e9}", nil, `ingest.max_machines is "1e9"; expected a whole number`},
+		{"ingest: {max_machines: 0}", nil, "ingest.max_machines is 0; expected 1 to 1000000"},
+		{"ingest: {topics: []}", nil, "ingest.topics is empty; expected at least one topic"},
+		{"ingest: {topics: sensor/data}", nil, "ingest.topics is one value; expected a list, such as [a, b]"},
+		{"data: {dir: [a]}", nil, "data.dir is a list; expected one value"},
+		{"data:\n  dir:\n", nil, "data.dir is empty; expected one value"},
+		{"data: x", nil, "data is one value; expected keys with values"},
+		{"[1, 2]", nil, "the file is a list; expected keys with values"},
+		{"auth: {local: maybe}", nil, `auth.local is "maybe"; expected open or key`},
+		{"log: {level: loud}", nil, `log.level is "loud"; expected debug or info or warn or error`},
+		{"http: {listen: localhost}", nil, `http.listen is "localhost"; expected host:port, such as 127.0.0.1:8000`},
+		{"http: {listen: '127.0.0.1:70000'}", nil, `http.listen is "127.0.0.1:70000"; expected host:port`},
+		{"http: {keyed_listen: '127.0.0.1:8000'}", nil, `http.keyed_listen is "127.0.0.1:8000"; expected an address of its own; http.listen has this one`},
+		{"http: {hosts: ['https://a.example']}", nil, `http.hosts[0] is "https://a.example"; expected a host name`},
+		{"mqtt: {listen: '0.0.0.0:1883'}", nil, `mqtt.listen is "0.0.0.0:1883"; expected 127.0.0.1, or users in mqtt.users`},
+		{"mqtt: {listen: ':1883'}", nil, `mqtt.listen is ":1883"; expected 127.0.0.1, or users in mqtt.users`},
+		{"mqtt: {users: [{name: a, password: b}, {name: a, password: c}]}", nil, `mqtt.users[1].name is "a"; expected a name that no other user has`},
+		{"mqtt: {users: [{name: a}]}", nil, "mqtt.users[0].password; expected a password, or password_file with the path of one"},
+		{"mqtt: {users: [{name: a, password: b, password_file: c}]}", nil, "mqtt.users[0].password_file; expected the path of a file, and no password beside it"},
+		{"mqtt: {users: [{name: a, password_file: no/such}]}", nil, "mqtt.users[0].password_file; expected a file that holds the secret"},
+		{"limits: {memory: 1MiB}", nil, "limits.memory is 1MiB; expected 0 (no limit), or 32MiB to 1024GiB"},
+		{"units: {a: [b]}", nil, "units.a is a list; expected one value"},
+		{"data: &d {dir: x}\n", nil, "expected a plain value; anchors, aliases and tags are not understood here"},
+		{"data: {dir: x}\n---\ndata: {dir: y}\n", nil, "expected one document, found a second"},
+		{"data: {dir: x}\ndata: {dir: y}\n", nil, `mapping key "data" already defined`},
+		{"data: {dir: x\n", nil, "fettle.yaml:1:"},
+		{"\tdata: x\n", nil, "fettle.yaml:1:5: tab character cannot use as a map key directly"},
+		{"", []string{"FETTLE_LOG_LEVEL=loud"}, `FETTLE_LOG_LEVEL: log.level is "loud"; expected debug`},
+		{"", []string{"FETTLE_INGEST_MAX_FUTURE=5"}, `FETTLE_INGEST_MAX_FUTURE: ingest.max_future is "5"; expected a duration`},
+		{"", []string{"FETTLE_MQTT_USERS=[{nam: x}]"}, `FETTLE_MQTT_USERS: mqtt.users[0].nam is not a setting; expected one of name, password, password_file in mqtt.users[0]`},
+		{"", []string{"FETTLE_UNITS=A"}, "FETTLE_UNITS: units is one value; expected names with values"},
+	}
+	for _, c := range cases {
+		_, err := loadText(c.text, c.environ...)
+		if err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%q %q:\n%v\nwant\n%s", c.text, c.environ, err, c.want)
+		}
+		if err != nil && fettle.KindOf(err) != fettle.Invalid {
+			t.Errorf("%q: kind %v, want Invalid", c.text, fettle.KindOf(err))
+		}
+	}
+}
+
+func TestAllFaultsComeAtOnceInOrder(t *testing.T) {
+	_, err := loadText("log: {level: loud}\nhttp:\n  listen: x\n  port: 1\nforecast: {interval: soon}\n", "FETTLE_AUTH_LOCAL=never")
+	var faults Faults
+	if !errors.As(err, &faults) {
+		t.Fatalf("got %v", err)
+	}
+	var fields []string
+	for _, f := range faults {
+		fields = append(fields, f.Err.Field)
+	}
+	want := []string{"log.level", "http.listen", "http.port", "forecast.interval", "auth.local"}
+	if diff := cmp.Diff(want, fields); diff != "" {
+		t.Error(diff)
+	}
+	if !strings.HasPrefix(err.Error(), "configuration has 5 faults:\n") {
+		t.Error(err)
+	}
+}
+
+func TestSecretsStaySecret(t *testing.T) {
+	texts := []string{
+		"mqtt:\n  users:\n    - {name: a, password: hunter2, x: 1}\n",
+		"mqtt:\n  users:\n    - name: a\n      password: [hunter2]\n",
+		"mqtt:\n  users:\n    - name: a\n      password: {hunter2: 1}\n",
+		"mqtt: {users: [{name: a, password: \"hunter2}]}\n",
+	}
+	for _, text := range texts {
+		if _, err := loadText(text); err == nil || strings.Contains(err.Error(), "hunter2") {
+			t.Errorf("%q: %v", text, err)
+		}
+	}
+	if s := Secret("hunter2"); s.String() != "(secret)" || s.LogValue().String() != "(secret)" || s.GoString() != "(secret)" {
+		t.Error("a secret shows itself")
+	}
+}
+
+func TestSecretFromAFile(t *testing.T) {
+	dir := t.TempDir()
+	write := func(name, text string, mode os.FileMode) {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), mode); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("private", "hunter2\n", 0o600)
+	write("public", "hunter3\r\n", 0o644)
+	write("fettle.yaml", "mqtt:\n  users:\n    - {name: a, password_file: private}\n    - {name: b, password_file: public}\n", 0o644)
+	c, err := Load(filepath.Join(dir, "fettle.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := c.MQTT.Users; got[0].Password.Reveal() != "hunter2" || got[1].Password.Reveal() != "hunter3" {
+		t.Errorf("got %q and %q", got[0].Password.Reveal(), got[1].Password.Reveal())
+	}
+	want := 1
+	if runtime.GOOS == "windows" {
+		want = 0
+	}
+	if got := c.Warnings(); len(got) != want || want > 0 && !strings.Contains(got[0], "public can be read by every user") {
+		t.Errorf("warnings %q", got)
+	}
+}
+
+func TestVariableWithoutSettingIsWarnedOf(t *testing.T) {
+	c, err := loadText("", "FETTLE_HTTP_LISTN=x")
+	if err != nil || len(c.Warnings()) != 1 || c.Warnings()[0] != "FETTLE_HTTP_LISTN is set, but there is no such setting" {
+		t.Errorf("%v, %q", err, c.Warnings())
+	}
+}
+
+func TestLoadNamesTheFileItCannotRead(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "absent.yaml")
+	if _, err := Load(path); !errors.Is(err, os.ErrNotExist) || !strings.Contains(err.Error(), path) {
+		t.Error(err)
+	}
+	huge := filepath.Join(t.TempDir(), "huge.yaml")
+	if err := os.WriteFile(huge, make([]byte, maxFile+1), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Load(huge); err == nil || !strings.Contains(err.Error(), "larger than 64KiB") {
+		t.Error(err)
+	}
+}
+
+func TestDurationsAndBytesPrintAsPeopleWriteThem(t *testing.T) {
+	durations := map[time.Duration]string{
+		0: "0s", time.Second: "1s", 60 * time.Second: "60s", 90 * time.Second: "90s", 5 * time.Minute: "5m", 150 * time.Second: "150s",
+		time.Hour: "1h", 36 * time.Hour: "36h", 90 * time.Minute: "90m", 1500 * time.Millisecond: "1.5s", -time.Minute: "-60s",
+	}
+	for d, want := range durations {
+		if got := Duration(d).String(); got != want {
+			t.Errorf("%v prints as %s, want %s", d, got, want)
+		}
+	}
+	sizes := map[Bytes]string{0: "0", 1: "1", 1023: "1023", 1 << 10: "1KiB", 64 << 20: "64MiB", 1 << 30: "1GiB", 3 << 29: "1536MiB", 1e6: "1000000"}
+	for b, want := range sizes {
+		if got := b.String(); got != want {
+			t.Errorf("%d prints as %s, want %s", int64(b), got, want)
+		}
+	}
+}
+
+func TestReferencePage(t *testing.T) {
+	const page = "../../docs/config.md"
+	if *update {
+		if err := os.MkdirAll(filepath.Dir(page), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(page, []byte(Reference()), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	text, err := os.ReadFile(page)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(text), Reference()); diff != "" {
+		t.Errorf("docs/config.md is out of date; run go test ./internal/config -update\n%s", diff)
+	}
+}
+
+func TestEverySettingHasItsSentence(t *testing.T) {
+	c := Defaults()
+	for _, s := range settingsOf(&c) {
+		if s.doc == "" {
+			t.Errorf("%s has no doc tag", s.path)
+		}
+	}
+}

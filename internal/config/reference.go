@@ -1,0 +1,92 @@
+package config
+
+import (
+	"encoding"
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+)
+
+const referenceHead = `# Settings
+
+fettle works without a configuration file. What it does read, later winning over
+earlier:
+
+1. the defaults below;
+2. a YAML file: the one named with ` + "`-c FILE`" + ` or ` + "`FETTLE_CONFIG`" + `, else ` + "`" + DefaultFile + "`" + ` in the
+   working directory if there is one;
+3. the environment: each setting has the variable that its table names.
+
+Keys that do not exist are refused, and all faults are shown at once, each with
+its line. A duration is written with its unit (` + "`60s`, `5m`, `1h30m`" + `), an amount of
+bytes with or without (` + "`64MiB`, `500kB`, `1048576`" + `). In a variable a list is written
+` + "`a,b`" + ` and a map ` + "`{name: value}`" + `.
+
+A secret can stand in a file of its own: ` + "`password_file`" + ` in place of ` + "`password`" + ` holds
+the path, counted from the folder of the configuration file. fettle warns when
+other users of the computer can read a secret.
+`
+
+// Reference is the page of all settings, in Markdown, made from the struct:
+// docs/config.md is this text.
+func Reference() string {
+	defaults := Defaults()
+	var page strings.Builder
+	page.WriteString(referenceHead)
+	for section, value := range fields(reflect.ValueOf(&defaults).Elem()) {
+		fmt.Fprintf(&page, "\n## %s\n\n%s\n\n| setting | default | variable | |\n|---|---|---|---|\n", keyOf(section), section.Tag.Get("doc"))
+		for _, s := range settingsIn(section, value) {
+			fmt.Fprintf(&page, "| `%s` | `%s` | `%s` | %s |\n", s.path, show(s.value), s.variable(), s.sentence())
+		}
+	}
+	return page.String()
+}
+
+// sentence describes a setting, with the texts it takes and, for a list of
+// structs, their keys.
+func (s setting) sentence() string {
+	text := s.doc
+	if s.enum != nil {
+		text += " One of `" + strings.Join(s.enum, "`, `") + "`."
+	}
+	if s.value.Kind() == reflect.Slice && s.value.Type().Elem().Kind() == reflect.Struct {
+		text += " Each entry has `" + strings.Join(keysOf(reflect.New(s.value.Type().Elem()).Elem()), "`, `") + "`."
+	}
+	if s.value.Kind() == reflect.Map {
+		return "By name."
+	}
+	return text
+}
+
+// show writes a default as it would stand in the file.
+func show(value reflect.Value) string {
+	if t, ok := value.Interface().(encoding.TextMarshaler); ok {
+		text, _ := t.MarshalText()
+		return string(text)
+	}
+	switch value.Kind() {
+	case reflect.Slice:
+		items := make([]string, value.Len())
+		for i := range items {
+			items[i] = show(value.Index(i))
+		}
+		return "[" + strings.Join(items, ", ") + "]"
+	case reflect.Map:
+		return showMap(value)
+	case reflect.String:
+		return value.String()
+	default:
+		return fmt.Sprint(value.Interface())
+	}
+}
+
+// showMap writes the entries in the order of their names.
+func showMap(value reflect.Value) string {
+	entries := make([]string, 0, value.Len())
+	for _, key := range value.MapKeys() {
+		entries = append(entries, key.String()+": "+value.MapIndex(key).String())
+	}
+	slices.Sort(entries)
+	return "{" + strings.Join(entries, ", ") + "}"
+}

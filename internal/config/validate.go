@@ -1,0 +1,145 @@
+package config
+
+import (
+	"fmt"
+	"maps"
+	"net"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"fettle"
+)
+
+// problems lists what is wrong with the values of c, whatever wrote them.
+func (c *Config) problems() []*fettle.Error {
+	v := &validator{}
+	for _, s := range settingsOf(c) {
+		if s.enum != nil {
+			v.check(slices.Contains(s.enum, s.value.String()), s.path, quoted(s.value.String()), strings.Join(s.enum, " or "))
+		}
+	}
+	v.check(c.Data.Dir != "", "data.dir", `""`, "the path of a folder")
+	v.listeners(c)
+	v.hosts(c.HTTP.Hosts)
+	v.broker(c.MQTT)
+	v.ingest(c.Ingest)
+	v.duration(c.Forecast.Interval, "forecast.interval", time.Second, 24*time.Hour)
+	v.duration(c.Forecast.Lookback, "forecast.lookback", time.Second, 30*24*time.Hour)
+	v.check(c.Limits.Memory == 0 || within(c.Limits.Memory, 32<<20, 1<<40), "limits.memory", c.Limits.Memory.String(), "0 (no limit), or 32MiB to 1024GiB")
+	v.units(c.Units)
+	return v.problems
+}
+
+type validator struct{ problems []*fettle.Error }
+
+// check books a problem unless ok.
+func (v *validator) check(ok bool, path, value, expected string) {
+	if !ok {
+		v.problems = append(v.problems, fettle.BadField("wrong value", path, value, expected))
+	}
+}
+
+func (v *validator) duration(d Duration, path string, least, most time.Duration) {
+	v.check(within(time.Duration(d), least, most), path, d.String(), fmt.Sprintf("%v to %v", Duration(least), Duration(most)))
+}
+
+func (v *validator) count(n int, path string, least, most int) {
+	v.check(within(n, least, most), path, strconv.Itoa(n), fmt.Sprintf("%d to %d", least, most))
+}
+
+func within[T int | int64 | Bytes | time.Duration](x, least, most T) bool {
+	return least <= x && x <= most
+}
+
+// listeners checks the four addresses, and that no two of them are the same.
+func (v *validator) listeners(c *Config) {
+	taken := map[string]string{}
+	for _, l := range []struct {
+		path, address string
+		mayBeOff      bool
+	}{
+		{"http.listen", c.HTTP.Listen, false},
+		{"http.keyed_listen", c.HTTP.KeyedListen, true},
+		{"mqtt.listen", c.MQTT.Listen, false},
+		{"mqtt.websocket", c.MQTT.WebSocket, true},
+	} {
+		if l.address == "" && l.mayBeOff {
+			continue
+		}
+		host, port, err := net.SplitHostPort(l.address)
+		number, numberErr := strconv.ParseUint(port, 10, 16)
+		if err != nil || numberErr != nil {
+			v.check(false, l.path, quoted(l.address), "host:port, such as 127.0.0.1:8000")
+			continue
+		}
+		if number == 0 {
+			continue // a free port of its own
+		}
+		address := net.JoinHostPort(host, strconv.FormatUint(number, 10))
+		v.check(taken[address] == "", l.path, quoted(l.address), "an address of its own; "+taken[address]+" has this one")
+		taken[address] = l.path
+	}
+}
+
+func (v *validator) hosts(hosts []string) {
+	for i, host := range hosts {
+		plain := host != "" && !strings.ContainsAny(host, "/@?# *") && !strings.HasPrefix(host, ":")
+		v.check(plain, fmt.Sprintf("http.hosts[%d]", i), quoted(host), "a host name, such as fettle.example.com or 192.168.1.20:8000")
+	}
+}
+
+// maxPassword is what an MQTT packet can carry, in bytes.
+const maxPassword = 65_535
+
+func (v *validator) broker(m MQTT) {
+	v.count(m.MaxClients, "mqtt.max_clients", 1, 1_000_000)
+	v.check(within(m.MaxPacket, 1<<10, 256<<20-1), "mqtt.max_packet", m.MaxPacket.String(), "1KiB up to just below 256MiB")
+	names := map[string]bool{}
+	for i, user := range m.Users {
+		path := fmt.Sprintf("mqtt.users[%d]", i)
+		v.check(user.Name != "" && len(user.Name) <= maxPassword, path+".name", quoted(user.Name), "a name")
+		v.check(!names[user.Name], path+".name", quoted(user.Name), "a name that no other user has")
+		v.check(user.Password != "" && len(user.Password) <= maxPassword, path+".password", "", "a password, or password_file with the path of one")
+		names[user.Name] = true
+	}
+	if len(m.Users) > 0 {
+		return
+	}
+	v.check(m.Listen == "" || onLoopback(m.Listen), "mqtt.listen", quoted(m.Listen), "127.0.0.1, or users in mqtt.users: a broker that others can reach must not be open to anybody")
+	v.check(m.WebSocket == "" || onLoopback(m.WebSocket), "mqtt.websocket", quoted(m.WebSocket), "127.0.0.1, or users in mqtt.users: a broker that others can reach must not be open to anybody")
+}
+
+// onLoopback tells whether only this computer can reach an address. What is no
+// address at all is somebody else's complaint.
+func onLoopback(address string) bool {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil || host == "localhost" {
+		return true
+	}
+	ip, err := netip.ParseAddr(host)
+	return err == nil && ip.IsLoopback()
+}
+
+func (v *validator) ingest(in Ingest) {
+	v.check(len(in.Topics) > 0, "ingest.topics", "empty", "at least one topic")
+	for i, topic := range in.Topics {
+		v.check(topic != "" && len(topic) <= 65_535, fmt.Sprintf("ingest.topics[%d]", i), quoted(topic), "an MQTT topic, such as plant/{machine}/{sensor}")
+	}
+	v.duration(in.MaxFuture, "ingest.max_future", 0, 24*time.Hour)
+	v.check(within(in.Queue, 1<<20, 1<<40), "ingest.queue", in.Queue.String(), "1MiB to 1024GiB")
+	v.count(in.MaxMachines, "ingest.max_machines", 1, 1_000_000)
+}
+
+// maxUnit bounds the text of a unit, in bytes; it stands beside a number.
+const maxUnit = 24
+
+func (v *validator) units(units map[string]string) {
+	for _, sensor := range slices.Sorted(maps.Keys(units)) {
+		unit := units[sensor]
+		v.check(sensor != "" && len(sensor) <= fettle.MaxName, "units", quoted(sensor), fmt.Sprintf("the name of a sensor, at most %d bytes", fettle.MaxName))
+		v.check(len(unit) <= maxUnit, "units."+sensor, quoted(unit), fmt.Sprintf("a unit of at most %d bytes", maxUnit))
+	}
+}
