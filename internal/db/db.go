@@ -1,0 +1,273 @@
+// Package db is the door to the embedded key-value store, Pebble. Ordered keys
+// and values come in as batches, each committed whole or not at all; they go
+// out by key or as ascending and descending stretches. It knows none of the
+// plant's words, and it never lets Pebble's types through.
+//
+// One folder belongs to one process. The owners of records share it by prefix:
+//
+//	r/ readings   f/ forecast   v/ and n/ verdict   a/ alarm   e/ events   k/ api keys
+//
+// # When the disk is full or breaks
+//
+// Pebble itself ends the process, or panics beyond any recover, when a write
+// to its log fails. So it never sees one: a file system of our own beneath it
+// (guard.go) stands between.
+//
+//   - Full, noticed in time: with less than reserve bytes free, Commit writes
+//     nothing and returns Unavailable. It works again as soon as there is room.
+//   - Full by surprise (a quota, a sudden neighbour): the write that met it
+//     waits until there is room, and Commit with it; further commits return
+//     Unavailable meanwhile. Nothing is lost and nothing has to be repaired.
+//   - Broken (any other failed write or sync): nobody can say what reached the
+//     disk, so the store is shut for writing. Commits under way and all later
+//     ones return Unavailable until the folder is opened anew; reads go on.
+//
+// So a commit that returned an error has either written nothing, or is the
+// last one of this store: what an owner holds in memory and what is on disk
+// cannot part ways in a store that goes on.
+package db
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/bloom"
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"fettle"
+)
+
+// Options tune a DB. The zero value suits a small machine.
+type Options struct {
+	CacheBytes    int64        // memory for blocks read from disk; 0: 8 MiB
+	MemTableBytes int64        // memory for commits before they move to a table file, held up to three times; 0: 4 MiB
+	Log           *slog.Logger // nil: silent
+}
+
+func (o Options) withDefaults() Options {
+	if o.CacheBytes == 0 {
+		o.CacheBytes = 8 << 20
+	}
+	if o.MemTableBytes == 0 {
+		o.MemTableBytes = 4 << 20
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	return o
+}
+
+// DB is an open store. All methods may be called at the same time.
+type DB struct {
+	dir    string
+	pebble *pebble.DB
+	guard  *guard
+	health *health
+	lock   *pebble.Lock
+
+	mu     sync.Mutex     // guards closed, and calls.Add against calls.Wait
+	closed bool           // no new calls
+	calls  sync.WaitGroup // calls under way
+}
+
+// Open opens the folder, making it if it is not there. Conflict: another
+// process holds it, a newer fettle wrote it, or it is something else's.
+func Open(dir string, o Options) (*DB, error) {
+	return open(dir, o, vfs.Default)
+}
+
+// open is Open on a file system of the caller's.
+func open(dir string, o Options, disk vfs.FS) (*DB, error) {
+	o = o.withDefaults()
+	dir, err := makeFolder(dir, disk)
+	if err != nil {
+		return nil, fettle.Errorf(fettle.Unavailable, "open store: %w", err)
+	}
+	lock, err := lockFolder(dir, disk)
+	if err != nil {
+		return nil, err
+	}
+	if err := checkFormat(dir, disk); err != nil {
+		return nil, errors.Join(err, lock.Close())
+	}
+	health := newHealth(o.Log.With("folder", dir))
+	d := &DB{dir: dir, guard: newGuard(disk, dir, health), health: health, lock: lock}
+	if err := d.openPebble(o); err != nil {
+		return nil, errors.Join(fettle.Errorf(fettle.Unavailable, "open store in %s: %w", dir, err), lock.Close())
+	}
+	d.guard.watch()
+	return d, nil
+}
+
+// makeFolder makes the folder and returns its one true name, so that the
+// in-process half of Pebble's lock sees through relative paths and links.
+func makeFolder(dir string, disk vfs.FS) (string, error) {
+	if disk != vfs.Default {
+		return dir, disk.MkdirAll(dir, 0o700)
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return "", err
+	}
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return "", err
+	}
+	return filepath.EvalSymlinks(dir)
+}
+
+func lockFolder(dir string, disk vfs.FS) (*pebble.Lock, error) {
+	lock, err := pebble.LockDirectory(dir, disk)
+	if err == nil {
+		return lock, nil
+	}
+	// A lock held elsewhere is a bare error number; what the folder itself
+	// refuses (rights, a full disk) comes with a path or as ErrPermission.
+	var path *fs.PathError
+	if errors.As(err, &path) || errors.Is(err, fs.ErrPermission) {
+		return nil, fettle.Errorf(fettle.Unavailable, "lock store folder %s: %w", dir, err)
+	}
+	return nil, fettle.Errorf(fettle.Conflict,
+		"folder %s is in use by another fettle; stop that one, or give this one a folder of its own (data.dir): %w", dir, err)
+}
+
+// openPebble opens Pebble on the guard. Damage in the folder comes back as an
+// error.
+func (d *DB) openPebble(o Options) error {
+	return d.run(func() (err error) {
+		d.pebble, err = pebble.Open(d.dir, d.pebbleOptions(o))
+		return err
+	})
+}
+
+// run calls a function of Pebble's that writes. In its own goroutine, because
+// one that meets a broken disk never comes back (guard.go); a panic becomes an
+// error.
+func (d *DB) run(call func() error) error {
+	done := make(chan error, 1)
+	go func() {
+		defer func() {
+			if r := recover(); r != nil {
+				done <- fmt.Errorf("store panicked: %v", r)
+			}
+		}()
+		done <- call()
+	}()
+	select {
+	case err := <-done:
+		return err
+	case <-d.health.failed:
+		return d.health.failure()
+	}
+}
+
+func (d *DB) pebbleOptions(o Options) *pebble.Options {
+	options := &pebble.Options{
+		FS:   d.guard,
+		Lock: d.lock,
+		// Pebble books its memtables against the cache; without the addition a
+		// small cache would hold memtables and no block at all.
+		CacheSize:    o.CacheBytes + 2*o.MemTableBytes,
+		MemTableSize: uint64(o.MemTableBytes),
+		MaxOpenFiles: 500,
+		// A newer format of Pebble's needs a higher formatVersion of ours, so
+		// that an older binary refuses with a sentence of ours.
+		FormatMajorVersion: pebble.FormatWALSyncChunks,
+		Logger:             logger{d.health},
+		// Table files live short: days that are over leave for better packed
+		// files. So the cheapest compression; zstd without cgo costs megabytes
+		// of memory for each compaction.
+	}
+	for i := range options.Levels {
+		options.Levels[i].FilterPolicy = bloom.FilterPolicy(10)
+	}
+	return options
+}
+
+// enter opens a call; every successful enter is followed by one leave.
+func (d *DB) enter() error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.closed {
+		return fettle.Errorf(fettle.Unavailable, "store in %s is closed", d.dir)
+	}
+	d.calls.Add(1)
+	return nil
+}
+
+func (d *DB) leave() { d.calls.Done() }
+
+// Close waits for the calls under way, makes everything committed durable and
+// lets go of the folder. A store that had to stop writing says so here. Close
+// may be called again; it then does nothing.
+func (d *DB) Close() error {
+	d.mu.Lock()
+	closed := d.closed
+	d.closed = true
+	d.mu.Unlock()
+	if closed {
+		return nil
+	}
+	d.guard.close()
+	d.calls.Wait()
+
+	if d.health.failure() == nil {
+		err := d.run(d.pebble.Close)
+		if d.health.failure() == nil {
+			if err = errors.Join(err, d.lock.Close()); err != nil {
+				return fettle.Errorf(fettle.Unavailable, "close store in %s: %w", d.dir, err)
+			}
+			return nil
+		}
+	}
+	// Pebble waits for writes that will never return, so it is left alone, and
+	// its half of the lock is let go for it.
+	err := errors.Join(d.health.failure(), d.lock.Close(), d.lock.Close())
+	return fettle.Errorf(fettle.Unavailable, "close store in %s: %w", d.dir, err)
+}
+
+// Stats tell how a store is doing.
+type Stats struct {
+	DiskBytes int64 // what its files take
+	FreeBytes int64 // what the disk still holds for us; 0 if the system does not tell
+	Trouble   error // why commits are refused now; nil if they are not
+}
+
+// Stats measures the store now.
+func (d *DB) Stats() Stats {
+	if d.enter() != nil {
+		return Stats{Trouble: fettle.Errorf(fettle.Unavailable, "store in %s is closed", d.dir)}
+	}
+	defer d.leave()
+	free, _ := d.guard.free()
+	return Stats{
+		DiskBytes: d.guard.taken(),
+		FreeBytes: free,
+		Trouble:   d.trouble(),
+	}
+}
+
+// Checkpoint writes a copy of the store, as of now, into a folder that must
+// not exist yet. On the same disk the copy shares table files by hard links.
+func (d *DB) Checkpoint(dir string) error {
+	if err := d.enter(); err != nil {
+		return err
+	}
+	defer d.leave()
+	if err := d.trouble(); err != nil {
+		return err
+	}
+	err := d.run(func() error { return d.pebble.Checkpoint(dir, pebble.WithFlushedWAL()) })
+	if err == nil {
+		err = writeFormat(dir, d.guard.FS)
+	}
+	if err != nil {
+		return fettle.Errorf(fettle.Unavailable, "copy store to %s: %w", dir, err)
+	}
+	return nil
+}
