@@ -1,0 +1,366 @@
+package readings
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"math"
+	"slices"
+
+	"fettle"
+	"fettle/internal/db"
+)
+
+// MaxTagSets bounds the different sets of tags of one machine. Tags are meant
+// for what seldom changes; beyond the bound a row is stored without them.
+const MaxTagSets = 256
+
+// never marks a sensor without a value yet.
+var never = sample{micros: math.MinInt64}
+
+// Appended tells what became of the rows of one Append.
+type Appended struct {
+	New, Merged int       // rows that are new, and that were merged into one of the same time
+	Late        int       // of both: older than their machine's watermark when they came
+	TagsDropped int       // rows stored without their tags, see MaxTagSets
+	Refused     []Refusal // rows of which something could not be stored
+}
+
+// A Refusal says which row, by its index, was refused wholly or in part.
+type Refusal struct {
+	Row int
+	Err error
+}
+
+// scratch is memory that Append uses again each time.
+type scratch struct {
+	key, value []byte
+	ids        []uint32
+	old        []fettle.Value
+}
+
+// Append stores rows of any machines in one synced commit, merging those that
+// have the same machine and time as another. Rows are what the gate lets
+// through: checked, with a time, values sorted.
+//
+// A machine holds fettle.MaxSensors sensors; new ones beyond them are taken
+// out of rows[i].Values and reported, the rest of the row is stored. A row that
+// has no values left is not. An error means that nothing was stored.
+func (s *Store) Append(rows []fettle.Reading) (Appended, error) {
+	s.writing.Lock()
+	defer s.writing.Unlock()
+	var done Appended
+	batch := s.db.NewBatch()
+	changes := s.changes(rows, &done)
+	for _, c := range changes {
+		if err := s.stage(batch, c, rows, &done); err != nil {
+			return Appended{}, fmt.Errorf("append readings: %w", err)
+		}
+	}
+	if batch.Len() == 0 {
+		return done, nil
+	}
+	// Rows are visible to readers from within the commit on, so the words that
+	// they refer to come first.
+	for _, c := range changes {
+		c.before = c.machine.words.Swap(&c.words)
+	}
+	if err := s.db.Commit(batch, db.Synced); err != nil {
+		for _, c := range changes {
+			c.machine.words.Store(c.before)
+		}
+		return Appended{}, fmt.Errorf("append readings: %w", err)
+	}
+	s.publish(changes)
+	return done, nil
+}
+
+// A change is what an Append makes of one machine, staged until the commit.
+type change struct {
+	machine *machine
+	rows    []int // indexes of the machine's rows, first as they came, then by time
+	newest  int64 // watermark while they are counted
+
+	before *words
+	words  words
+	state  state
+	ids    map[string]uint32 // numbers of sensors not in machine.ids
+	tagIDs map[string]uint32 // numbers of tag sets not in machine.tagIDs
+	bytes  int               // encoded rows
+	stale  bool              // a row older than the saved newest values changed one of them
+	saved  bool              // the newest values are in the batch
+}
+
+// changes sorts the rows by machine and counts the late ones.
+func (s *Store) changes(rows []fettle.Reading, done *Appended) []*change {
+	var changes []*change
+	var last *change // rows mostly come in runs of one machine
+	byName := map[string]*change{}
+	for i := range rows {
+		c := last
+		if c == nil || c.machine.name != rows[i].Machine {
+			c = byName[rows[i].Machine]
+		}
+		if c == nil {
+			c = s.newChange(rows[i].Machine)
+			byName[rows[i].Machine] = c
+			changes = append(changes, c)
+		}
+		last = c
+		c.rows = append(c.rows, i)
+		micros := rows[i].Time.UnixMicro()
+		if micros < c.newest {
+			done.Late++
+		}
+		c.newest = max(c.newest, micros)
+	}
+	return changes
+}
+
+func (s *Store) newChange(name string) *change {
+	m, found := s.machine(name)
+	if !found {
+		m = newMachine(name)
+	}
+	c := &change{machine: m, words: *m.words.Load(), state: *m.state.Load(), newest: math.MinInt64}
+	if c.state.rows > 0 {
+		c.newest = c.state.last
+	}
+	// Readers may hold what these slices share with the published ones.
+	c.words.sensors = slices.Clip(c.words.sensors)
+	c.words.tagSets = slices.Clip(c.words.tagSets)
+	c.state.latest = slices.Clone(c.state.latest)
+	return c
+}
+
+// stage puts one machine's rows and all that changes with them into the batch.
+func (s *Store) stage(batch *db.Batch, c *change, rows []fettle.Reading, done *Appended) error {
+	byTime := func(a, b int) int { return cmp.Compare(rows[a].Time.UnixMicro(), rows[b].Time.UnixMicro()) }
+	if !slices.IsSortedFunc(c.rows, byTime) {
+		slices.SortStableFunc(c.rows, byTime) // stable: of one time, the last to come wins
+	}
+	for start := 0; start < len(c.rows); {
+		end := start + 1
+		for end < len(c.rows) && byTime(c.rows[start], c.rows[end]) == 0 {
+			end++
+		}
+		if err := s.stageRow(batch, c, rows, c.rows[start:end], done); err != nil {
+			return err
+		}
+		start = end
+	}
+	c.save(batch)
+	return nil
+}
+
+// stageRow puts one row, made of all readings of one time, into the batch.
+func (s *Store) stageRow(batch *db.Batch, c *change, rows []fettle.Reading, same []int, done *Appended) error {
+	var row fettle.Reading
+	for _, i := range same {
+		if err := c.admit(batch, &rows[i]); err != nil {
+			done.Refused = append(done.Refused, Refusal{i, err})
+			if len(rows[i].Values) == 0 {
+				continue
+			}
+		}
+		if row.Values == nil {
+			row = rows[i]
+			continue
+		}
+		row = merged(row, rows[i])
+		done.Merged++
+	}
+	if row.Values == nil {
+		return nil
+	}
+	micros := row.Time.UnixMicro()
+	s.scratch.key = appendMicros(rowsOf(s.scratch.key[:0], c.machine.name), micros)
+	found, err := s.lookUp(c, micros, &row)
+	if err != nil {
+		return err
+	}
+	if found {
+		done.Merged++
+	} else {
+		done.New++
+	}
+	tagSet, kept := c.tagSet(batch, row.Tags, s)
+	if !kept {
+		done.TagsDropped++
+	}
+	s.scratch.ids = c.numbers(s.scratch.ids[:0], row.Values)
+	s.scratch.value = appendRow(s.scratch.value[:0], tagSet, row.Values, s.scratch.ids)
+	batch.Set(s.scratch.key, s.scratch.value)
+	c.note(micros, !found, row.Values, s.scratch.ids)
+	c.bytes += len(s.scratch.value)
+	return nil
+}
+
+// lookUp lays row over the stored row of its time, if there is one. Rows newer
+// than the watermark, nearly all of them, cost no read.
+func (s *Store) lookUp(c *change, micros int64, row *fettle.Reading) (found bool, err error) {
+	if c.state.rows == 0 || micros > c.state.last {
+		return false, nil
+	}
+	record, found, err := s.db.Get(s.scratch.key)
+	if !found || err != nil {
+		return false, err
+	}
+	var tags map[string]string
+	s.scratch.old, tags, err = c.words.row(record, s.scratch.old[:0])
+	if err != nil {
+		return false, damage(c.machine.name, "row", err)
+	}
+	*row = merged(fettle.Reading{Values: s.scratch.old, Tags: tags}, *row)
+	return true, nil
+}
+
+func merged(older, newer fettle.Reading) fettle.Reading {
+	newer.Values = fettle.Merge(older.Values, newer.Values)
+	if newer.Tags == nil {
+		newer.Tags = older.Tags
+	}
+	return newer
+}
+
+// admit gives numbers to the row's new sensors, and takes those beyond the
+// limit out of the row.
+func (c *change) admit(batch *db.Batch, row *fettle.Reading) error {
+	var first string
+	refused := 0
+	for _, v := range row.Values {
+		if _, known := c.number(v.Sensor); known {
+			continue
+		}
+		if len(c.words.sensors) >= fettle.MaxSensors {
+			if refused++; refused == 1 {
+				first = v.Sensor
+			}
+			continue
+		}
+		if c.ids == nil {
+			c.ids = map[string]uint32{}
+		}
+		id := len(c.words.sensors)
+		c.ids[v.Sensor] = uint32(id)
+		c.words.sensors = append(c.words.sensors, v.Sensor)
+		c.state.latest = append(c.state.latest, never)
+		batch.Set(db.AppendUint64(keyOf(nil, sensorPrefix, c.machine.name), uint64(id)), []byte(v.Sensor))
+	}
+	if refused == 0 {
+		return nil
+	}
+	row.Values = slices.DeleteFunc(slices.Clone(row.Values), func(v fettle.Value) bool {
+		_, known := c.number(v.Sensor)
+		return !known
+	})
+	return fettle.BadField("too many sensors", first, fmt.Sprintf("one of %d new", refused),
+		fmt.Sprintf("at most %d sensors of machine %q in all", fettle.MaxSensors, c.machine.name))
+}
+
+func (c *change) number(sensor string) (uint32, bool) {
+	if id, known := c.machine.ids[sensor]; known {
+		return id, true
+	}
+	id, known := c.ids[sensor]
+	return id, known
+}
+
+// numbers appends the numbers of the values' sensors, all of them known.
+func (c *change) numbers(ids []uint32, values []fettle.Value) []uint32 {
+	for _, v := range values {
+		id, _ := c.number(v.Sensor)
+		ids = append(ids, id)
+	}
+	return ids
+}
+
+// tagSet finds or gives a number for tags, counting from 1; 0 is for none.
+func (c *change) tagSet(batch *db.Batch, tags map[string]string, s *Store) (number uint32, kept bool) {
+	if len(tags) == 0 {
+		return 0, true
+	}
+	s.scratch.value = appendTagSet(s.scratch.value[:0], tags)
+	if id, known := c.machine.tagIDs[string(s.scratch.value)]; known {
+		return id, true
+	}
+	if id, known := c.tagIDs[string(s.scratch.value)]; known {
+		return id, true
+	}
+	if len(c.words.tagSets) >= MaxTagSets {
+		return 0, false
+	}
+	if c.tagIDs == nil {
+		c.tagIDs = map[string]uint32{}
+	}
+	batch.Set(db.AppendUint64(keyOf(nil, tagSetPrefix, c.machine.name), uint64(len(c.words.tagSets))), s.scratch.value)
+	c.words.tagSets = append(c.words.tagSets, tags)
+	number = uint32(len(c.words.tagSets))
+	c.tagIDs[string(s.scratch.value)] = number
+	return number, true
+}
+
+// note takes a row into the machine's state.
+func (c *change) note(micros int64, isNew bool, values []fettle.Value, ids []uint32) {
+	if c.state.rows == 0 {
+		c.state.first, c.state.last = micros, micros
+	}
+	c.state.first, c.state.last = min(c.state.first, micros), max(c.state.last, micros)
+	if isNew {
+		c.state.rows++
+	}
+	for i, v := range values {
+		changed := c.state.note(ids[i], micros, v.Value)
+		c.stale = c.stale || changed && micros < c.machine.savedAt
+	}
+}
+
+// note remembers a value if it is not older than the sensor's newest.
+func (s *state) note(sensor uint32, micros int64, value float64) (changed bool) {
+	if micros < s.latest[sensor].micros {
+		return false
+	}
+	s.latest[sensor] = sample{micros, value}
+	return true
+}
+
+// save puts what is known of the machine into the batch. The newest values may
+// be many more than a row brings (5,000 sensors that speak one at a time), so
+// they are written once the rows since weigh four times as much; Open reads
+// these rows instead.
+func (c *change) save(batch *db.Batch) {
+	if c.bytes == 0 {
+		return
+	}
+	batch.Set(keyOf(nil, infoPrefix, c.machine.name), appendInfo(nil, &c.state))
+	const sampleBytes = 10
+	if c.stale || c.machine.unsaved+c.bytes > 4*sampleBytes*len(c.state.latest) {
+		batch.Set(keyOf(nil, latestPrefix, c.machine.name), appendLatest(nil, &c.state))
+		c.saved = true
+	}
+}
+
+// publish makes the committed changes the machines' state.
+func (s *Store) publish(changes []*change) {
+	for _, c := range changes {
+		m := c.machine
+		if c.bytes == 0 {
+			continue
+		}
+		if c.ids != nil {
+			c.state.sensors = slices.Sorted(slices.Values(c.words.sensors))
+		}
+		isNew := m.state.Swap(&c.state).rows == 0
+		maps.Copy(m.ids, c.ids)
+		maps.Copy(m.tagIDs, c.tagIDs)
+		m.unsaved += c.bytes
+		if c.saved {
+			m.unsaved, m.savedAt = 0, c.state.last
+		}
+		if isNew {
+			s.mu.Lock()
+			s.machines[m.name] = m
+			s.mu.Unlock()
+		}
+	}
+}

@@ -1,0 +1,257 @@
+package readings
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"maps"
+	"math"
+	"slices"
+
+	"fettle"
+	"fettle/internal/db"
+)
+
+// The records of this package, layout 1. machine is an escaped, terminated
+// string; micros a time, order-preserving; both as in package db. Numbers of
+// sensors and tag sets belong to their machine and count from 0.
+//
+//	row      "r/r" machine micros      ->  one reading
+//	sensor   "r/s" machine number(8)   ->  name
+//	tag set  "r/t" machine number(8)   ->  pairs (length name, length text), by name
+//	info     "r/i" machine             ->  what is known of the machine
+//	latest   "r/l" machine             ->  newest value of each sensor
+//
+// A row, values in the order of their sensors' names:
+//
+//	+---+-----------+---------+--------------------------------+
+//	| 1 | tag set+1 | n       | n times: sensor number | value |
+//	+---+-----------+---------+--------------------------------+
+//	 1 B  uvarint     uvarint            uvarint         8 B
+//	      0: none                                        float64, little-endian
+//
+// The info:
+//
+//	+---+--------+-------+-------+
+//	| 1 | first  | last  | rows  |     first, last: microseconds since 1970 UTC
+//	+---+--------+-------+-------+
+//	 1 B  varint   varint  uvarint
+//
+// The latest record is written when it pays (see change.save), together with
+// the watermark of that moment; what is newer is found in the rows since.
+//
+//	+---+----------+---------+------------------------------------------+
+//	| 1 | saved at | n       | n times: saved at - time of value | value |
+//	+---+----------+---------+------------------------------------------+
+//	 1 B  varint     uvarint            varint                   8 B      by sensor number
+const layout = 1
+
+// Prefixes of the record kinds.
+const (
+	rowPrefix    = "r/r"
+	sensorPrefix = "r/s"
+	tagSetPrefix = "r/t"
+	infoPrefix   = "r/i"
+	latestPrefix = "r/l"
+)
+
+var errDamaged = errors.New("record is damaged")
+
+// rowsOf begins the keys of a machine's rows.
+func rowsOf(dst []byte, machine string) []byte { return keyOf(dst, rowPrefix, machine) }
+
+func keyOf(dst []byte, prefix, machine string) []byte {
+	return db.AppendString(append(dst, prefix...), machine)
+}
+
+func appendMicros(key []byte, micros int64) []byte {
+	return db.AppendMicros(key, fromMicros(micros))
+}
+
+// microsOf reads the time at the end of a row's key.
+func microsOf(key []byte) (int64, error) {
+	if len(key) < 8 {
+		return 0, errDamaged
+	}
+	t, _, _ := db.CutMicros(key[len(key)-8:])
+	return t.UnixMicro(), nil
+}
+
+// appendRow encodes a row; ids are the numbers of the values' sensors, and
+// tagSet counts from 1, 0 being none.
+func appendRow(dst []byte, tagSet uint32, values []fettle.Value, ids []uint32) []byte {
+	dst = append(dst, layout)
+	dst = binary.AppendUvarint(dst, uint64(tagSet))
+	dst = binary.AppendUvarint(dst, uint64(len(values)))
+	for i, v := range values {
+		dst = binary.AppendUvarint(dst, uint64(ids[i]))
+		dst = appendFloat(dst, v.Value)
+	}
+	return dst
+}
+
+// A decoder reads the numbers of a record one by one. After the first that is
+// not there, damaged is set and all others are 0.
+type decoder struct {
+	rest    []byte
+	damaged bool
+}
+
+// decode starts a record of this layout.
+func decode(record []byte) decoder {
+	if len(record) == 0 || record[0] != layout {
+		return decoder{damaged: true}
+	}
+	return decoder{rest: record[1:]}
+}
+
+func (d *decoder) uvarint() uint64 {
+	v, n := binary.Uvarint(d.rest)
+	return cutNumber(d, v, n)
+}
+
+func (d *decoder) varint() int64 {
+	v, n := binary.Varint(d.rest)
+	return cutNumber(d, v, n)
+}
+
+func cutNumber[T int64 | uint64](d *decoder, v T, n int) T {
+	if n <= 0 {
+		d.damaged, d.rest = true, nil
+		return 0
+	}
+	d.rest = d.rest[n:]
+	return v
+}
+
+// count reads a number of things that take at least size bytes each, so that
+// damage cannot ask for more memory than the record has bytes.
+func (d *decoder) count(size int) int {
+	n := d.uvarint()
+	if n > uint64(len(d.rest)/size) {
+		d.damaged, d.rest = true, nil
+		return 0
+	}
+	return int(n)
+}
+
+func (d *decoder) float() float64 {
+	if len(d.rest) < 8 {
+		d.damaged, d.rest = true, nil
+		return 0
+	}
+	v := math.Float64frombits(binary.LittleEndian.Uint64(d.rest))
+	d.rest = d.rest[8:]
+	return v
+}
+
+func (d *decoder) text() string {
+	n := d.count(1)
+	s := string(d.rest[:n])
+	d.rest = d.rest[n:]
+	return s
+}
+
+func (d *decoder) err() error {
+	if d.damaged {
+		return errDamaged
+	}
+	return nil
+}
+
+// below reads a number that must be below the bound.
+func (d *decoder) below(bound int) int {
+	v := d.uvarint()
+	if v >= uint64(bound) {
+		d.damaged, d.rest = true, nil
+		return 0
+	}
+	return int(v)
+}
+
+func appendFloat(dst []byte, v float64) []byte {
+	return binary.LittleEndian.AppendUint64(dst, math.Float64bits(v))
+}
+
+// row decodes a row into values, appended to dst, and its tags.
+func (w *words) row(record []byte, dst []fettle.Value) ([]fettle.Value, map[string]string, error) {
+	d := decode(record)
+	tagSet := d.below(len(w.tagSets) + 1)
+	n := d.count(9)
+	dst = slices.Grow(dst, n)
+	for range n {
+		id := d.below(len(w.sensors))
+		value := d.float()
+		if d.damaged {
+			break
+		}
+		dst = append(dst, fettle.Value{Sensor: w.sensors[id], Value: value})
+	}
+	if d.damaged || tagSet == 0 {
+		return dst, nil, d.err()
+	}
+	return dst, w.tagSets[tagSet-1], nil
+}
+
+func appendInfo(dst []byte, s *state) []byte {
+	dst = append(dst, layout)
+	dst = binary.AppendVarint(dst, s.first)
+	dst = binary.AppendVarint(dst, s.last)
+	return binary.AppendUvarint(dst, uint64(s.rows))
+}
+
+func decodeInfo(record []byte) (*state, error) {
+	d := decode(record)
+	s := &state{first: d.varint(), last: d.varint(), rows: int64(d.uvarint())}
+	return s, d.err()
+}
+
+func appendLatest(dst []byte, s *state) []byte {
+	dst = append(dst, layout)
+	dst = binary.AppendVarint(dst, s.last)
+	dst = binary.AppendUvarint(dst, uint64(len(s.latest)))
+	for _, l := range s.latest {
+		dst = binary.AppendVarint(dst, s.last-l.micros)
+		dst = appendFloat(dst, l.value)
+	}
+	return dst
+}
+
+func decodeLatest(record []byte) (savedAt int64, latest []sample, err error) {
+	d := decode(record)
+	savedAt = d.varint()
+	latest = make([]sample, d.count(9))
+	for i := range latest {
+		latest[i] = sample{savedAt - d.varint(), d.float()}
+	}
+	return savedAt, latest, d.err()
+}
+
+// appendTagSet encodes tags such that equal tags give equal bytes.
+func appendTagSet(dst []byte, tags map[string]string) []byte {
+	dst = append(dst, layout)
+	dst = binary.AppendUvarint(dst, uint64(len(tags)))
+	for _, name := range slices.Sorted(maps.Keys(tags)) {
+		dst = appendText(appendText(dst, name), tags[name])
+	}
+	return dst
+}
+
+func appendText(dst []byte, s string) []byte {
+	return append(binary.AppendUvarint(dst, uint64(len(s))), s...)
+}
+
+func decodeTagSet(record []byte) (map[string]string, error) {
+	d := decode(record)
+	tags := map[string]string{}
+	for range d.count(2) {
+		name := d.text()
+		tags[name] = d.text()
+	}
+	return tags, d.err()
+}
+
+// damage says which record of which machine cannot be read.
+func damage(machine, record string, err error) error {
+	return fmt.Errorf("read %s of machine %q: %w", record, machine, err)
+}

@@ -1,0 +1,201 @@
+package readings
+
+import (
+	"fmt"
+	"maps"
+	"math"
+	"os"
+	"slices"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"fettle"
+	"fettle/internal/db"
+)
+
+// plain is the store as a map: what it must behave like.
+type plain map[string]map[int64]fettle.Reading
+
+func (p plain) append(rows []fettle.Reading) {
+	for _, r := range rows {
+		if p[r.Machine] == nil {
+			p[r.Machine] = map[int64]fettle.Reading{}
+		}
+		at := r.Time.UnixMicro()
+		if old, found := p[r.Machine][at]; found {
+			r.Values = fettle.Merge(old.Values, r.Values)
+			if r.Tags == nil {
+				r.Tags = old.Tags
+			}
+		}
+		p[r.Machine][at] = r
+	}
+}
+
+// rows are a machine's rows with from <= time < to.
+func (p plain) rows(machine string, from, to time.Time) []fettle.Reading {
+	var rows []fettle.Reading
+	for _, at := range slices.Sorted(maps.Keys(p[machine])) {
+		r := p[machine][at]
+		if !r.Time.Before(from) && r.Time.Before(to) {
+			rows = append(rows, r)
+		}
+	}
+	return rows
+}
+
+func (p plain) latest(machine string) []fettle.Value {
+	var latest []fettle.Value
+	for _, r := range p.rows(machine, farPast, farFuture) {
+		latest = fettle.Merge(latest, r.Values)
+	}
+	return latest
+}
+
+func (p plain) info(machine string) Info {
+	rows := p.rows(machine, farPast, farFuture)
+	info := Info{Machine: machine, First: rows[0].Time, Last: rows[len(rows)-1].Time, Rows: int64(len(rows))}
+	for _, v := range p.latest(machine) {
+		info.Sensors = append(info.Sensors, v.Sensor)
+	}
+	return info
+}
+
+func (p plain) window(machine string, until time.Time, n int, sensors []string) [][]float64 {
+	rows := p.rows(machine, farPast, until.Add(1))
+	rows = rows[max(0, len(rows)-n):]
+	columns := make([][]float64, len(sensors))
+	for i, sensor := range sensors {
+		for _, r := range rows {
+			value, said := r.Value(sensor)
+			if !said {
+				value = math.NaN()
+			}
+			columns[i] = append(columns[i], value)
+		}
+	}
+	return columns
+}
+
+var (
+	farPast   = time.Date(1600, 1, 1, 0, 0, 0, 0, time.UTC)
+	farFuture = time.Date(2200, 1, 1, 0, 0, 0, 0, time.UTC)
+)
+
+// Few machines, times and sensors, so that everything meets.
+var (
+	someMachine = rapid.SampledFrom([]string{"a", "a\x00", "ab"})
+	someSensor  = rapid.SampledFrom([]string{"current", "temp", "x", "y", "z"})
+	someTime    = rapid.Custom(func(t *rapid.T) time.Time {
+		return time.UnixMicro(rapid.Int64Range(-20, 20).Draw(t, "micros")).UTC()
+	})
+	someReading = rapid.Custom(func(t *rapid.T) fettle.Reading {
+		r := fettle.Reading{Machine: someMachine.Draw(t, "machine"), Time: someTime.Draw(t, "time")}
+		for _, sensor := range rapid.SliceOfN(someSensor, 1, 5).Draw(t, "sensors") {
+			r.Values = append(r.Values, fettle.Value{Sensor: sensor, Value: rapid.Float64().Draw(t, "value")})
+		}
+		r.Values = fettle.SortValues(r.Values)
+		if rapid.Bool().Draw(t, "tagged") {
+			r.Tags = map[string]string{"shift": rapid.SampledFrom([]string{"early", "late"}).Draw(t, "shift")}
+		}
+		return r
+	})
+)
+
+// Whatever comes in whatever order, the store answers as the map does, also
+// after it was closed and opened again.
+func TestStoreIsLikeAMap(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		dir, err := os.MkdirTemp("", "readings")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer os.RemoveAll(dir)
+		d, s := mustReopen(t, nil, dir)
+		defer func() { d.Close() }()
+		model := plain{}
+		t.Repeat(map[string]func(*rapid.T){
+			"append": func(t *rapid.T) {
+				rows := rapid.SliceOfN(someReading, 1, 12).Draw(t, "rows")
+				model.append(rows)
+				done, err := s.Append(rows)
+				if err != nil || done.New+done.Merged != len(rows) {
+					t.Fatalf("Append of %d rows did %+v, %v", len(rows), done, err)
+				}
+			},
+			"reopen": func(t *rapid.T) { d, s = mustReopen(t, d, dir) },
+			"range":  func(t *rapid.T) { compareRange(t, s, model) },
+			"window": func(t *rapid.T) { compareWindow(t, s, model) },
+			"": func(t *rapid.T) {
+				for machine := range model {
+					compare(t, "info", fmt.Sprint(firstOf(s.Info(machine))), fmt.Sprint(model.info(machine)))
+					compare(t, "latest", fmt.Sprint(s.Latest(machine)), fmt.Sprint(model.latest(machine)))
+				}
+			},
+		})
+	})
+}
+
+func firstOf(info Info, _ bool) Info { return info }
+
+func mustReopen(t *rapid.T, d *db.DB, dir string) (*db.DB, *Store) {
+	if d != nil {
+		if err := d.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	d, err := db.Open(dir, db.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := Open(d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d, s
+}
+
+func compare(t *rapid.T, what, got, want string) {
+	if got != want {
+		t.Fatalf("%s is\n%s\nexpected\n%s", what, got, want)
+	}
+}
+
+func compareRange(t *rapid.T, s *Store, model plain) {
+	machine := someMachine.Draw(t, "machine")
+	if model[machine] == nil {
+		return
+	}
+	from, to, n := someTime.Draw(t, "from"), someTime.Draw(t, "to"), rapid.IntRange(0, 10).Draw(t, "n")
+	var got []fettle.Reading
+	if err := s.Range(machine, from, to, func(r fettle.Reading) error {
+		got = append(got, r)
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	compare(t, "range", fmt.Sprint(got), fmt.Sprint(model.rows(machine, from, to)))
+
+	last, err := s.Last(machine, to, n)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := model.rows(machine, farPast, to.Add(1))
+	compare(t, "last", fmt.Sprint(last), fmt.Sprint(want[max(0, len(want)-n):]))
+}
+
+func compareWindow(t *rapid.T, s *Store, model plain) {
+	machine := someMachine.Draw(t, "machine")
+	if model[machine] == nil {
+		return
+	}
+	until, n := someTime.Draw(t, "until"), rapid.IntRange(1, 10).Draw(t, "n")
+	sensors := rapid.SliceOfNDistinct(someSensor, 0, 5, rapid.ID[string]).Draw(t, "sensors")
+	w, err := s.Window(machine, until, n, sensors)
+	if err != nil {
+		t.Fatal(err)
+	}
+	compare(t, "window", fmt.Sprint(w.Columns), fmt.Sprint(model.window(machine, until, n, sensors)))
+}
