@@ -40,6 +40,12 @@ type Data struct {
 	Dir string `yaml:"dir" doc:"Folder of readings, models, alarms and keys; made if it is not there. A relative path starts at the working directory."`
 }
 
+// Store is the folder of the embedded store, inside the data folder.
+func (d Data) Store() string { return filepath.Join(d.Dir, "db") }
+
+// Models is the folder of model versions, inside the data folder.
+func (d Data) Models() string { return filepath.Join(d.Dir, "models") }
+
 // HTTP is the section about the two HTTP listeners.
 type HTTP struct {
 	Listen      string   `yaml:"listen" doc:"Address of the API and the page. Requests from this computer need no key here; all others do. Port 0 takes a free one."`
