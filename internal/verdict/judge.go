@@ -1,0 +1,196 @@
+package verdict
+
+import (
+	"errors"
+	"log/slog"
+	"sync"
+	"time"
+
+	"fettle"
+	"fettle/internal/db"
+	"fettle/internal/readings"
+)
+
+// A Judge gives every row of every machine its verdict. Several machines may be
+// judged at once, each by one goroutine at a time; what is known may be asked
+// for at any time, and never waits for a judgement or a fit.
+type Judge struct {
+	db   *db.DB
+	rows *readings.Store
+	log  *slog.Logger
+
+	fitting sync.Mutex // one fit at a time: it takes a whole core and some memory
+
+	mu       sync.Mutex // guards machines
+	machines map[string]*machine
+}
+
+// New makes a judge over the rows of a store. What it knows of each machine is
+// read from d when that machine is first asked for.
+func New(d *db.DB, rows *readings.Store, log *slog.Logger) (*Judge, error) {
+	return &Judge{db: d, rows: rows, log: log, machines: map[string]*machine{}}, nil
+}
+
+// A machine is what the judge knows of one machine.
+type machine struct {
+	name string
+
+	// Used by Judge and Save only.
+	live     *watch // nil until the first fit
+	course   course
+	chunk    chunk
+	full     []chunk // complete, not saved yet
+	refitted bool    // the model is not saved yet
+	renewed  bool    // records of an unreadable former life are to be deleted
+	trimmed  time.Time
+
+	quarantine quarantine
+
+	mu     sync.RWMutex // guards what follows, for readers
+	latest fettle.Verdict
+	cursor time.Time // event time of the newest row judged; zero if none
+}
+
+// Judge judges the next rows of a machine, which ascend in time, and returns a
+// verdict for each. Rows at or before Cursor were judged already and are left
+// out. The rows must be in the store too: fits read them there. After an error
+// nothing of the call counts; judging goes on from the saved cursor.
+func (j *Judge) Judge(name string, rows []fettle.Reading) ([]fettle.Verdict, error) {
+	m, err := j.machine(name, true)
+	if err != nil {
+		return nil, err
+	}
+	verdicts := make([]fettle.Verdict, 0, len(rows))
+	cursor := m.cursor
+	for _, r := range rows {
+		if !r.Time.After(cursor) {
+			continue
+		}
+		v := m.judge(r, cursor)
+		m.record(v)
+		verdicts = append(verdicts, v)
+		cursor = r.Time
+		if m.course.due(r.Time, m.live) {
+			if err := j.learn(m, r); err != nil {
+				j.Forget(name)
+				return nil, err
+			}
+		}
+	}
+	if len(verdicts) > 0 {
+		m.publish(verdicts[len(verdicts)-1])
+	}
+	return verdicts, nil
+}
+
+// judge gives one row its verdict; previous is the time of the row before.
+func (m *machine) judge(r fettle.Reading, previous time.Time) fettle.Verdict {
+	v := fettle.Verdict{Machine: m.name, Time: r.Time, Learning: true}
+	spoke, judged := 0, false
+	if m.live != nil {
+		spoke, judged = m.live.take(r, true)
+	}
+	if judged {
+		v.Learning, v.Score = false, m.live.score()
+		if v.Score > named {
+			v.Causes = m.live.causes()
+		}
+	}
+	anomalous := v.Score > 1 || m.live != nil && m.live.on
+	if anomalous {
+		m.quarantine.add(r.Time, previous)
+	}
+	m.course.count(r, spoke, judged, anomalous)
+	return v
+}
+
+func (m *machine) record(v fettle.Verdict) {
+	if m.chunk.full() {
+		m.full = append(m.full, m.chunk)
+		m.chunk = chunk{}
+	}
+	m.chunk.add(v)
+}
+
+func (m *machine) publish(latest fettle.Verdict) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.latest, m.cursor = latest, latest.Time
+}
+
+// Forget drops what was judged since the last Save. A caller that could not
+// make use of its verdicts calls it, and gets the same ones again.
+func (j *Judge) Forget(name string) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	delete(j.machines, name)
+}
+
+// Cursor is the event time of the newest row judged; zero if there is none.
+func (j *Judge) Cursor(name string) time.Time {
+	m := j.known(name)
+	if m == nil {
+		return time.Time{}
+	}
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	return m.cursor
+}
+
+// Latest is the verdict on the newest row judged; false if there is none.
+func (j *Judge) Latest(name string) (fettle.Verdict, bool) {
+	m := j.known(name)
+	if m == nil {
+		return fettle.Verdict{}, false
+	}
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	return m.latest, !m.cursor.IsZero()
+}
+
+// Quarantined returns the stretches of a machine's time that have a part in
+// [from, to) and whose rows nothing may be learned from, ascending.
+func (j *Judge) Quarantined(name string, from, to time.Time) []Interval {
+	m := j.known(name)
+	if m == nil {
+		return nil
+	}
+	return m.quarantine.within(from, to)
+}
+
+// known finds a machine for a reader; nil if there is none. A store that cannot
+// be read is told of by whoever judges.
+func (j *Judge) known(name string) *machine {
+	m, err := j.machine(name, false)
+	if err != nil {
+		return nil
+	}
+	return m
+}
+
+// machine finds a machine, reading what was saved of it. One of which nothing
+// was saved is made if create says so, else it is nil: readers may ask for any
+// name.
+func (j *Judge) machine(name string, create bool) (*machine, error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if m := j.machines[name]; m != nil {
+		return m, nil
+	}
+	m, err := j.restore(name)
+	if errors.Is(err, errDamaged) {
+		j.log.Warn("what was learned of a machine cannot be read, learning anew", "machine", name, "err", err)
+		m, err = &machine{name: name, course: newCourse(), renewed: true}, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	if m == nil {
+		if !create {
+			return nil, nil
+		}
+		m = &machine{name: name, course: newCourse()}
+	}
+	j.machines[name] = m
+	return m, nil
+}
