@@ -2,6 +2,7 @@ package readings
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"maps"
 	"math"
@@ -29,7 +30,16 @@ type Appended struct {
 // A Refusal says which row, by its index, was refused wholly or in part.
 type Refusal struct {
 	Row int
-	Err error
+	Err *fettle.Error
+}
+
+// refuse refuses rows wholly: the stored row of their time cannot be read, and
+// they must not keep the others from being stored.
+func (a *Appended) refuse(rows []fettle.Reading, which []int, err error) {
+	for _, i := range which {
+		rows[i].Values = nil
+		a.Refused = append(a.Refused, Refusal{i, &fettle.Error{Kind: fettle.Internal, Reason: "stored row is damaged", Err: err}})
+	}
 }
 
 // scratch is memory that Append uses again each time.
@@ -156,6 +166,7 @@ func (s *Store) stage(batch *db.Batch, c *change, rows []fettle.Reading, done *A
 // stageRow puts one row, made of all readings of one time, into the batch.
 func (s *Store) stageRow(batch *db.Batch, c *change, rows []fettle.Reading, same []int, done *Appended) error {
 	var row fettle.Reading
+	again := 0
 	for _, i := range same {
 		if err := c.admit(batch, &rows[i]); err != nil {
 			done.Refused = append(done.Refused, Refusal{i, err})
@@ -168,7 +179,7 @@ func (s *Store) stageRow(batch *db.Batch, c *change, rows []fettle.Reading, same
 			continue
 		}
 		row = merged(row, rows[i])
-		done.Merged++
+		again++
 	}
 	if row.Values == nil {
 		return nil
@@ -176,9 +187,14 @@ func (s *Store) stageRow(batch *db.Batch, c *change, rows []fettle.Reading, same
 	micros := row.Time.UnixMicro()
 	s.scratch.key = appendMicros(rowsOf(s.scratch.key[:0], c.machine.name), micros)
 	found, err := s.lookUp(c, micros, &row)
+	if errors.Is(err, errDamaged) {
+		done.refuse(rows, same, err)
+		return nil
+	}
 	if err != nil {
 		return err
 	}
+	done.Merged += again
 	if found {
 		done.Merged++
 	} else {
@@ -225,7 +241,7 @@ func merged(older, newer fettle.Reading) fettle.Reading {
 
 // admit gives numbers to the row's new sensors, and takes those beyond the
 // limit out of the row.
-func (c *change) admit(batch *db.Batch, row *fettle.Reading) error {
+func (c *change) admit(batch *db.Batch, row *fettle.Reading) *fettle.Error {
 	var first string
 	refused := 0
 	for _, v := range row.Values {
@@ -344,8 +360,8 @@ func (c *change) save(batch *db.Batch) {
 func (s *Store) publish(changes []*change) {
 	for _, c := range changes {
 		m := c.machine
-		if c.bytes == 0 {
-			continue
+		if c.bytes == 0 && c.ids == nil {
+			continue // all its rows were refused
 		}
 		if c.ids != nil {
 			c.state.sensors = slices.Sorted(slices.Values(c.words.sensors))

@@ -116,9 +116,11 @@ func (s *Store) Latest(machine string) []fettle.Value {
 		return nil
 	}
 	state, words := m.state.Load(), m.words.Load()
-	values := make([]fettle.Value, len(state.latest))
+	values := make([]fettle.Value, 0, len(state.latest))
 	for id, sample := range state.latest {
-		values[id] = fettle.Value{Sensor: words.sensors[id], Value: sample.value}
+		if sample != never {
+			values = append(values, fettle.Value{Sensor: words.sensors[id], Value: sample.value})
+		}
 	}
 	slices.SortFunc(values, func(a, b fettle.Value) int { return strings.Compare(a.Sensor, b.Sensor) })
 	return values

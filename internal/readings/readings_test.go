@@ -347,6 +347,36 @@ func TestFailedAppend(t *testing.T) {
 	}
 }
 
+// A row that cannot be read on disk refuses what would be merged into it, and
+// nothing else.
+func TestDamagedRow(t *testing.T) {
+	d := openDB(t, t.TempDir())
+	s, err := Open(d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	appendAll(t, s, "m 1 a=1", "m 2 a=2")
+	b := d.NewBatch()
+	b.Set(appendMicros(rowsOf(nil, "m"), at(1).UnixMicro()), []byte("rubbish"))
+	if err := d.Commit(b, db.Lazy); err != nil {
+		t.Fatal(err)
+	}
+	rows := []fettle.Reading{reading("m 1 b=1"), reading("m 3 a=3"), reading("l 1 a=1")}
+	done, err := s.Append(rows)
+	if err != nil || done.New != 2 || len(done.Refused) != 1 || done.Refused[0].Row != 0 || rows[0].Values != nil {
+		t.Errorf("Append did %+v, %v", done, err)
+	}
+	if err := s.Range("m", at(0), at(9), func(fettle.Reading) error { return nil }); err == nil || !strings.Contains(err.Error(), "damaged") {
+		t.Errorf("Range says %v, expected that a row is damaged", err)
+	}
+	if done := appendAll(t, s, "m 4 b=4"); done.New != 1 {
+		t.Errorf("Append did %+v", done)
+	}
+	if got := fmt.Sprint(s.Latest("m")); got != "[{a 3} {b 4}]" {
+		t.Errorf("Latest is %s", got)
+	}
+}
+
 func TestExtremeValues(t *testing.T) {
 	s := openStore(t)
 	values := []fettle.Value{{Sensor: "a", Value: math.MaxFloat64}, {Sensor: "b", Value: math.SmallestNonzeroFloat64}, {Sensor: "c", Value: math.Copysign(0, -1)}}
