@@ -1,0 +1,28 @@
+// Package forecast says what each machine's sensors will read next.
+//
+// Stored readings come in. A ridge regression, fitted from them in closed form
+// once 120 rows are there, or a PatchTST from the folder of models turns a
+// machine's newest rows into the next steps of every sensor, each step with a
+// band. Forecasts fall due at ticks of the machine's own event time, so live
+// data, back-fill and the replay of an old recording are one path.
+//
+// Reading order is data order:
+//
+//	ticks.go      when a forecast is due
+//	learn.go      when a ridge is fitted anew, and how it is published
+//	  fit.go        the three passes of a fit over the stored rows
+//	  runs.go       rows cut into gap-free runs of one sensor
+//	  gram.go       sums of products over all windows of a run
+//	  ridge.go      the regression out of these sums
+//	  ridgefile.go  ridge.json, the fitted ridge as a file
+//	  band.go       how far readings stray from forecasts
+//	  calibrate.go  the band of a PatchTST, from stored history
+//	champion.go   the model that serves a machine, loaded once
+//	lookback.go   the rows that a forecast is made from
+//	engine.go     the doors: Forecast, Latest, Next, Explain, Stats
+//	validate.go   a forecast of the newest rows beside what they became
+//
+// A forecast made at a time sees no row after that time, and neither does a
+// fit. The package never trains a PatchTST, never raises an alarm, and never
+// looks at the wall clock but to tell a live tick from an old one.
+package forecast

@@ -1,0 +1,246 @@
+package forecast
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"fettle"
+	"fettle/internal/model"
+	"fettle/internal/readings"
+)
+
+const (
+	// learnFrom is how far back from the watermark a fit looks.
+	learnFrom = 30 * 24 * time.Hour
+	// learnEvery is how often a machine with that much history is fitted anew.
+	learnEvery = 24 * time.Hour
+	// ridgesKept is how many ridge versions of a machine stay in the folder.
+	ridgesKept = 3
+	// checkEvery is after how many rows a fit looks whether it should stop.
+	checkEvery = 4096
+)
+
+// A learnRequest says from what a machine may learn.
+type learnRequest struct {
+	from, until time.Time // both included
+	rows        int64     // stored up to until
+	quarantined []fettle.Interval
+}
+
+// firstFit is how many rows the first fit takes: two whole windows, so 120.
+func (e *Engine) firstFit() int64 { return 2 * int64(e.cfg.Rows+e.cfg.Steps) }
+
+// Learn fits a machine's ridge anew if it is time to, and publishes it: once
+// 120 rows are stored, at each doubling of them up to 30 days, then daily, all
+// by event time. It looks at most 30 days back from the watermark, never past
+// it, and not at what is quarantined. It tells whether a new ridge is there. A
+// machine that cannot be fitted yet is no error.
+//
+// A fit holds a few megabytes however many rows there are; a month of rows every
+// two seconds takes some seconds. A machine of more than 256 sensors gets a
+// ridge of the first 256 by name.
+//
+// Learn also takes the band of a PatchTST that serves the machine without one.
+func (e *Engine) Learn(ctx context.Context, machine string, watermark time.Time,
+	quarantined func(machine string, from, to time.Time) []fettle.Interval) (refitted bool, err error) {
+	info, found := e.rows.Info(machine)
+	if !found || watermark.Before(info.First) {
+		return false, nil
+	}
+	m := e.memory(machine)
+	ask := learnRequest{from: watermark.Add(-learnFrom), until: watermark}
+	if ask.from.Before(info.First) {
+		ask.from = info.First
+	}
+	if ask.rows, err = e.count(m, info, watermark); err != nil {
+		return false, fmt.Errorf("count rows of %s: %w", machine, err)
+	}
+	serving, _ := e.champion(m, info) // none is no reason not to learn
+	bandDue, fitDue := e.bandDue(m, serving, ask.rows), e.fitDue(e.lastFit(m, serving), info, ask)
+	if bandDue || fitDue {
+		ask.quarantined = quarantined(machine, ask.from, watermark.Add(time.Microsecond))
+	}
+	if bandDue {
+		if err := e.calibrate(ctx, m, serving, ask); err != nil {
+			return false, fmt.Errorf("calibrate %s: %w", serving.model.Name, err)
+		}
+	}
+	if !fitDue {
+		return false, nil
+	}
+	err = e.refit(ctx, m, info, ask)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.unfit = nil; missing(err) != nil {
+		m.unfit = err // Forecast and Explain tell it
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("learn %s: %w", machine, err)
+	}
+	m.trouble = nil // it may be over; the next tick will tell
+	return true, nil
+}
+
+// count returns how many rows a machine has up to a time, from the total back
+// or from the last count on, whichever is less to read.
+func (e *Engine) count(m *memory, info readings.Info, until time.Time) (int64, error) {
+	m.mu.Lock()
+	counted := m.counted
+	m.mu.Unlock()
+	if counted.at.IsZero() || counted.at.After(until) {
+		counted = mark{at: info.First.Add(-time.Microsecond)}
+	}
+	var err error
+	if back := info.Last.Sub(until); back <= until.Sub(counted.at) {
+		var after int64
+		after, err = e.countBetween(m.machine, until, info.Last)
+		counted = mark{info.Rows - after, until}
+	} else {
+		var more int64
+		more, err = e.countBetween(m.machine, counted.at, until)
+		counted = mark{counted.rows + more, until}
+	}
+	if err != nil {
+		return 0, err
+	}
+	m.mu.Lock()
+	m.counted = counted
+	m.mu.Unlock()
+	return counted.rows, nil
+}
+
+// countBetween counts the rows after one time up to another.
+func (e *Engine) countBetween(machine string, after, until time.Time) (rows int64, err error) {
+	if !after.Before(until) {
+		return 0, nil
+	}
+	err = e.rows.Range(machine, after.Add(time.Microsecond), until.Add(time.Microsecond), func(fettle.Reading) error {
+		rows++
+		return nil
+	})
+	return rows, err
+}
+
+// lastFit is how many rows a machine's newest ridge was fitted to and when, by
+// event time; zero if there is none. f serves the machine now; nil if nothing
+// does. What was tried since the start counts, also if it failed.
+func (e *Engine) lastFit(m *memory, f *forecaster) mark {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	switch {
+	case !m.tried.at.IsZero():
+		return m.tried
+	case f == nil:
+		return mark{}
+	case f.ridge != nil:
+		return mark{f.ridge.StoredRows, f.ridge.Until}
+	}
+	newest, found := e.newestRidge(m.machine)
+	if !found {
+		return mark{}
+	}
+	r, err := openRidge(newest.Dir)
+	if err != nil {
+		return mark{} // a broken one is replaced
+	}
+	m.tried = mark{r.StoredRows, r.Until}
+	return m.tried
+}
+
+// fitDue tells whether a machine is to be fitted anew.
+func (e *Engine) fitDue(last mark, info readings.Info, ask learnRequest) bool {
+	switch {
+	case ask.rows < e.firstFit():
+		return false
+	case ask.rows < last.rows/2: // other readings than those it was fitted to
+		return true
+	case ask.until.Sub(info.First) >= learnFrom && !last.at.IsZero():
+		return ask.until.Sub(last.at) >= learnEvery
+	default:
+		return ask.rows >= 2*last.rows
+	}
+}
+
+// refit fits a machine's ridge and publishes it.
+func (e *Engine) refit(ctx context.Context, m *memory, info readings.Info, ask learnRequest) error {
+	m.mu.Lock()
+	m.tried = mark{ask.rows, ask.until}
+	m.mu.Unlock()
+	started := time.Now()
+	r, err := fitter{
+		context: e.cfg.Rows, horizon: e.cfg.Steps, quarantine: ask.quarantined,
+		sensors: info.Sensors[:min(len(info.Sensors), maxSensors)],
+		rows:    e.rowsFor(ctx, m.machine, ask),
+	}.fit()
+	if err != nil {
+		return err
+	}
+	r.StoredRows = ask.rows
+	published, err := e.models.Publish(model.Publication{
+		Machine: m.machine, Family: model.Ridge, Sensors: r.names(),
+		Context: r.Context, Horizon: r.Horizon, StepSeconds: r.StepSeconds,
+		TrainedRows: r.FittedRows, Parameters: r.Context * r.Horizon,
+	}, r.save)
+	if err != nil {
+		return err
+	}
+	e.counts.fits.Add(1)
+	e.log.Info("ridge fitted", "machine", m.machine, "model", published.Name, "rows", r.FittedRows, "sensors", len(r.Sensors),
+		"of", len(info.Sensors), "mse", r.HeldOut.MSE, "last_value_mse", r.HeldOut.LastValue, "took", time.Since(started).Round(time.Millisecond))
+	e.removeOld(m.machine)
+	return nil
+}
+
+// rowsFor yields the rows that a machine may learn from, and stops if ctx ends.
+func (e *Engine) rowsFor(ctx context.Context, machine string, ask learnRequest) func(time.Time, func(fettle.Reading) error) error {
+	return func(from time.Time, yield func(fettle.Reading) error) error {
+		if from.Before(ask.from) {
+			from = ask.from
+		}
+		seen := 0
+		return e.rows.Range(machine, from, ask.until.Add(time.Microsecond), func(r fettle.Reading) error {
+			if seen++; seen%checkEvery == 0 && ctx.Err() != nil {
+				return ctx.Err()
+			}
+			return yield(r)
+		})
+	}
+}
+
+// ridgesOf lists a machine's ridge versions, oldest first.
+func (e *Engine) ridgesOf(machine string) []fettle.Model {
+	var ridges []fettle.Model
+	for _, v := range e.models.List() {
+		if v.Machine == machine && v.Family == model.Ridge {
+			ridges = append(ridges, v)
+		}
+	}
+	return ridges
+}
+
+func (e *Engine) newestRidge(machine string) (model.Version, bool) {
+	ridges := e.ridgesOf(machine)
+	if len(ridges) == 0 {
+		return model.Version{}, false
+	}
+	return e.models.Get(ridges[len(ridges)-1].Name)
+}
+
+// removeOld keeps the folder from filling up with what doubling and days leave
+// behind. A version whose second is not over yet stays for now: back-fill fits
+// several within a second, and its name, once free, would be given to a newer
+// version, which would then count as an old one.
+func (e *Engine) removeOld(machine string) {
+	ridges := e.ridgesOf(machine)
+	over := e.cfg.Now().Add(-time.Second)
+	for _, old := range ridges[:max(0, len(ridges)-ridgesKept)] {
+		if old.Created.After(over) {
+			return
+		}
+		if err := e.models.Remove(old.Name); err != nil {
+			e.log.Warn("cannot remove an old ridge", "machine", machine, "model", old.Name, "err", err)
+		}
+	}
+}

@@ -1,0 +1,290 @@
+package forecast
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"fettle"
+)
+
+// A ridge is fitted once 120 rows are there, and at each doubling.
+func TestLearnAt120RowsAndEachDoubling(t *testing.T) {
+	b := newBench(t)
+	rows := wave(1000, 2*time.Second)
+	var fits []int
+	for n := 10; n <= len(rows); n += 10 {
+		b.store(rows[n-10 : n])
+		if b.learn(b.watermark()) {
+			fits = append(fits, n)
+		}
+	}
+	if want := []int{120, 240, 480, 960}; !slices.Equal(fits, want) {
+		t.Errorf("fits at %v rows, want %v", fits, want)
+	}
+	if n := b.engine.Stats().Fits; n != 4 {
+		t.Errorf("%d fits counted", n)
+	}
+	if n := len(b.models.List()); n != ridgesKept {
+		t.Errorf("%d versions kept, want %d", n, ridgesKept)
+	}
+	champion, _ := b.models.Champion("press")
+	if champion.TrainedRows != 960 || champion.StepSeconds != 2 || champion.Context != 50 || champion.Horizon != 10 || champion.Parameters != 500 {
+		t.Errorf("champion %+v", champion.Model)
+	}
+}
+
+// Back-fill commits everything at once and is worked off tick by tick: the same
+// fits, at the same rows.
+func TestLearnInBackFillCountsRowsUpToTheTick(t *testing.T) {
+	b := newBench(t)
+	b.store(wave(2000, 2*time.Second))
+	var fits []int64
+	for {
+		at, due := b.engine.Due("press", b.watermark())
+		if !due {
+			break
+		}
+		if b.learn(at) {
+			champion, _ := b.models.Champion("press")
+			fits = append(fits, champion.TrainedRows)
+		}
+		if _, err := b.engine.Forecast(t.Context(), "press", at); err != nil && missing(err) == nil {
+			t.Fatal(err)
+		}
+	}
+	if want := []int64{121, 271, 571, 1171}; !slices.Equal(fits, want) { // at 4, 9, 19 and 39 minutes
+		t.Errorf("fitted to %v rows, want %v", fits, want)
+	}
+}
+
+// With 30 days of history a machine is fitted every day, to 30 days.
+func TestLearnDailyFromThirtyDaysOn(t *testing.T) {
+	b := newBench(t)
+	rows := wave(33*24, time.Hour)
+	b.store(rows)
+	var days []int
+	for day := 25; day < 33; day++ {
+		for hour := 1; hour <= 24; hour += 6 {
+			if b.learn(rows[day*24+hour-2].Time) {
+				days = append(days, day)
+			}
+		}
+	}
+	if want := []int{25, 30, 31, 32}; !slices.Equal(days, want) {
+		t.Errorf("fitted on days %v, want %v", days, want)
+	}
+	if champion, _ := b.models.Champion("press"); champion.TrainedRows != 30*24+1 {
+		t.Errorf("fitted to %d rows, want those of 30 days", champion.TrainedRows)
+	}
+}
+
+// A new process knows from the model's folder what it was fitted to.
+func TestLearnDoesNotRefitAfterARestart(t *testing.T) {
+	b := newBench(t)
+	b.store(wave(300, 2*time.Second))
+	if !b.learn(b.watermark()) {
+		t.Fatal("not fitted")
+	}
+	b.restart()
+	if b.learn(b.watermark()) {
+		t.Error("fitted again after a restart")
+	}
+	b.store(wave(600, 2*time.Second))
+	if !b.learn(b.watermark()) {
+		t.Error("not fitted at twice the rows")
+	}
+}
+
+func TestLearnAgainWhenTheRowsAreOthers(t *testing.T) {
+	b := newBench(t)
+	b.store(wave(2000, 2*time.Second))
+	b.learn(b.watermark())
+	b.close()
+	if err := os.RemoveAll(filepath.Join(b.dir, "db")); err != nil {
+		t.Fatal(err)
+	}
+	b.open()
+	b.store(wave(200, 2*time.Second))
+	if !b.learn(b.watermark()) {
+		t.Error("the model of readings that are gone was kept")
+	}
+	if b.learn(b.watermark()) {
+		t.Error("fitted twice to the same rows")
+	}
+}
+
+// What cannot be fitted is no error, and is tried again at twice the rows.
+func TestLearnWaitsForWholeWindows(t *testing.T) {
+	b := newBench(t)
+	rows := wave(600, 2*time.Second)
+	for i := range 200 { // the first 200 rows have a gap every 40
+		rows[i].Time = rows[i].Time.Add(time.Duration(i/40-5) * time.Minute)
+	}
+	b.store(rows[:200])
+	if b.learn(b.watermark()) {
+		t.Error("fitted without a whole window")
+	}
+	b.store(rows[200:390])
+	if b.learn(b.watermark()) {
+		t.Error("tried again before twice the rows")
+	}
+	b.store(rows[390:])
+	if !b.learn(b.watermark()) {
+		t.Error("not fitted once there are whole windows")
+	}
+}
+
+// Rows in quarantine are not learnt from; the fit asks about its own time only.
+func TestLearnAsksForTheQuarantine(t *testing.T) {
+	b := newBench(t)
+	rows := wave(400, 2*time.Second)
+	b.store(rows)
+	_, err := b.engine.Learn(t.Context(), "press", rows[399].Time, func(machine string, from, to time.Time) []fettle.Interval {
+		if machine != "press" || !from.Equal(rows[0].Time) || !to.Equal(rows[399].Time.Add(time.Microsecond)) {
+			t.Errorf("asked for %s from %s to %s", machine, from, to)
+		}
+		return []fettle.Interval{{From: rows[100].Time, To: rows[150].Time}}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if champion, _ := b.models.Champion("press"); champion.TrainedRows != 350 {
+		t.Errorf("fitted to %d rows, want 350", champion.TrainedRows)
+	}
+}
+
+// A sensor that appears later is forecast from the next fit on.
+func TestLearnPicksUpANewSensor(t *testing.T) {
+	b := newBench(t)
+	rows := wave(600, 2*time.Second)
+	for i := 200; i < len(rows); i++ {
+		rows[i].Values = fettle.SortValues(append(rows[i].Values, fettle.Value{Sensor: "pressure", Value: float64(i % 9)}))
+	}
+	for _, c := range []struct {
+		rows int
+		want []string
+	}{{200, []string{"load", "temp"}}, {300, []string{"load", "temp"}}, {600, []string{"load", "pressure", "temp"}}} {
+		b.store(rows[:c.rows])
+		b.learn(b.watermark())
+		if made := b.forecast(b.watermark()); !slices.Equal(made.Window.Sensors, c.want) {
+			t.Errorf("%d rows: forecast of %q, want %q", c.rows, made.Window.Sensors, c.want)
+		}
+	}
+}
+
+// Of a machine with more sensors than a ridge may cover, the first by name are
+// forecast.
+func TestLearnOfTooManySensors(t *testing.T) {
+	b := newBench(t)
+	rows := make([]fettle.Reading, 150)
+	for i := range rows {
+		rows[i] = fettle.Reading{Machine: "press", Time: origin.Add(time.Duration(i) * time.Second)}
+		for s := range maxSensors + 44 {
+			rows[i].Values = append(rows[i].Values, fettle.Value{Sensor: fmt.Sprintf("s%03d", s), Value: float64((i + s) % 17)})
+		}
+	}
+	b.store(rows)
+	b.learn(b.watermark())
+	made := b.forecast(b.watermark())
+	if n := len(made.Sensors); n != maxSensors || made.Sensors[n-1].Sensor != "s255" {
+		t.Errorf("forecast of %d sensors", n)
+	}
+}
+
+// A broken folder stops nothing: the next fit replaces it.
+func TestLearnReplacesABrokenRidge(t *testing.T) {
+	b := newBench(t)
+	b.store(wave(300, 2*time.Second))
+	b.learn(b.watermark())
+	champion, _ := b.models.Champion("press")
+	b.close()
+	for _, name := range []string{ridgeName, "fettle.json"} {
+		path := filepath.Join(champion.Dir, name)
+		text, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if name == ridgeName {
+			text = []byte(strings.Replace(string(text), `"weights"`, `"wights"`, 1))
+		} else { // without its hash, as a folder made by hand
+			text = []byte(strings.Replace(string(text), `"sha256"`, `"was"`, 1))
+		}
+		if err := os.WriteFile(path, text, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b.open()
+	if _, err := b.engine.Forecast(t.Context(), "press", b.watermark()); fettle.ReasonOf(err) != ReasonModel || fettle.KindOf(err) != fettle.Unavailable || !strings.Contains(err.Error(), "weights") {
+		t.Errorf("%v, want an unusable model that says why", err)
+	}
+	if !b.learn(b.watermark()) {
+		t.Error("not fitted")
+	}
+	b.forecast(b.watermark())
+}
+
+func TestRidgeComesBackAsItWas(t *testing.T) {
+	r := fitRows(t, wave(500, 2*time.Second))
+	r.StoredRows = 512
+	dir := t.TempDir()
+	if err := r.save(dir); err != nil {
+		t.Fatal(err)
+	}
+	back, err := openRidge(dir)
+	if err != nil || !reflect.DeepEqual(r, back) {
+		t.Errorf("%v; wrote\n%+v\nread\n%+v", err, r, back)
+	}
+}
+
+func TestRidgeFileIsChecked(t *testing.T) {
+	for want, spoil := range map[string]func(*ridge){
+		"format":          func(r *ridge) { r.Format = 2 },
+		"context":         func(r *ridge) { r.Context = 1 },
+		"horizon":         func(r *ridge) { r.Horizon = 0 },
+		"step_seconds":    func(r *ridge) { r.StepSeconds = 0 },
+		"weights":         func(r *ridge) { r.Weights = r.Weights[1:] },
+		"weights[3]":      func(r *ridge) { r.Weights[3] = nil },
+		"sensors":         func(r *ridge) { r.Sensors = nil },
+		"sensors[1].name": func(r *ridge) { r.Sensors[1].Name = r.Sensors[0].Name },
+		"sensors[0]":      func(r *ridge) { r.Sensors[0].Below = r.Sensors[0].Below[1:] },
+	} {
+		r := fitRows(t, wave(200, 2*time.Second))
+		spoil(r)
+		dir := t.TempDir()
+		if err := r.save(dir); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := openRidge(dir); err == nil || !strings.Contains(err.Error(), want+" is ") || fettle.KindOf(err) != fettle.Invalid {
+			t.Errorf("%s spoilt: %v", want, err)
+		}
+	}
+}
+
+// Whatever is read without error can forecast.
+func FuzzReadRidge(f *testing.F) {
+	f.Add([]byte(`{"format":1,"context":2,"horizon":1,"step_seconds":2,"weights":[[0.5,1]],"sensors":[{"name":"a","span":{"low":0,"high":1},"below":[-1],"above":[1]}]}`))
+	f.Add([]byte(`{"format":1,"context":2,"horizon":1,"weights":[[0.5]],"sensors":[]}`))
+	f.Add([]byte(`[]`))
+	f.Add([]byte(``))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		r, err := readRidge(bytes.NewReader(text))
+		if err != nil {
+			return
+		}
+		fc := forecastRidge(fettle.Model{}, r)
+		values := fc.predict([][]float64{make([]float64, fc.model.Context)})[0]
+		for _, b := range fc.bandsNow() {
+			if len(b.Below) > 0 {
+				plus(values, b.Below)
+				plus(values, b.Above)
+			}
+		}
+	})
+}
