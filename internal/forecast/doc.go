@@ -23,6 +23,7 @@
 //	validate.go   a forecast of the newest rows beside what they became
 //
 // A forecast made at a time sees no row after that time, and neither does a
-// fit. The package never trains a PatchTST, never raises an alarm, and never
-// looks at the wall clock but to tell a live tick from an old one.
+// fit. The package never trains a PatchTST and never raises an alarm. The wall
+// clock decides only whether a tick is live, and whether the second that names
+// an old model is over.
 package forecast
