@@ -1,0 +1,47 @@
+# fettle's shell: `make` lists what there is.
+export CGO_ENABLED ?= 0
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+LDFLAGS := -s -w -X main.version=$(VERSION)
+# Packages in which goroutines share memory.
+CONCURRENT := ./internal/db ./internal/readings ./internal/ingest ./internal/broker ./internal/bridge \
+	./internal/events ./internal/model ./internal/forecast ./internal/verdict ./internal/alarm ./internal/api ./internal/app
+STATICCHECK = $(CURDIR)/bin/staticcheck
+
+.PHONY: help build run quick vet lint test race test-peers story bench docs clean
+.DEFAULT_GOAL := help
+
+help: ## This list
+	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+build: ## One static binary, bin/fettle
+	go build -trimpath -ldflags '$(LDFLAGS)' -o bin/fettle ./cmd/fettle
+
+run: ## The demo: three simulated machines, the page on http://127.0.0.1:8000
+	go run ./cmd/fettle demo
+
+vet: $(STATICCHECK) ## gofmt, go vet (Linux and Windows), staticcheck
+	@unformatted=$$(gofmt -l $$(git ls-files -co --exclude-standard '*.go')); [ -z "$$unformatted" ] || { echo "gofmt -w $$unformatted"; exit 1; }
+	go vet -tags 'browser peers_light story' ./...
+	GOOS=windows go vet ./...
+	$(STATICCHECK) -tags 'browser peers_light story' ./...
+
+$(STATICCHECK): tools/go.mod
+	cd tools && go build -o $@ honnef.co/go/tools/cmd/staticcheck
+
+quick: vet ## Under 2 minutes: gofmt, vet, staticcheck, unit tests, fuzz seeds
+	go test ./...
+
+test: needs vet race ## At most 15 minutes: quick, race detector, Mosquitto clients, Chromium, kill -9
+	go test -tags 'browser peers_light' ./...
+
+needs: ; @scripts/needs.sh
+
+race: ## The concurrent packages under the race detector, if there is a C compiler
+	@if command -v cc >/dev/null; then CGO_ENABLED=1 go test -race $(CONCURRENT); else echo "race: no C compiler, left out"; fi
+
+docs: ## Writes the generated reference pages anew
+	go test ./internal/config -run Reference -update
+	go test ./internal/api -run Golden -update
+
+clean: ## Removes what was built
+	rm -rf bin dist
