@@ -30,17 +30,32 @@ type Publication struct {
 // ridge.json, or config.json, model.safetensors and the scaler. The version
 // appears, on the disk and in List, once everything has been written, checked
 // and synced; if anything fails nothing of it stays. Its stamp is the present
-// second in UTC, or the next one that is free.
+// second in UTC, or the next one that makes it the machine's newest.
 func (f *Folder) Publish(p Publication, write func(dir string) error) (fettle.Model, error) {
 	c := card{
 		Machine: p.Machine, Family: p.Family, Sensors: p.Sensors, Context: p.Context, Horizon: p.Horizon,
 		StepSeconds: p.StepSeconds, TrainedRows: p.TrainedRows, Parameters: p.Parameters, Source: p.Source,
 	}
-	m, err := f.add(c, f.now(), write)
+	m, err := f.add(c, f.nextStamp(p.Machine), write)
 	if err != nil {
 		return fettle.Model{}, fmt.Errorf("publish model of %s: %w", p.Machine, err)
 	}
 	return m, nil
+}
+
+// nextStamp is the present, but never before the machine's newest version:
+// several fits within a second, and a clock that was set back, must not make a
+// new version look older than the one it follows.
+func (f *Folder) nextStamp(machine string) time.Time {
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	stamp := f.now()
+	for _, m := range f.models {
+		if m.Machine == machine && !m.Created.Before(stamp.Truncate(time.Second)) {
+			stamp = m.Created.Add(time.Second)
+		}
+	}
+	return stamp
 }
 
 // Remove deletes a version, or a folder that cannot be used, together with the

@@ -54,6 +54,28 @@ func TestPublish(t *testing.T) {
 	}
 }
 
+// TestPublishIsAlwaysTheNewest stamps a version behind those it follows, also
+// where an earlier second has become free again.
+func TestPublishIsAlwaysTheNewest(t *testing.T) {
+	f, _ := open(t, t.TempDir())
+	var last fettle.Model
+	for range 3 {
+		m, err := f.Publish(publication("press"), writeRidge)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !m.Created.After(last.Created) || !m.Champion {
+			t.Errorf("%s follows %s", m.Name, last.Name)
+		}
+		if last.Name != "" {
+			if err := f.Remove(last.Name); err != nil {
+				t.Fatal(err)
+			}
+		}
+		last = m
+	}
+}
+
 // TestPublishTakesFreeSeconds gives every version of one second a name of its
 // own, also when they come at once.
 func TestPublishTakesFreeSeconds(t *testing.T) {
