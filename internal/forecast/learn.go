@@ -229,16 +229,10 @@ func (e *Engine) newestRidge(machine string) (model.Version, bool) {
 }
 
 // removeOld keeps the folder from filling up with what doubling and days leave
-// behind. A version whose second is not over yet stays for now: back-fill fits
-// several within a second, and its name, once free, would be given to a newer
-// version, which would then count as an old one.
+// behind.
 func (e *Engine) removeOld(machine string) {
 	ridges := e.ridgesOf(machine)
-	over := e.cfg.Now().Add(-time.Second)
 	for _, old := range ridges[:max(0, len(ridges)-ridgesKept)] {
-		if old.Created.After(over) {
-			return
-		}
 		if err := e.models.Remove(old.Name); err != nil {
 			e.log.Warn("cannot remove an old ridge", "machine", machine, "model", old.Name, "err", err)
 		}
