@@ -1,0 +1,336 @@
+// Package broker is the MQTT broker inside fettle: what sensors, scripts and
+// dashboards connect to.
+//
+// Clients' messages come in over MQTT 3.1.1 and 5, by TCP and WebSocket; those
+// on topics that fettle wants go to the receive function it was given, and then,
+// as all others, to whoever subscribed. It never reads a payload, keeps no
+// reading, and knows no machine.
+//
+// # Acknowledged means received
+//
+// receive is called in the publishing client's own read loop, before the
+// acknowledgement (PUBACK at QoS 1, PUBREC at QoS 2) is written: while it
+// blocks, nothing more of that client is read, and nobody else waits. When it
+// returns nil or an error of kind Invalid the message is acknowledged. After
+// any other error it is not: a client of MQTT 5 gets reason 0x97 (quota
+// exceeded), one of 3.1.1, which has no such words, loses its connection and
+// sends again when it is back. At QoS 0 the message is dropped and counted. A
+// message that was not taken goes to no subscriber either.
+//
+// QoS 2 keeps this promise within a session, which lives as long as the
+// program: what a client sends again after fettle was restarted is received
+// again. A row that carries its own time is then merged with itself.
+//
+// # Who may do what
+//
+// Without users anybody may connect with any name and password, as on the old
+// broker; then every listener must be on loopback, and a browser's page must be
+// one of this computer's own. Clients may publish anything but fettle's own
+// topics, fettle/alarm/# and fettle/event/#, and those that begin with $. At
+// QoS 0 such a message is dropped; above it MQTT 5 gets reason 0x87 (not
+// authorized) and 3.1.1 loses its connection. Subscribing is free.
+//
+// # Slow subscribers
+//
+// A subscriber never slows a publisher. What it has not read yet waits for it;
+// one that falls more than 2,048 messages behind loses the messages beyond,
+// whatever their QoS, and they are counted as dropped. One that reads nothing
+// for a minute is disconnected. Sessions and retained messages are in memory.
+package broker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"strconv"
+	"sync/atomic"
+	"time"
+
+	mqtt "github.com/mochi-mqtt/server/v2"
+	"github.com/mochi-mqtt/server/v2/packets"
+
+	"fettle"
+)
+
+// Config is what the broker needs to know.
+type Config struct {
+	Listen     string // TCP address; "" is off, port 0 takes a free one
+	WebSocket  string // address of MQTT over WebSocket, on any path; as above
+	Users      []User // who may connect; none: anybody, on loopback only
+	MaxClients int    // connected at once; 0: 1,000
+	MaxPacket  int    // bytes of the largest MQTT packet; 0: 1 MiB and 4 KiB for its topic and properties
+
+	// Wants tells which topics go to receive; nil: none. It is called for every
+	// message of every client, from many goroutines.
+	Wants func(topic string) bool
+}
+
+// A User may connect to the broker.
+type User struct {
+	Name, Password string
+}
+
+// A Message is what a client published on a topic that fettle wants.
+type Message struct {
+	Topic   string
+	Payload []byte // the receiver's own
+	QoS     byte   // 0, 1 or 2
+	Client  string // the client's id
+}
+
+// Stats are counts since the start, and levels of now.
+type Stats struct {
+	Clients       int64 // connected now
+	Subscriptions int64 // now
+	Retained      int64 // messages kept for future subscribers now, $SYS included
+	Received      int64 // messages given to receive
+	Acknowledged  int64 // of them, taken at QoS 1 or 2
+	Refused       int64 // of them, not taken, and not acknowledged either
+	Forbidden     int64 // messages on topics that clients may not publish on
+	Rejected      int64 // connections turned away: name, password, client limit, unfit will
+	Dropped       int64 // messages that subscribers lost because they were too far behind
+	BytesIn       int64
+	BytesOut      int64
+}
+
+const (
+	defaultClients = 1000
+	defaultPacket  = 1<<20 + 4<<10
+	// behind bounds the messages that wait for one subscriber; each costs its
+	// client 8 bytes even when nothing waits.
+	behind = 2048
+	// sessionLife is how long a client that wants its session kept may be away.
+	sessionLife = 7 * 24 * time.Hour
+	// topicAliases a client of MQTT 5 may set.
+	topicAliases = 64
+	// sysInterval is the time between two rounds of $SYS topics, in seconds.
+	sysInterval = 10
+	// drainTime bounds how long messages that are being received may take to be
+	// acknowledged when the broker stops, closeTime the closing after that.
+	drainTime = 3 * time.Second
+	closeTime = 5 * time.Second
+)
+
+// A Broker runs once.
+type Broker struct {
+	cfg     Config
+	receive func(context.Context, Message) error
+	users   *users
+	log     *slog.Logger
+
+	server   *mqtt.Server
+	self     *mqtt.Client // publishes fettle's own messages
+	work     work
+	retained retained
+	doors    []*listener // what Run has opened
+	ready    chan struct{}
+
+	// receiving is the context of every call of receive; it outlives Run's own
+	// while messages on their way are still to be acknowledged.
+	receiving context.Context
+	giveUp    context.CancelFunc
+
+	received, acknowledged, refused, forbidden, rejected atomic.Int64
+}
+
+// New makes a broker and starts nothing. receive is called for every message
+// on a wanted topic, from as many goroutines as there are clients; it returns
+// after the message is safe.
+func New(cfg Config, receive func(context.Context, Message) error, log *slog.Logger) (*Broker, error) {
+	if cfg.MaxClients == 0 {
+		cfg.MaxClients = defaultClients
+	}
+	if cfg.MaxPacket == 0 {
+		cfg.MaxPacket = defaultPacket
+	}
+	if cfg.Wants == nil {
+		cfg.Wants = func(string) bool { return false }
+	}
+	if err := cfg.check(); err != nil {
+		return nil, err
+	}
+	log = slog.New(&fewHandler{next: log.Handler(), seen: &seen{}})
+	b := &Broker{cfg: cfg, receive: receive, users: newUsers(cfg.Users), log: log, ready: make(chan struct{})}
+	b.server = mqtt.New(&mqtt.Options{
+		Capabilities:             capabilities(cfg),
+		ClientNetReadBufferSize:  4 << 10,
+		ClientNetWriteBufferSize: 1, // conn gathers what is written
+		SysTopicResendInterval:   sysInterval,
+		Logger:                   slog.New(mochiHandler{log.Handler()}),
+	})
+	if err := b.server.AddHook(&hook{b: b}, nil); err != nil {
+		return nil, fmt.Errorf("add hook to broker: %w", err)
+	}
+	b.self = b.server.NewClient(nil, mqtt.LocalListener, "fettle", true)
+	return b, nil
+}
+
+func capabilities(cfg Config) *mqtt.Capabilities {
+	c := mqtt.NewDefaultServerCapabilities()
+	c.MaximumClients = int64(cfg.MaxClients)
+	c.MaximumPacketSize = uint32(cfg.MaxPacket)
+	c.MaximumClientWritesPending = behind
+	c.MaximumInflight = behind
+	c.MaximumSessionExpiryInterval = uint32(sessionLife / time.Second)
+	c.MaximumMessageExpiryInterval = 0 // or retained messages would be gone after a day
+	c.TopicAliasMaximum = topicAliases
+	c.Compatibilities.NoInheritedPropertiesOnAck = true
+	return c
+}
+
+func (c Config) check() error {
+	for _, u := range c.Users {
+		switch {
+		case u.Name == "":
+			return fettle.BadField("bad setting", "mqtt.users", "without a name", "a name and a password for each")
+		case u.Password == "":
+			return fettle.BadField("bad setting", "mqtt.users", strconv.Quote(u.Name)+" without a password", "a name and a password for each")
+		}
+	}
+	if len(c.Users) > 0 {
+		return nil
+	}
+	for _, at := range []struct{ setting, address string }{{"mqtt.listen", c.Listen}, {"mqtt.websocket", c.WebSocket}} {
+		host, _, err := net.SplitHostPort(at.address)
+		switch {
+		case at.address == "":
+		case err != nil:
+			return fettle.BadField("bad setting", at.setting, at.address, "host:port, such as 127.0.0.1:1883")
+		case !isLoopback(host):
+			return fettle.BadField("bad setting", at.setting, at.address,
+				"127.0.0.1 as host while there are no users: name some in mqtt.users, then others may connect")
+		}
+	}
+	return nil
+}
+
+func isLoopback(host string) bool {
+	return host == "localhost" || net.ParseIP(host).IsLoopback()
+}
+
+// Run opens the listeners and serves until the context ends. Then messages on
+// their way are acknowledged, clients told, and connections closed.
+func (b *Broker) Run(ctx context.Context) error {
+	b.receiving, b.giveUp = context.WithCancel(context.WithoutCancel(ctx))
+	defer b.giveUp()
+	if err := b.open(); err != nil {
+		return err
+	}
+	for _, door := range b.doors {
+		if err := b.server.AddListener(door); err != nil {
+			return fmt.Errorf("add listener to broker: %w", err)
+		}
+	}
+	if err := b.server.Serve(); err != nil {
+		return fmt.Errorf("start broker: %w", err)
+	}
+	close(b.ready)
+	<-ctx.Done()
+	return b.close()
+}
+
+// open listens on every address that is not off.
+func (b *Broker) open() error {
+	for _, at := range []struct {
+		setting, address string
+		serve            serveFunc
+	}{{"mqtt.listen", b.cfg.Listen, serveTCP}, {"mqtt.websocket", b.cfg.WebSocket, serveWebSocket(b.originAllowed)}} {
+		if at.address == "" {
+			continue
+		}
+		l, err := net.Listen("tcp", at.address)
+		if err != nil {
+			for _, door := range b.doors {
+				door.net.Close()
+			}
+			return fettle.Errorf(fettle.Conflict, "%w: another program (perhaps another broker) may have the port; stop it, or set %s to another address", err, at.setting)
+		}
+		b.doors = append(b.doors, newListener(at.setting, l, at.serve, b))
+	}
+	return nil
+}
+
+// close stops in the order that loses nothing: no new clients, then no new
+// messages, then the answers to those on their way, then the connections.
+func (b *Broker) close() error {
+	for _, door := range b.doors {
+		door.net.Close()
+	}
+	b.work.drain(drainTime)
+	for _, cl := range b.server.Clients.GetAll() {
+		if cl.Properties.ProtocolVersion == 5 && !cl.Closed() {
+			_ = b.server.DisconnectClient(cl, packets.ErrServerShuttingDown) // and if it does not hear it, it is gone anyway
+		}
+	}
+	for _, door := range b.doors {
+		door.disconnect()
+	}
+	b.giveUp()
+	closed := make(chan error, 1)
+	go func() { closed <- b.server.Close() }()
+	select {
+	case err := <-closed:
+		return err
+	case <-time.After(closeTime):
+		return errors.New("close broker: a client did not let go in time")
+	}
+}
+
+// Ready is closed when the listeners are open.
+func (b *Broker) Ready() <-chan struct{} { return b.ready }
+
+// Addr is where the TCP listener is, once Ready; "" if it is off.
+func (b *Broker) Addr() string { return b.address("mqtt.listen") }
+
+// WebSocketAddr is where the WebSocket listener is, once Ready; "" if it is off.
+func (b *Broker) WebSocketAddr() string { return b.address("mqtt.websocket") }
+
+func (b *Broker) address(setting string) string {
+	select {
+	case <-b.ready:
+	default:
+		return ""
+	}
+	for _, door := range b.doors {
+		if door.ID() == setting {
+			return door.Address()
+		}
+	}
+	return ""
+}
+
+// Publish sends one of fettle's own messages to its subscribers, at the QoS of
+// their subscriptions, at most 1. It passes no right and no limit, and never
+// comes to receive.
+func (b *Broker) Publish(topic string, payload []byte, retain bool) error {
+	err := b.server.InjectPacket(b.self, packets.Packet{
+		FixedHeader: packets.FixedHeader{Type: packets.Publish, Qos: 1, Retain: retain},
+		TopicName:   topic,
+		Payload:     payload,
+		PacketID:    1, // must be there at QoS 1; nobody answers it
+	})
+	if err != nil {
+		return fmt.Errorf("publish on %s: %w", topic, err)
+	}
+	return nil
+}
+
+// Stats counts what happened.
+func (b *Broker) Stats() Stats {
+	info := b.server.Info.Clone()
+	return Stats{
+		Clients:       info.ClientsConnected,
+		Subscriptions: info.Subscriptions,
+		Retained:      info.Retained,
+		Received:      b.received.Load(),
+		Acknowledged:  b.acknowledged.Load(),
+		Refused:       b.refused.Load(),
+		Forbidden:     b.forbidden.Load(),
+		Rejected:      b.rejected.Load(),
+		Dropped:       info.MessagesDropped + info.InflightDropped,
+		BytesIn:       info.BytesReceived,
+		BytesOut:      info.BytesSent,
+	}
+}

@@ -1,0 +1,270 @@
+package broker
+
+import (
+	"errors"
+	"strings"
+
+	mqtt "github.com/mochi-mqtt/server/v2"
+	"github.com/mochi-mqtt/server/v2/packets"
+
+	"fettle"
+)
+
+// maxClientID bounds a client's id, in bytes.
+const maxClientID = 256
+
+// errRefused ends a connection whose refusal has been logged.
+var errRefused = errors.New("connection refused")
+
+// A hook is where mochi asks what to do.
+type hook struct {
+	mqtt.HookBase
+	b *Broker
+}
+
+func (h *hook) ID() string { return "fettle" }
+
+func (h *hook) Provides(what byte) bool {
+	switch what {
+	case mqtt.OnConnect, mqtt.OnConnectAuthenticate, mqtt.OnSessionEstablished, mqtt.OnClientExpired,
+		mqtt.OnACLCheck, mqtt.OnPacketRead, mqtt.OnPublish, mqtt.OnPacketProcessed, mqtt.OnWillSent,
+		mqtt.OnPacketEncode, mqtt.OnRetainMessage, mqtt.OnRetainedExpired, mqtt.OnRetainPublished:
+		return true
+	}
+	return false
+}
+
+// OnConnect looks at a client before its password is checked.
+func (h *hook) OnConnect(cl *mqtt.Client, pk packets.Packet) error {
+	connOf(cl).client = cl.ID
+	will := cl.Properties.Will.TopicName
+	switch {
+	case len(cl.ID) > maxClientID:
+		connOf(cl).client = fettle.Shorten(cl.ID)
+		return h.reject(cl, packets.ErrClientIdentifierNotValid, "mqtt client refused: its id is too long", "limit", maxClientID)
+	case pk.Connect.WillFlag && (!mqtt.IsValidFilter(will, true) || ours(will)):
+		code := packets.ErrNotAuthorized
+		if cl.Properties.ProtocolVersion < 5 {
+			code = packets.ErrBadUsernameOrPassword // which becomes "not authorized" in 3.1.1
+		}
+		return h.reject(cl, code, "mqtt client refused: its will is on a topic of fettle's own", "topic", fettle.Shorten(will))
+	}
+	// mochi's flow control towards subscribers leaks: a client that was behind
+	// once gets less and less, and a lock is taken twice. Off with it; turns on
+	// the connection take its place.
+	connOf(cl).agree(int(cl.Properties.Props.ReceiveMaximum))
+	cl.Properties.Props.ReceiveMaximum = 0
+	cl.State.Inflight.ResetSendQuota(0)
+	// Nor may mochi replace topics by numbers: it believes that a message which
+	// it then drops has told the number.
+	cl.Properties.Props.TopicAliasMaximum = 0
+	return nil
+}
+
+// reject turns a client away with a reason in its own protocol, and logs it.
+func (h *hook) reject(cl *mqtt.Client, code packets.Code, message string, args ...any) error {
+	h.b.rejected.Add(1)
+	h.b.log.With("client", connOf(cl).client, "remote", cl.Net.Remote).Warn(message, args...)
+	return errors.Join(errRefused, h.b.server.SendConnack(cl, code, false, nil))
+}
+
+// OnConnectAuthenticate checks name and password.
+func (h *hook) OnConnectAuthenticate(cl *mqtt.Client, pk packets.Packet) bool {
+	name := string(pk.Connect.Username)
+	if h.b.users.allow(name, pk.Connect.Password) {
+		return true
+	}
+	h.b.rejected.Add(1)
+	h.b.log.Warn("mqtt client refused: wrong name or password", "user", fettle.Shorten(name), "client", cl.ID, "remote", cl.Net.Remote)
+	return false
+}
+
+// OnSessionEstablished is called when a client is in.
+func (h *hook) OnSessionEstablished(cl *mqtt.Client, _ packets.Packet) {
+	connOf(cl).settle()
+	h.b.forgetSessions()
+}
+
+// OnClientExpired takes away what mochi leaves of a forgotten session.
+func (h *hook) OnClientExpired(cl *mqtt.Client) { h.b.server.UnsubscribeClient(cl) }
+
+// forgetSessions bounds the sessions that are kept for clients which are away:
+// beyond as many as there may be clients, the longest away goes. Clients that
+// make up a new id each time would otherwise fill the memory.
+func (b *Broker) forgetSessions() {
+	if b.server.Clients.Len() <= 2*b.cfg.MaxClients {
+		return
+	}
+	var oldest *mqtt.Client
+	for _, cl := range b.server.Clients.GetAll() {
+		if cl.Closed() && cl.StopTime() != 0 && (oldest == nil || cl.StopTime() < oldest.StopTime()) {
+			oldest = cl
+		}
+	}
+	if oldest == nil {
+		return
+	}
+	b.log.Warn("mqtt session forgotten: too many are kept", "client", oldest.ID, "limit", 2*b.cfg.MaxClients)
+	oldest.ClearInflights()
+	b.server.UnsubscribeClient(oldest)
+	b.server.Clients.Delete(oldest.ID)
+}
+
+// OnPacketRead answers what mochi would leave without an answer: messages on
+// $SYS.
+func (h *hook) OnPacketRead(cl *mqtt.Client, pk packets.Packet) (packets.Packet, error) {
+	if pk.FixedHeader.Type == packets.Publish && pk.TopicName != "" && !mqtt.IsValidFilter(pk.TopicName, true) {
+		h.forbid(cl, pk.TopicName)
+		refuse(cl, pk, packets.ErrNotAuthorized)
+	}
+	return pk, nil
+}
+
+// OnACLCheck decides who may publish where; mochi tells the client.
+func (h *hook) OnACLCheck(cl *mqtt.Client, topic string, publish bool) bool {
+	if !publish || !ours(topic) {
+		return true
+	}
+	h.forbid(cl, topic)
+	return false
+}
+
+// ours tells which topics are fettle's own.
+func ours(topic string) bool {
+	for _, own := range []string{"fettle/alarm", "fettle/event"} {
+		if rest, found := strings.CutPrefix(topic, own); found && (rest == "" || rest[0] == '/') {
+			return true
+		}
+	}
+	return strings.HasPrefix(topic, "$")
+}
+
+func (h *hook) forbid(cl *mqtt.Client, topic string) {
+	h.b.forbidden.Add(1)
+	h.b.log.Warn("mqtt message refused: the topic is fettle's own", "topic", fettle.Shorten(topic), "client", cl.ID, "remote", cl.Net.Remote)
+}
+
+// OnPublish gives a client's message to receive, and decides by its answer
+// whether the message is acknowledged.
+func (h *hook) OnPublish(cl *mqtt.Client, pk packets.Packet) (packets.Packet, error) {
+	if cl.Net.Inline {
+		return pk, nil
+	}
+	if pk.TopicName == "" {
+		_ = h.b.server.DisconnectClient(cl, packets.ErrTopicAliasInvalid) // returns the code
+		return pk, packets.ErrRejectPacket
+	}
+	if pk.FixedHeader.Retain && !h.b.retained.fits(pk.TopicName, pk.Payload) {
+		h.b.log.Warn("mqtt message not retained: retained messages take too much memory",
+			"topic", fettle.Shorten(pk.TopicName), "client", cl.ID, "limit", maxRetained)
+		pk.FixedHeader.Retain = false
+	}
+	if !h.b.cfg.Wants(pk.TopicName) {
+		return pk, nil
+	}
+	connOf(cl).receiving = h.b.work.begin()
+	err := error(errStopping)
+	if connOf(cl).receiving {
+		err = h.b.take(Message{Topic: pk.TopicName, Payload: pk.Payload, QoS: pk.FixedHeader.Qos, Client: cl.ID})
+	}
+	if err != nil {
+		refuse(cl, pk, packets.ErrQuotaExceeded)
+		return pk, packets.ErrRejectPacket // which makes mochi do nothing more about it
+	}
+	return pk, nil
+}
+
+// errStopping refuses what comes while the broker stops.
+var errStopping = errors.New("broker is stopping")
+
+// take gives a message to receive; nil means that it is to be acknowledged.
+func (b *Broker) take(m Message) error {
+	b.received.Add(1)
+	err := b.receive(b.receiving, m)
+	if err != nil && fettle.KindOf(err) != fettle.Invalid {
+		b.refused.Add(1)
+		b.log.Warn("mqtt message not acknowledged", "topic", m.Topic, "client", m.Client, "qos", m.QoS, "err", err)
+		return err
+	}
+	if m.QoS > 0 {
+		b.acknowledged.Add(1)
+	}
+	return nil
+}
+
+// refuse tells a client that its message was not taken, as far as its protocol
+// can.
+func refuse(cl *mqtt.Client, pk packets.Packet, code packets.Code) {
+	switch {
+	case pk.FixedHeader.Qos == 0:
+	case cl.Properties.ProtocolVersion == 5:
+		answer := packets.Packet{
+			FixedHeader: packets.FixedHeader{Type: packets.Puback},
+			PacketID:    pk.PacketID,
+			ReasonCode:  code.Code,
+			Properties:  packets.Properties{ReasonString: code.Reason},
+		}
+		if pk.FixedHeader.Qos == 2 {
+			answer.FixedHeader.Type = packets.Pubrec
+		}
+		_ = cl.WritePacket(answer) // fails only if the client is gone
+	default:
+		// Only the connection, not the client: so mochi takes it for lost, and
+		// publishes the will.
+		_ = cl.Net.Conn.Close()
+	}
+}
+
+// OnPacketProcessed is called after a client's packet, and with it our answer,
+// is dealt with.
+func (h *hook) OnPacketProcessed(cl *mqtt.Client, pk packets.Packet, _ error) {
+	if cl.Net.Inline {
+		return
+	}
+	c := connOf(cl)
+	switch pk.FixedHeader.Type {
+	case packets.Publish:
+		if c.receiving {
+			c.receiving = false
+			h.b.work.end()
+		}
+	case packets.Puback, packets.Pubcomp:
+		c.answered()
+	case packets.Pubrec:
+		if pk.ReasonCode >= packets.ErrUnspecifiedError.Code {
+			c.answered() // an error ends the exchange here
+		}
+	}
+}
+
+// OnPacketEncode is called before a packet is written to a client.
+func (h *hook) OnPacketEncode(cl *mqtt.Client, pk packets.Packet) packets.Packet {
+	switch pk.FixedHeader.Type {
+	case packets.Publish:
+		connOf(cl).turn(pk.FixedHeader.Qos, pk.FixedHeader.Retain)
+	case packets.Connack: // mochi keeps to these, but does not tell
+		pk.Properties.MaximumPacketSize = uint32(h.b.cfg.MaxPacket)
+		pk.Properties.TopicAliasMaximum = topicAliases
+	}
+	return pk
+}
+
+// OnWillSent: the will of a client that is lost can be a message like others.
+// There is nobody to acknowledge it to.
+func (h *hook) OnWillSent(cl *mqtt.Client, pk packets.Packet) {
+	if h.b.cfg.Wants(pk.TopicName) && h.b.work.begin() {
+		_ = h.b.take(Message{Topic: pk.TopicName, Payload: pk.Payload, Client: cl.ID})
+		h.b.work.end()
+	}
+}
+
+func (h *hook) OnRetainMessage(_ *mqtt.Client, pk packets.Packet, _ int64) {
+	h.b.retained.set(pk.TopicName, len(pk.Payload))
+}
+
+func (h *hook) OnRetainedExpired(topic string) { h.b.retained.set(topic, 0) }
+
+func (h *hook) OnRetainPublished(cl *mqtt.Client, _ packets.Packet) { connOf(cl).queuedRetained() }
+
+// connOf is the connection of a client from outside.
+func connOf(cl *mqtt.Client) *conn { return cl.Net.Conn.(*conn) }
