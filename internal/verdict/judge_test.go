@@ -74,9 +74,10 @@ func TestVerdictsSurviveCrashes(t *testing.T) {
 	change(rows, "current", 300, 340, func(_ int, v float64) float64 { return v + 6 })
 	silence(rows, "noise", between(400, 450))
 	want := newRoom(t).live(rows)
+	r := newRoom(t)
+	r.store(rows)
 	rapid.Check(t, func(rt *rapid.T) {
-		r := newRoom(t)
-		r.store(rows)
+		r.unlearn("m")
 		got := make([]fettle.Verdict, 0, len(rows))
 		for next := 0; next < len(rows); {
 			n := rapid.IntRange(1, 300).Draw(rt, "rows")
@@ -85,7 +86,7 @@ func TestVerdictsSurviveCrashes(t *testing.T) {
 				rt.Fatal(err)
 			}
 			if rapid.Bool().Draw(rt, "crash") {
-				r.reopen() // Judge did not save, so next stays
+				r.restart() // Judge did not save, so next stays
 				continue
 			}
 			if err := r.Save("m"); err != nil {
@@ -93,7 +94,7 @@ func TestVerdictsSurviveCrashes(t *testing.T) {
 			}
 			got, next = append(got, verdicts...), next+len(verdicts)
 			if rapid.Bool().Draw(rt, "restart") {
-				r.reopen()
+				r.restart()
 			}
 			if !r.Cursor("m").Equal(rows[next-1].Time) {
 				rt.Fatalf("cursor is %v after row %d", r.Cursor("m"), next-1)

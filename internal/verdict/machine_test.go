@@ -36,9 +36,29 @@ func (r *room) open() {
 	if r.rows, err = readings.Open(r.db); err != nil {
 		r.t.Fatal(err)
 	}
+	r.restart()
+}
+
+// restart is a new judge over the same store: the old one's memory is gone.
+func (r *room) restart() {
+	r.t.Helper()
+	var err error
 	if r.Judge, err = New(r.db, r.rows, slog.New(slog.NewTextHandler(io.Discard, nil))); err != nil {
 		r.t.Fatal(err)
 	}
+}
+
+// unlearn removes what was saved of a machine.
+func (r *room) unlearn(machine string) {
+	r.t.Helper()
+	batch := r.db.NewBatch()
+	for _, prefix := range []string{modelPrefix, statePrefix, quarantinePrefix, chunkPrefix} {
+		batch.DeleteRange(key(prefix, machine), db.After(key(prefix, machine)))
+	}
+	if err := r.db.Commit(batch, db.Lazy); err != nil {
+		r.t.Fatal(err)
+	}
+	r.restart()
 }
 
 // reopen is a stop and a start.
