@@ -39,7 +39,7 @@ func machineChip(m fettle.Machine) chip {
 	case m.State == fettle.StateNoData:
 		return chip{Shape: "fault", Style: "outline", Word: "No data"}
 	case len(m.Alarms) > 0:
-		return alarmChip(m.Alarms[0])
+		return alarmChip(pressing(m))
 	case m.State == fettle.StateLearning:
 		return chip{Style: "plain", Word: "Learning"}
 	case m.State == fettle.StateNormal:
@@ -48,3 +48,7 @@ func machineChip(m fettle.Machine) chip {
 		return chip{Style: "plain", Word: "Alarm"}
 	}
 }
+
+// pressing is the open alarm of a machine in alarm that needs somebody first:
+// an unanswered one before a worse one that somebody has seen.
+func pressing(m fettle.Machine) fettle.Alarm { return sortAlarms(m.Alarms)[0] }

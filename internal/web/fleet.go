@@ -1,6 +1,7 @@
 package web
 
 import (
+	"cmp"
 	"net"
 	"net/http"
 	"net/url"
@@ -170,11 +171,9 @@ func rowOf(m fettle.Machine, c clock) row {
 		Why: words(m.Sentence), Score: scoreText(m), Stale: m.State == fettle.StateNoData,
 	}
 	if len(m.Alarms) > 0 {
-		worst := m.Alarms[0]
-		r.Tint = worst.Priority == fettle.High && worst.Unanswered()
-		if r.Why == "" {
-			r.Why = words(worst.Sentence)
-		}
+		first := pressing(m)
+		r.Tint = first.Priority == fettle.High && first.Unanswered()
+		r.Why = words(cmp.Or(first.Sentence, m.Sentence))
 	}
 	if seen := lastSeen(m); !seen.IsZero() {
 		r.Seen, r.HasSeen = c.at(seen), true

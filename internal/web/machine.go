@@ -1,6 +1,7 @@
 package web
 
 import (
+	"cmp"
 	"math"
 	"net/http"
 	"net/url"
@@ -22,6 +23,7 @@ type machineView struct {
 	Name     string
 	Chip     chip
 	Alarms   []alarmRow // open or never answered, the most urgent first
+	Also     []alarmRow // those of them that Why does not tell
 	Answer   *alarmRow  // the most urgent unanswered one: what the button answers
 	Why      string
 	Score    string
@@ -110,12 +112,13 @@ func (v *machineView) alarms(all []fettle.Alarm, m fettle.Machine, c clock) {
 	if len(v.Alarms) == 0 {
 		return
 	}
-	worst := v.Alarms[0]
+	first := v.Alarms[0]
 	if m.State != fettle.StateNoData {
-		v.Chip = worst.Chip
+		v.Chip = first.Chip
 	}
-	if v.Why == "" {
-		v.Why = worst.Why
+	v.Also = v.Alarms
+	if first.Cleared == nil {
+		v.Why, v.Also = cmp.Or(first.Why, v.Why), v.Alarms[1:]
 	}
 	if i := slices.IndexFunc(v.Alarms, func(a alarmRow) bool { return a.Unanswered }); i >= 0 {
 		v.Answer = &v.Alarms[i]

@@ -190,7 +190,8 @@ func TestFleetPagesTheNormalOnly(t *testing.T) {
 }
 
 func TestMachineSays(t *testing.T) {
-	high := raised(7, "Pump 07", fettle.High)
+	high, current := raised(7, "Pump 07", fettle.High), raised(8, "Pump 07", fettle.Medium)
+	current.Cause, current.Sentence = "current", "current is 15 A; 12–14 usual."
 	for _, c := range []struct {
 		name   string
 		m      fettle.Machine
@@ -206,7 +207,9 @@ func TestMachineSays(t *testing.T) {
 		{"acknowledged", alarmed("Pump 07", acknowledged(high, "Ann")), []fettle.Alarm{acknowledged(high, "Ann")},
 			[]string{"raised 13:38, 22 min ago, acknowledged by Ann"}, []string{"Acknowledge "}},
 		{"cleared before anybody saw it", normal("Pump 07"), []fettle.Alarm{cleared(high)},
-			[]string{"High raised 13:38, cleared 13:58, unanswered Acknowledge"}, nil},
+			[]string{"High raised 13:38, cleared 13:58, unanswered Acknowledge", "What All sensors as usual. Was High tempA is 81.2 °C"}, nil},
+		{"a seen one and a new one", alarmed("Pump 07", acknowledged(high, ""), current), []fettle.Alarm{acknowledged(high, ""), current},
+			[]string{"Pump 07 Medium raised 13:38, 22 min ago, unanswered Acknowledge", "What current is 15 A; 12–14 usual. Also High tempA is 81.2 °C"}, nil},
 		{"the past", normal("Pump 07"), []fettle.Alarm{acknowledged(cleared(high), "Ann")},
 			[]string{"Past alarms High tempA is 81.2 °C; 61.0–70.3 usual. 13:38, lasted 20 min"}, nil},
 		{"silent", silent("Pump 07"), nil, []string{"Pump 07 No data", "Score –"}, []string{"Normal"}},
