@@ -73,7 +73,7 @@ func (s *Store) Append(rows []fettle.Reading) (Appended, error) {
 	// Rows are visible to readers from within the commit on, so the words that
 	// they refer to come first.
 	for _, c := range changes {
-		c.before = c.machine.words.Swap(&c.words)
+		c.before = c.machine.words.Swap(c.words)
 	}
 	if err := s.db.Commit(batch, db.Synced); err != nil {
 		for _, c := range changes {
@@ -92,8 +92,8 @@ type change struct {
 	newest  int64 // watermark while they are counted
 
 	before *words
-	words  words
-	state  state
+	words  *words            // a copy, to be published; apart from the change, which must not live on in it
+	state  *state            // as words
 	ids    map[string]uint32 // numbers of sensors not in machine.ids
 	tagIDs map[string]uint32 // numbers of tag sets not in machine.tagIDs
 	bytes  int               // encoded rows
@@ -132,14 +132,15 @@ func (s *Store) newChange(name string) *change {
 	if !found {
 		m = newMachine(name)
 	}
-	c := &change{machine: m, words: *m.words.Load(), state: *m.state.Load(), newest: math.MinInt64}
-	if c.state.rows > 0 {
-		c.newest = c.state.last
-	}
+	words, state := *m.words.Load(), *m.state.Load()
 	// Readers may hold what these slices share with the published ones.
-	c.words.sensors = slices.Clip(c.words.sensors)
-	c.words.tagSets = slices.Clip(c.words.tagSets)
-	c.state.latest = slices.Clone(c.state.latest)
+	words.sensors = slices.Clip(words.sensors)
+	words.tagSets = slices.Clip(words.tagSets)
+	state.latest = slices.Clone(state.latest)
+	c := &change{machine: m, words: &words, state: &state, newest: math.MinInt64}
+	if state.rows > 0 {
+		c.newest = state.last
+	}
 	return c
 }
 
@@ -348,10 +349,10 @@ func (c *change) save(batch *db.Batch) {
 	if c.bytes == 0 {
 		return
 	}
-	batch.Set(keyOf(nil, infoPrefix, c.machine.name), appendInfo(nil, &c.state))
+	batch.Set(keyOf(nil, infoPrefix, c.machine.name), appendInfo(nil, c.state))
 	const sampleBytes = 10
 	if c.stale || c.machine.unsaved+c.bytes > 4*sampleBytes*len(c.state.latest) {
-		batch.Set(keyOf(nil, latestPrefix, c.machine.name), appendLatest(nil, &c.state))
+		batch.Set(keyOf(nil, latestPrefix, c.machine.name), appendLatest(nil, c.state))
 		c.saved = true
 	}
 }
@@ -366,7 +367,7 @@ func (s *Store) publish(changes []*change) {
 		if c.ids != nil {
 			c.state.sensors = slices.Sorted(slices.Values(c.words.sensors))
 		}
-		isNew := m.state.Swap(&c.state).rows == 0
+		isNew := m.state.Swap(c.state).rows == 0
 		maps.Copy(m.ids, c.ids)
 		maps.Copy(m.tagIDs, c.tagIDs)
 		m.unsaved += c.bytes

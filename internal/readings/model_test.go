@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"maps"
 	"math"
-	"os"
 	"slices"
 	"testing"
 	"time"
@@ -84,15 +83,17 @@ var (
 	farFuture = time.Date(2200, 1, 1, 0, 0, 0, 0, time.UTC)
 )
 
-// Few machines, times and sensors, so that everything meets.
+// Few times and sensors, so that everything meets.
 var (
-	someMachine = rapid.SampledFrom([]string{"a", "a\x00", "ab"})
-	someSensor  = rapid.SampledFrom([]string{"current", "temp", "x", "y", "z"})
-	someTime    = rapid.Custom(func(t *rapid.T) time.Time {
+	someSensor = rapid.SampledFrom([]string{"current", "temp", "x", "y", "z"})
+	someTime   = rapid.Custom(func(t *rapid.T) time.Time {
 		return time.UnixMicro(rapid.Int64Range(-20, 20).Draw(t, "micros")).UTC()
 	})
-	someReading = rapid.Custom(func(t *rapid.T) fettle.Reading {
-		r := fettle.Reading{Machine: someMachine.Draw(t, "machine"), Time: someTime.Draw(t, "time")}
+)
+
+func someReading(machine *rapid.Generator[string]) *rapid.Generator[fettle.Reading] {
+	return rapid.Custom(func(t *rapid.T) fettle.Reading {
+		r := fettle.Reading{Machine: machine.Draw(t, "machine"), Time: someTime.Draw(t, "time")}
 		for _, sensor := range rapid.SliceOfN(someSensor, 1, 5).Draw(t, "sensors") {
 			r.Values = append(r.Values, fettle.Value{Sensor: sensor, Value: rapid.Float64().Draw(t, "value")})
 		}
@@ -102,23 +103,24 @@ var (
 		}
 		return r
 	})
-)
+}
 
 // Whatever comes in whatever order, the store answers as the map does, also
 // after it was closed and opened again.
 func TestStoreIsLikeAMap(t *testing.T) {
+	dir := t.TempDir()
+	d, s := mustReopen(t, nil, dir)
+	defer func() { d.Close() }()
+	plant := 0 // all share a store, each with machines of its own
 	rapid.Check(t, func(t *rapid.T) {
-		dir, err := os.MkdirTemp("", "readings")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer os.RemoveAll(dir)
-		d, s := mustReopen(t, nil, dir)
-		defer func() { d.Close() }()
+		plant++
+		someMachine := rapid.Map(rapid.SampledFrom([]string{"", "\x00", "b"}), func(name string) string {
+			return fmt.Sprint(plant, "a", name)
+		})
 		model := plain{}
 		t.Repeat(map[string]func(*rapid.T){
 			"append": func(t *rapid.T) {
-				rows := rapid.SliceOfN(someReading, 1, 12).Draw(t, "rows")
+				rows := rapid.SliceOfN(someReading(someMachine), 1, 12).Draw(t, "rows")
 				model.append(rows)
 				done, err := s.Append(rows)
 				if err != nil || done.New+done.Merged != len(rows) {
@@ -126,8 +128,8 @@ func TestStoreIsLikeAMap(t *testing.T) {
 				}
 			},
 			"reopen": func(t *rapid.T) { d, s = mustReopen(t, d, dir) },
-			"range":  func(t *rapid.T) { compareRange(t, s, model) },
-			"window": func(t *rapid.T) { compareWindow(t, s, model) },
+			"range":  func(t *rapid.T) { compareRange(t, s, model, someMachine.Draw(t, "machine")) },
+			"window": func(t *rapid.T) { compareWindow(t, s, model, someMachine.Draw(t, "machine")) },
 			"": func(t *rapid.T) {
 				for machine := range model {
 					compare(t, "info", fmt.Sprint(firstOf(s.Info(machine))), fmt.Sprint(model.info(machine)))
@@ -140,7 +142,7 @@ func TestStoreIsLikeAMap(t *testing.T) {
 
 func firstOf(info Info, _ bool) Info { return info }
 
-func mustReopen(t *rapid.T, d *db.DB, dir string) (*db.DB, *Store) {
+func mustReopen(t rapid.TB, d *db.DB, dir string) (*db.DB, *Store) {
 	if d != nil {
 		if err := d.Close(); err != nil {
 			t.Fatal(err)
@@ -163,8 +165,7 @@ func compare(t *rapid.T, what, got, want string) {
 	}
 }
 
-func compareRange(t *rapid.T, s *Store, model plain) {
-	machine := someMachine.Draw(t, "machine")
+func compareRange(t *rapid.T, s *Store, model plain, machine string) {
 	if model[machine] == nil {
 		return
 	}
@@ -186,8 +187,7 @@ func compareRange(t *rapid.T, s *Store, model plain) {
 	compare(t, "last", fmt.Sprint(last), fmt.Sprint(want[max(0, len(want)-n):]))
 }
 
-func compareWindow(t *rapid.T, s *Store, model plain) {
-	machine := someMachine.Draw(t, "machine")
+func compareWindow(t *rapid.T, s *Store, model plain, machine string) {
 	if model[machine] == nil {
 		return
 	}
