@@ -22,7 +22,7 @@ const (
 
 // Stats count what came to the gate since the start.
 type Stats struct {
-	Messages    int64            // handed in as readings, or refused as unreadable
+	Messages    int64            // handed in as readings: calls of Submit and Offer
 	Rows        int64            // stored: New + Merged
 	New         int64            // rows that were new
 	Merged      int64            // rows merged into one of the same machine and time
@@ -92,7 +92,6 @@ func (b *books) commit(done readings.Appended) {
 // refuse books a message that could not be read. A batch has several errors,
 // which are counted one by one, and one Rejection.
 func (b *books) refuse(source string, payload []byte, err error) {
-	b.message()
 	var each codec.Errors
 	if !errors.As(err, &each) {
 		each = codec.Errors{err}

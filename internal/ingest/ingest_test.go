@@ -283,7 +283,7 @@ func TestStats(t *testing.T) {
 		t.Fatal(err)
 	}
 	got := s.Stats()
-	if got.Messages != 6 || got.Rows != 5 || got.New != 4 || got.Merged != 1 || got.Late != 1 || got.Commits != 5 || got.Dropped != 0 || got.QueueBytes != 0 {
+	if got.Messages != 5 || got.Rows != 5 || got.New != 4 || got.Merged != 1 || got.Late != 1 || got.Commits != 5 || got.Dropped != 0 || got.QueueBytes != 0 {
 		t.Errorf("Stats are %+v", got)
 	}
 	if fmt.Sprint(got.Refused) != "map[name not usable:1 not JSON:1]" {
