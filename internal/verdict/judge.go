@@ -150,7 +150,7 @@ func (j *Judge) Latest(name string) (fettle.Verdict, bool) {
 
 // Quarantined returns the stretches of a machine's time that have a part in
 // [from, to) and whose rows nothing may be learned from, ascending.
-func (j *Judge) Quarantined(name string, from, to time.Time) []Interval {
+func (j *Judge) Quarantined(name string, from, to time.Time) []fettle.Interval {
 	m := j.known(name)
 	if m == nil {
 		return nil
