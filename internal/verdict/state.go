@@ -110,6 +110,7 @@ func (m *machine) unpackState(record []byte) error {
 		return fmt.Errorf("%w: version %d, expected %d", errDamaged, version, recordVersion)
 	}
 	m.cursor, m.trimmed = u.time(), u.time()
+	m.saved = m.cursor
 	m.course.unpackFrom(&u)
 	latest := u.text()
 	learned := u.bool()

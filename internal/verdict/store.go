@@ -68,6 +68,9 @@ func (j *Judge) Save(name string) error {
 		return fmt.Errorf("save verdicts of %s: %w", name, err)
 	}
 	m.full, m.refitted, m.renewed = nil, false, false
+	m.mu.Lock()
+	m.saved = m.cursor
+	m.mu.Unlock()
 	if trim {
 		m.trimmed = m.cursor
 	}
