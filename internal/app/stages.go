@@ -1,0 +1,154 @@
+package app
+
+import (
+	"context"
+	"encoding/json"
+	"net/url"
+	"runtime"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"fettle"
+	"fettle/internal/alarm"
+	"fettle/internal/readings"
+	"fettle/internal/verdict"
+)
+
+const (
+	// block is how many rows are judged between two saves.
+	block = 512
+	// curveEvery thins the events of newest readings: a person sees no more.
+	curveEvery = 20 * time.Millisecond
+	// graceEvery is how often silent machines are looked for whose last row
+	// still waits to be judged.
+	graceEvery = time.Second
+	// retryAfter is how long a machine rests whose stage failed, by a full disk
+	// say.
+	retryAfter = 5 * time.Second
+)
+
+// run keeps the stages behind the gate going until the context ends.
+func (p *pipeline) run(ctx context.Context) error {
+	for _, info := range p.readings.Machines() {
+		p.awake.wake(info.Machine)
+	}
+	var workers errgroup.Group
+	for range max(1, runtime.GOMAXPROCS(0)-1) { // a core stays with the gate
+		workers.Go(func() error {
+			p.awake.work(ctx, func(machine string) { p.advanceSafely(ctx, machine) })
+			return nil
+		})
+	}
+	workers.Go(func() error { return p.showCurves(ctx) })
+	workers.Go(func() error { return p.wakeSilent(ctx) })
+	return workers.Wait()
+}
+
+// advanceSafely brings one machine up to date. Its failure is its own: it is
+// logged, and tried again after a rest.
+func (p *pipeline) advanceSafely(ctx context.Context, machine string) {
+	err := p.advance(ctx, machine, p.settled(machine))
+	if err == nil || ctx.Err() != nil {
+		return
+	}
+	p.log.Error("machine is behind, will try again", "machine", machine, "err", err)
+	time.AfterFunc(retryAfter, func() { p.awake.wake(machine) })
+}
+
+// settled is the event time up to which a machine's rows are complete: all but
+// the newest, which a second message may still add to, unless the machine has
+// been silent for two of its steps.
+func (p *pipeline) settled(machine string) time.Time {
+	info, _ := p.readings.Info(machine)
+	if time.Since(p.gate.Arrived(machine)) > 2*p.rhythm.step(machine) {
+		return info.Last
+	}
+	return info.Last.Add(-time.Microsecond)
+}
+
+// wakeSilent wakes machines that went silent with their last row not judged.
+func (p *pipeline) wakeSilent(ctx context.Context) error {
+	tick := time.NewTicker(graceEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+		for _, info := range p.readings.Machines() {
+			if p.judge.Cursor(info.Machine).Before(info.Last) && p.settled(info.Machine).Equal(info.Last) {
+				p.awake.wake(info.Machine)
+			}
+		}
+	}
+}
+
+// showCurves shows every machine's newest reading, each at most once in
+// curveEvery.
+func (p *pipeline) showCurves(ctx context.Context) error {
+	tick := time.NewTicker(curveEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+		for _, machine := range p.curves.drain() {
+			p.show(machine)
+		}
+	}
+}
+
+// eachBlock hands over the rows after one time up to another, in blocks.
+func (p *pipeline) eachBlock(ctx context.Context, machine string, after, until time.Time, do func([]fettle.Reading) error) error {
+	rows := make([]fettle.Reading, 0, block)
+	flush := func() error {
+		if len(rows) == 0 {
+			return nil
+		}
+		err := do(rows)
+		rows = rows[:0]
+		return err
+	}
+	err := p.readings.Range(machine, after.Add(time.Microsecond), until.Add(time.Microsecond), func(r fettle.Reading) error {
+		if ctx.Err() != nil {
+			return readings.Stop
+		}
+		if rows = append(rows, r); len(rows) == block {
+			return flush()
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return flush()
+}
+
+func (p *pipeline) sentence(v fettle.Verdict) string { return verdict.Sentence(v.Causes, p.unit) }
+
+// tell keeps the retained message about a machine on MQTT: its worst open
+// alarm, or else the one that just ended. Nobody listening is no fault; the
+// event log has it all the same.
+func (p *pipeline) tell(a fettle.Alarm) {
+	if open := p.alarms.OpenOf(a.Machine); len(open) > 0 {
+		a = open[0]
+	}
+	payload, err := json.Marshal(a)
+	if err == nil {
+		err = p.broker.Publish("fettle/alarm/"+url.PathEscape(a.Machine), payload, true)
+	}
+	if err != nil {
+		p.log.Warn("alarm is not on MQTT", "machine", a.Machine, "err", err)
+	}
+}
+
+// tellAll says again what was open before a restart.
+func (p *pipeline) tellAll() {
+	for _, a := range p.alarms.List(alarm.Filter{State: alarm.StateOpen}) {
+		p.tell(a)
+	}
+}
