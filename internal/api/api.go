@@ -79,6 +79,7 @@ type Forecasts interface {
 
 // Verdicts is what the API needs of the judge.
 type Verdicts interface {
+	Latest(machine string) (fettle.Verdict, bool)
 	Range(machine string, from, to time.Time, yield func(fettle.Verdict) error) error
 	LastAnomalies(machine string, n int) ([]fettle.Anomaly, error)
 }

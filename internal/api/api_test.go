@@ -144,6 +144,7 @@ func (r *rooms) Acknowledge(id uint64, by, note string) (fettle.Alarm, error) {
 // verdictRoom is apart because Range is a method of the readings too.
 type verdictRoom struct{ *rooms }
 
+func (verdictRoom) Latest(string) (fettle.Verdict, bool)                                 { return fettle.Verdict{}, false }
 func (verdictRoom) Range(string, time.Time, time.Time, func(fettle.Verdict) error) error { return nil }
 func (verdictRoom) LastAnomalies(string, int) ([]fettle.Anomaly, error)                  { return nil, nil }
 

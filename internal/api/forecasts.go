@@ -83,7 +83,7 @@ func noForecast(machine string, why error) *Problem {
 }
 
 // verdictsOf lists the verdicts of a stretch of a machine's time. The newest n
-// are those of its newest n readings.
+// are those of the newest n readings up to the one that was judged last.
 func (a *API) verdictsOf(machine string, s Stretch) ([]fettle.Verdict, error) {
 	if err := a.mustExist(machine); err != nil {
 		return nil, err
@@ -93,9 +93,13 @@ func (a *API) verdictsOf(machine string, s Stretch) ([]fettle.Verdict, error) {
 		return nil, err
 	}
 	if last > 0 {
-		until := to
-		if !to.IsZero() {
-			until = to.Add(-time.Microsecond)
+		newest, judged := a.Verdicts.Latest(machine)
+		if !judged {
+			return []fettle.Verdict{}, nil
+		}
+		until := newest.Time
+		if !to.IsZero() && !to.After(until) {
+			until = to.Add(-time.Microsecond) // Last includes its bound
 		}
 		rows, err := a.Readings.Last(machine, until, last)
 		if err != nil || len(rows) == 0 {

@@ -215,11 +215,15 @@ func TestForecastOverTime(t *testing.T) {
 func TestVerdictsAndAnomalies(t *testing.T) {
 	p := newPlant(t)
 	p.send(t, messages("mill", 0, 150))
+	if list := read[verdictList](t, p.rig, "/api/v1/machines/mill/verdicts?last=20"); len(list.Verdicts) != 0 {
+		t.Errorf("before the first verdict: %d", len(list.Verdicts))
+	}
 	rows, err := p.rows.Last("mill", time.Time{}, 150)
 	check(t, err)
 	_, err = p.judge.Judge("mill", rows)
 	check(t, err)
 	check(t, p.judge.Save("mill"))
+	p.send(t, messages("mill", 150, 30)) // not judged yet
 	if list := read[verdictList](t, p.rig, "/api/v1/machines/mill/verdicts?last=20"); len(list.Verdicts) != 20 || !list.Verdicts[19].Time.Equal(rows[149].Time) {
 		t.Errorf("the newest 20: %d", len(list.Verdicts))
 	}
