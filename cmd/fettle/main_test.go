@@ -30,7 +30,7 @@ func TestScripts(t *testing.T) {
 			env.Setenv("FETTLE_BROKER", "mqtt://127.0.0.1:1") // where nobody listens
 			return nil
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"fill": fill, "leftover": leftover, "code": code},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"fill": fill, "leftover": leftover, "code": code, "ready": ready},
 	})
 }
 
@@ -74,4 +74,15 @@ func code(ts *testscript.TestScript, _ bool, args []string) {
 	if strconv.Itoa(got) != args[0] {
 		ts.Fatalf("ended with code %d, want %s", got, args[0])
 	}
+}
+
+// ready DIR waits for the server of a data folder and sets $MQTT to its broker.
+func ready(ts *testscript.TestScript, _ bool, args []string) {
+	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+		if server, err := config.ReadServer(ts.MkAbs(args[0])); err == nil {
+			ts.Setenv("MQTT", "mqtt://"+server.MQTT)
+			return
+		}
+	}
+	ts.Fatalf("no server on %s after a minute", args[0])
 }

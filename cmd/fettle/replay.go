@@ -58,7 +58,7 @@ func (c *replayCmd) Run(ctx context.Context, out io.Writer) error {
 	}
 	defer client.Close()
 	if c.Times == "shifted" {
-		o.Shift = time.Now().Add(c.Speed.of(extent.Length)).Sub(extent.Last)
+		o.Shift = time.Now().Add(c.Speed.of(extent.Length)).Sub(extent.Last).Truncate(time.Second)
 	}
 	recording, err := plant.Replay(file, o)
 	if err != nil {

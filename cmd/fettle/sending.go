@@ -82,7 +82,11 @@ func (s *sent) print(out io.Writer, asJSON bool) error {
 	if asJSON {
 		return printJSON(out, s)
 	}
-	text := fmt.Sprintf("%d messages sent in %s", s.Messages, duration(s.Seconds))
+	noun := "messages"
+	if s.Messages == 1 {
+		noun = "message"
+	}
+	text := fmt.Sprintf("%d %s sent in %s", s.Messages, noun, duration(s.Seconds))
 	if s.Messages > s.NotAsked {
 		text += fmt.Sprintf(", %d acknowledged", s.Acknowledged)
 	}

@@ -101,7 +101,7 @@ func TestSimulateAtQoS0AsksForNothing(t *testing.T) {
 	if err := summary.print(&text, false); err != nil {
 		t.Fatal(err)
 	}
-	if out.qos[0] != 0 || text.String() != "1 messages sent in 1s, 1 without asking for it (QoS 0).\n" {
+	if out.qos[0] != 0 || text.String() != "1 message sent in 1s, 1 without asking for it (QoS 0).\n" {
 		t.Errorf("QoS %d; %s", out.qos[0], text.String())
 	}
 }

@@ -117,6 +117,9 @@ func printParts(t table, parts []api.Part) {
 	}
 }
 
+// mostMachines bounds the lines of machines; those that need people come first.
+const mostMachines = 100
+
 func printMachines(t table, machines []api.MachineStatus) {
 	t.row()
 	if len(machines) == 0 {
@@ -124,7 +127,7 @@ func printMachines(t table, machines []api.MachineStatus) {
 		return
 	}
 	t.row("MACHINE", "STATE", "LAST READING (UTC)", "READINGS/S", "MODEL", "NEXT FORECAST (UTC)")
-	for _, m := range machines {
+	for _, m := range machines[:min(len(machines), mostMachines)] {
 		model, next := m.Model, "-"
 		if model == "" {
 			model = "-"
@@ -133,6 +136,9 @@ func printMachines(t table, machines []api.MachineStatus) {
 			next = stamp(*m.NextForecast)
 		}
 		t.row(m.Name, m.State, stamp(m.Last), fmt.Sprintf("%.2f", m.MessagesPerSecond), model, next)
+	}
+	if more := len(machines) - mostMachines; more > 0 {
+		t.row(fmt.Sprintf("and %d more, which --json lists", more))
 	}
 }
 
