@@ -7,9 +7,11 @@ import (
 	"math"
 	"net/http"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
+	"fettle"
 	"fettle/internal/process"
 	"fettle/patchtst/safetensors"
 )
@@ -28,6 +30,14 @@ func tellOldModel(ctx context.Context, s *server, data string) error {
 		return err
 	}
 	fmt.Print(indent(out))
+	err = process.WaitFor(ctx, "the imported model to serve", func() (bool, error) {
+		var listed struct{ Models []fettle.Model }
+		err := s.get(ctx, "/api/v1/models", &listed)
+		return slices.ContainsFunc(listed.Models, func(m fettle.Model) bool { return m.Machine == oldMachine && m.Champion }), err
+	})
+	if err != nil {
+		return err
+	}
 	golden, err := safetensors.Open(filepath.Join(data, "patchtst-goldens", "seed_ckpt.safetensors"))
 	if err != nil {
 		return err

@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"os/exec"
 	"slices"
+	"time"
 
 	"fettle"
 	"fettle/internal/process"
@@ -35,15 +36,21 @@ func (s *server) get(ctx context.Context, path string, into any) error {
 	return nil
 }
 
-// judged waits until the newest reading of a machine has its verdict.
+// judged waits until all readings of a machine but the newest, to which a second
+// message could still add, have their verdicts.
 func (s *server) judged(ctx context.Context, machine string) (fettle.Machine, error) {
 	var m fettle.Machine
 	err := process.WaitFor(ctx, "all readings of "+machine+" to be judged", func() (bool, error) {
-		if err := s.get(ctx, "/api/v1/machines/"+url.PathEscape(machine), &m); err != nil {
+		path := "/api/v1/machines/" + url.PathEscape(machine)
+		var newest struct{ Times []time.Time }
+		if err := s.get(ctx, path+"/readings?last=2", &newest); err != nil {
 			return false, err
 		}
-		verdicts, err := s.verdicts(ctx, machine, "?last=1")
-		return err == nil && len(verdicts) == 1 && !verdicts[0].Time.Before(m.Last), err
+		verdicts, err := s.verdicts(ctx, machine, "?last=2")
+		if err != nil || len(verdicts) == 0 || verdicts[0].Time.Before(newest.Times[0]) {
+			return false, err
+		}
+		return true, s.get(ctx, path, &m)
 	})
 	return m, err
 }

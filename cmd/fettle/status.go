@@ -126,7 +126,7 @@ func printMachines(t table, machines []api.MachineStatus) {
 		t.row("No machine has sent anything yet.")
 		return
 	}
-	t.row("MACHINE", "STATE", "LAST READING (UTC)", "READINGS/S", "MODEL", "NEXT FORECAST (UTC)")
+	t.row("MACHINE", "STATE", "LAST READING (UTC)", "EVERY", "MODEL", "NEXT FORECAST (UTC)")
 	for _, m := range machines[:min(len(machines), mostMachines)] {
 		model, next := m.Model, "-"
 		if model == "" {
@@ -135,7 +135,7 @@ func printMachines(t table, machines []api.MachineStatus) {
 		if m.NextForecast != nil {
 			next = stamp(*m.NextForecast)
 		}
-		t.row(m.Name, m.State, stamp(m.Last), fmt.Sprintf("%.2f", m.MessagesPerSecond), model, next)
+		t.row(m.Name, m.State, stamp(m.Last), duration(m.StepSeconds), model, next)
 	}
 	if more := len(machines) - mostMachines; more > 0 {
 		t.row(fmt.Sprintf("and %d more, which --json lists", more))

@@ -120,6 +120,9 @@ func (r *rooms) Latest(machine string) (forecast.Made, bool) {
 	made, found := r.made[machine]
 	return made, found
 }
+func (r *rooms) Fresh(_ context.Context, machine string) (forecast.Made, error) {
+	return r.made[machine], r.why
+}
 func (r *rooms) Explain(string) error { return r.why }
 func (r *rooms) Validate(context.Context, string) (forecast.Validation, error) {
 	return r.checked, r.checkErr

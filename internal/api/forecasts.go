@@ -14,13 +14,13 @@ import (
 func (a *API) addForecasts() {
 	op := get("/machines/{machine}/forecast", "get-forecast", tagMachines, "A machine's newest forecast")
 	op.Description = "404 if there is none: code says why, have and need how many readings there are and how many it takes."
-	add(a, Read, op, func(_ context.Context, in *MachinePath) (*answer[forecastDetail], error) {
-		newest, found := a.Forecasts.Latest(in.Machine)
-		if !found {
-			if err := a.mustExist(in.Machine); err != nil {
-				return nil, err
-			}
-			return nil, noForecast(in.Machine, a.Forecasts.Explain(in.Machine))
+	add(a, Read, op, func(ctx context.Context, in *struct {
+		MachinePath
+		Fresh bool `query:"fresh" doc:"Look ahead from the newest reading, instead of the last time a forecast fell due"`
+	}) (*answer[forecastDetail], error) {
+		newest, err := a.newestForecast(ctx, in.Machine, in.Fresh)
+		if err != nil {
+			return nil, err
 		}
 		sensors := make([]string, len(newest.Sensors))
 		for i, s := range newest.Sensors {
@@ -49,6 +49,26 @@ func (a *API) addForecasts() {
 			list, err := a.Verdicts.LastAnomalies(in.Machine, in.Last)
 			return &answer[anomalyList]{anomalyList{append([]fettle.Anomaly{}, list...)}}, err
 		})
+}
+
+// newestForecast is the last one that fell due, or one made for the asker. Its
+// error is a 404 whatever the reason is.
+func (a *API) newestForecast(ctx context.Context, machine string, fresh bool) (forecast.Made, error) {
+	if err := a.mustExist(machine); err != nil {
+		return forecast.Made{}, err
+	}
+	if fresh {
+		made, err := a.Forecasts.Fresh(ctx, machine)
+		if err != nil {
+			return forecast.Made{}, noForecast(machine, err)
+		}
+		return made, nil
+	}
+	made, found := a.Forecasts.Latest(machine)
+	if !found {
+		return forecast.Made{}, noForecast(machine, a.Forecasts.Explain(machine))
+	}
+	return made, nil
 }
 
 type verdictList struct {
@@ -101,7 +121,9 @@ func (a *API) verdictsOf(machine string, s Stretch) ([]fettle.Verdict, error) {
 		if !to.IsZero() && !to.After(until) {
 			until = to.Add(-time.Microsecond) // Last includes its bound
 		}
-		rows, err := a.Readings.Last(machine, until, last)
+		// The newest row is judged once the next one has come: one row more
+		// makes sure of the number asked for.
+		rows, err := a.Readings.Last(machine, until, last+1)
 		if err != nil || len(rows) == 0 {
 			return []fettle.Verdict{}, err
 		}
@@ -118,5 +140,8 @@ func (a *API) verdictsOf(machine string, s Stretch) ([]fettle.Verdict, error) {
 		list = append(list, v)
 		return nil
 	})
+	if last > 0 {
+		list = list[max(0, len(list)-last):]
+	}
 	return list, err
 }

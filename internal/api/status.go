@@ -56,13 +56,13 @@ type Rate struct {
 
 // MachineStatus is the line of one machine in a Status.
 type MachineStatus struct {
-	Name              string              `json:"name"`
-	State             fettle.MachineState `json:"state" enum:"alarm,no data,learning,normal"`
-	Last              time.Time           `json:"last" doc:"Event time of its newest reading"`
-	Arrived           *time.Time          `json:"arrived,omitempty" doc:"Wall clock of the last arrival; absent: none since the start"`
-	MessagesPerSecond float64             `json:"messages_per_second" doc:"Over the last minute"`
-	Model             string              `json:"model,omitempty"`
-	NextForecast      *time.Time          `json:"next_forecast,omitempty" doc:"Event time at which the next forecast falls due"`
+	Name         string              `json:"name"`
+	State        fettle.MachineState `json:"state" enum:"alarm,no data,learning,normal"`
+	Last         time.Time           `json:"last" doc:"Event time of its newest reading"`
+	Arrived      *time.Time          `json:"arrived,omitempty" doc:"Wall clock of the last arrival; absent: none since the start"`
+	StepSeconds  float64             `json:"step_seconds" doc:"Its usual time between readings"`
+	Model        string              `json:"model,omitempty"`
+	NextForecast *time.Time          `json:"next_forecast,omitempty" doc:"Event time at which the next forecast falls due"`
 }
 
 // Resources is what the server takes of its computer.

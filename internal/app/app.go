@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"path/filepath"
 	"runtime/debug"
 	"time"
 
@@ -53,8 +52,10 @@ func New(cfg config.Config, version string, log *slog.Logger) (*App, error) {
 	if err := os.MkdirAll(cfg.Data.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("make data folder: %w", err)
 	}
-	debug.SetMemoryLimit(int64(cfg.Limits.Memory))
-	store, err := db.Open(filepath.Join(cfg.Data.Dir, "db"), db.Options{Log: log})
+	if cfg.Limits.Memory > 0 {
+		debug.SetMemoryLimit(int64(cfg.Limits.Memory))
+	}
+	store, err := db.Open(cfg.Data.Store(), db.Options{Log: log})
 	if err != nil {
 		return nil, err
 	}
@@ -79,7 +80,7 @@ func (a *App) open() error {
 	if a.flow.topics, err = codec.NewTopics(a.cfg.Ingest.Topics); err != nil {
 		return err
 	}
-	if a.models, err = model.Open(filepath.Join(a.cfg.Data.Dir, "models"), time.Now, a.modelsChanged, a.log); err != nil {
+	if a.models, err = model.Open(a.cfg.Data.Models(), time.Now, a.modelsChanged, a.log); err != nil {
 		return err
 	}
 	if a.flow.judge, err = verdict.New(a.db, rows, a.log); err != nil {

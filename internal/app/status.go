@@ -28,7 +28,7 @@ func (a *App) status() api.Status {
 }
 
 func (a *App) machineStatus(m fettle.Machine) api.MachineStatus {
-	s := api.MachineStatus{Name: m.Name, State: m.State, Last: m.Last, Model: m.Model}
+	s := api.MachineStatus{Name: m.Name, State: m.State, Last: m.Last, StepSeconds: m.StepSeconds, Model: m.Model}
 	if !m.Arrived.IsZero() {
 		s.Arrived = &m.Arrived
 	}

@@ -219,7 +219,7 @@ func (e *Engine) Explain(machine string) error {
 		return nil
 	case !modelled:
 		return e.noModel(m, info.Rows)
-	case m.trouble != nil:
+	case m.trouble != nil && !forWantOfModel(m.trouble): // that is over: there is one now
 		return m.trouble
 	case info.Rows < int64(e.cfg.Rows):
 		return notEnough(NotEnough{Have: int(info.Rows), Need: e.cfg.Rows, What: "rows"})
