@@ -64,7 +64,6 @@ func tellOldModel(ctx context.Context, s *server, data string) error {
 			Predictions map[string][]float64 `json:"predictions"`
 			Model       string               `json:"model"`
 		}
-		Model string
 	}
 	err = process.WaitFor(ctx, "a forecast of "+oldMachine, func() (bool, error) {
 		err := s.get(ctx, "/predict/"+oldMachine, &body)
@@ -83,7 +82,7 @@ func tellOldModel(ctx context.Context, s *server, data string) error {
 			worst = max(worst, math.Abs(got-want[t*6+j]))
 		}
 	}
-	fmt.Printf("/predict/%s by %s: at most %.1e away from transformers, in the sensors' units\n", oldMachine, body.Model, worst)
+	fmt.Printf("/predict/%s by %s: at most %.1e away from transformers, in the sensors' units\n", oldMachine, body.Predictions.Model, worst)
 	if worst > 1e-4 {
 		return fmt.Errorf("the forecast is %g away from transformers", worst)
 	}

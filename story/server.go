@@ -47,7 +47,7 @@ func (s *server) judged(ctx context.Context, machine string) (fettle.Machine, er
 			return false, err
 		}
 		verdicts, err := s.verdicts(ctx, machine, "?last=2")
-		if err != nil || len(verdicts) == 0 || verdicts[0].Time.Before(newest.Times[0]) {
+		if err != nil || len(verdicts) == 0 || verdicts[len(verdicts)-1].Time.Before(newest.Times[0]) {
 			return false, err
 		}
 		return true, s.get(ctx, path, &m)
