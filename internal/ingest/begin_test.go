@@ -68,6 +68,7 @@ func TestBeginTellsOfTrouble(t *testing.T) {
 		var l told
 		s.Begin(t.Context(), now("committing"), l.about("committing"))
 		synctest.Wait()
+		time.Sleep(time.Millisecond)
 		s.Begin(t.Context(), now("queued"), l.about("queued"))
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
