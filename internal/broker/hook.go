@@ -2,6 +2,7 @@ package broker
 
 import (
 	"errors"
+	"math"
 	"strings"
 
 	mqtt "github.com/mochi-mqtt/server/v2"
@@ -26,9 +27,9 @@ func (h *hook) ID() string { return "fettle" }
 
 func (h *hook) Provides(what byte) bool {
 	switch what {
-	case mqtt.OnConnect, mqtt.OnConnectAuthenticate, mqtt.OnSessionEstablished, mqtt.OnClientExpired,
+	case mqtt.OnConnect, mqtt.OnConnectAuthenticate, mqtt.OnSessionEstablished, mqtt.OnDisconnect, mqtt.OnClientExpired,
 		mqtt.OnACLCheck, mqtt.OnPacketRead, mqtt.OnPublish, mqtt.OnPacketProcessed, mqtt.OnWillSent,
-		mqtt.OnPacketEncode, mqtt.OnRetainMessage, mqtt.OnRetainedExpired, mqtt.OnRetainPublished:
+		mqtt.OnSubscribed, mqtt.OnQosPublish, mqtt.OnPacketEncode, mqtt.OnRetainMessage, mqtt.OnRetainedExpired, mqtt.OnRetainPublished:
 		return true
 	}
 	return false
@@ -37,6 +38,7 @@ func (h *hook) Provides(what byte) bool {
 // OnConnect looks at a client before its password is checked.
 func (h *hook) OnConnect(cl *mqtt.Client, pk packets.Packet) error {
 	connOf(cl).client = cl.ID
+	connOf(cl).window.answer = func(messages []*message) { h.answer(cl, messages) }
 	will := cl.Properties.Will.TopicName
 	switch {
 	case len(cl.ID) > maxClientID:
@@ -81,12 +83,28 @@ func (h *hook) OnConnectAuthenticate(cl *mqtt.Client, pk packets.Packet) bool {
 
 // OnSessionEstablished is called when a client is in.
 func (h *hook) OnSessionEstablished(cl *mqtt.Client, _ packets.Packet) {
+	// The window bounds what is received; mochi's count of it would be spoiled
+	// by what the same client is sent.
+	cl.State.Inflight.ResetReceiveQuota(math.MaxInt32)
 	connOf(cl).settle()
 	h.b.forgetSessions()
 }
 
+// OnDisconnect is called when a client is gone; expire says that its session
+// ends with it.
+func (h *hook) OnDisconnect(cl *mqtt.Client, _ error, expire bool) {
+	if expire && !cl.IsTakenOver() {
+		h.b.receipts.forget(cl.ID)
+	}
+}
+
 // OnClientExpired takes away what mochi leaves of a forgotten session.
-func (h *hook) OnClientExpired(cl *mqtt.Client) { h.b.server.UnsubscribeClient(cl) }
+func (h *hook) OnClientExpired(cl *mqtt.Client) { h.b.forget(cl) }
+
+func (b *Broker) forget(cl *mqtt.Client) {
+	b.receipts.forget(cl.ID)
+	b.server.UnsubscribeClient(cl)
+}
 
 // forgetSessions bounds the sessions that are kept for clients which are away:
 // beyond as many as there may be clients, the longest away goes. Clients that
@@ -106,26 +124,16 @@ func (b *Broker) forgetSessions() {
 	}
 	b.log.Warn("mqtt session forgotten: too many are kept", "client", oldest.ID, "limit", 2*b.cfg.MaxClients)
 	oldest.ClearInflights()
-	b.server.UnsubscribeClient(oldest)
+	b.forget(oldest)
 	b.server.Clients.Delete(oldest.ID)
 }
 
-// OnPacketRead answers what mochi would leave without an answer: messages on
-// $SYS.
-func (h *hook) OnPacketRead(cl *mqtt.Client, pk packets.Packet) (packets.Packet, error) {
-	if pk.FixedHeader.Type == packets.Publish && pk.TopicName != "" && !mqtt.IsValidFilter(pk.TopicName, true) {
-		h.forbid(cl, pk.TopicName)
-		refuse(cl, pk, packets.ErrNotAuthorized)
-	}
-	return pk, nil
-}
-
-// OnACLCheck decides who may publish where; mochi tells the client.
+// OnACLCheck decides who may publish where.
 func (h *hook) OnACLCheck(cl *mqtt.Client, topic string, publish bool) bool {
 	if !publish || !ours(topic) {
 		return true
 	}
-	h.forbid(cl, topic)
+	h.forbid(cl, packets.Packet{TopicName: topic})
 	return false
 }
 
@@ -139,100 +147,35 @@ func ours(topic string) bool {
 	return strings.HasPrefix(topic, "$")
 }
 
-func (h *hook) forbid(cl *mqtt.Client, topic string) {
-	h.b.forbidden.Add(1)
-	h.b.log.Warn("mqtt message refused: the topic is fettle's own", "topic", fettle.Shorten(topic), "client", cl.ID, "remote", cl.Net.Remote)
+// OnSubscribed is called before a new subscriber gets the retained messages.
+func (h *hook) OnSubscribed(cl *mqtt.Client, _ packets.Packet, _ []byte) {
+	connOf(cl).subscribing.Store(true)
 }
 
-// OnPublish gives a client's message to receive, and decides by its answer
-// whether the message is acknowledged.
-func (h *hook) OnPublish(cl *mqtt.Client, pk packets.Packet) (packets.Packet, error) {
-	if cl.Net.Inline {
-		return pk, nil
-	}
-	if pk.TopicName == "" {
-		_ = h.b.server.DisconnectClient(cl, packets.ErrTopicAliasInvalid) // returns the code
-		return pk, packets.ErrRejectPacket
-	}
-	if pk.FixedHeader.Retain && !h.b.retained.fits(pk.TopicName, pk.Payload) {
-		h.b.log.Warn("mqtt message not retained: retained messages take too much memory",
-			"topic", fettle.Shorten(pk.TopicName), "client", cl.ID, "limit", maxRetained)
-		pk.FixedHeader.Retain = false
-	}
-	if !h.b.cfg.Wants(pk.TopicName) {
-		return pk, nil
-	}
-	connOf(cl).receiving = h.b.work.begin()
-	err := error(errStopping)
-	if connOf(cl).receiving {
-		err = h.b.take(Message{Topic: pk.TopicName, Payload: pk.Payload, QoS: pk.FixedHeader.Qos, Client: cl.ID})
-	}
-	if err != nil {
-		refuse(cl, pk, packets.ErrQuotaExceeded)
-		return pk, packets.ErrRejectPacket // which makes mochi do nothing more about it
-	}
-	return pk, nil
-}
-
-// errStopping refuses what comes while the broker stops.
-var errStopping = errors.New("broker is stopping")
-
-// take gives a message to receive; nil means that it is to be acknowledged.
-func (b *Broker) take(m Message) error {
-	b.received.Add(1)
-	err := b.receive(b.receiving, m)
-	if err != nil && fettle.KindOf(err) != fettle.Invalid {
-		b.refused.Add(1)
-		b.log.Warn("mqtt message not acknowledged", "topic", m.Topic, "client", m.Client, "qos", m.QoS, "err", err)
-		return err
-	}
-	if m.QoS > 0 {
-		b.acknowledged.Add(1)
-	}
-	return nil
-}
-
-// refuse tells a client that its message was not taken, as far as its protocol
-// can.
-func refuse(cl *mqtt.Client, pk packets.Packet, code packets.Code) {
-	switch {
-	case pk.FixedHeader.Qos == 0:
-	case cl.Properties.ProtocolVersion == 5:
-		answer := packets.Packet{
-			FixedHeader: packets.FixedHeader{Type: packets.Puback},
-			PacketID:    pk.PacketID,
-			ReasonCode:  code.Code,
-			Properties:  packets.Properties{ReasonString: code.Reason},
-		}
-		if pk.FixedHeader.Qos == 2 {
-			answer.FixedHeader.Type = packets.Pubrec
-		}
-		_ = cl.WritePacket(answer) // fails only if the client is gone
-	default:
-		// Only the connection, not the client: so mochi takes it for lost, and
-		// publishes the will.
-		_ = cl.Net.Conn.Close()
+// OnQosPublish is called where a message of QoS 1 or 2 is given to a subscriber:
+// the place to wait for one that is behind.
+func (h *hook) OnQosPublish(cl *mqtt.Client, pk packets.Packet, _ int64, _ int) {
+	if cl.Net.Conn != nil && !cl.Closed() && !ours(pk.TopicName) {
+		connOf(cl).hold(cl.State.Inflight.Len)
 	}
 }
 
-// OnPacketProcessed is called after a client's packet, and with it our answer,
-// is dealt with.
+// OnPacketProcessed is called after a client's packet is dealt with.
 func (h *hook) OnPacketProcessed(cl *mqtt.Client, pk packets.Packet, _ error) {
 	if cl.Net.Inline {
 		return
 	}
 	c := connOf(cl)
 	switch pk.FixedHeader.Type {
-	case packets.Publish:
-		if c.receiving {
-			c.receiving = false
-			h.b.work.end()
-		}
+	case packets.Subscribe:
+		c.subscribing.Store(false)
 	case packets.Puback, packets.Pubcomp:
-		c.answered()
+		if pk.PacketID != nothing.PacketID {
+			c.answered(cl.State.Inflight.Len())
+		}
 	case packets.Pubrec:
 		if pk.ReasonCode >= packets.ErrUnspecifiedError.Code {
-			c.answered() // an error ends the exchange here
+			c.answered(cl.State.Inflight.Len()) // an error ends the exchange here
 		}
 	}
 }
@@ -242,7 +185,11 @@ func (h *hook) OnPacketEncode(cl *mqtt.Client, pk packets.Packet) packets.Packet
 	switch pk.FixedHeader.Type {
 	case packets.Publish:
 		connOf(cl).turn(pk.FixedHeader.Qos, pk.FixedHeader.Retain)
-	case packets.Connack: // mochi keeps to these, but does not tell
+	case packets.Connack:
+		if pk.ReasonCode == packets.CodeSuccess.Code && !pk.SessionPresent {
+			h.b.receipts.forget(cl.ID) // of a session before this one
+		}
+		// mochi keeps to these, but does not tell.
 		pk.Properties.MaximumPacketSize = uint32(h.b.cfg.MaxPacket)
 		pk.Properties.TopicAliasMaximum = topicAliases
 	}
@@ -253,8 +200,7 @@ func (h *hook) OnPacketEncode(cl *mqtt.Client, pk packets.Packet) packets.Packet
 // There is nobody to acknowledge it to.
 func (h *hook) OnWillSent(cl *mqtt.Client, pk packets.Packet) {
 	if h.b.cfg.Wants(pk.TopicName) && h.b.work.begin() {
-		_ = h.b.take(Message{Topic: pk.TopicName, Payload: pk.Payload, Client: cl.ID})
-		h.b.work.end()
+		h.b.take(Message{Topic: pk.TopicName, Payload: pk.Payload, Client: cl.ID}, func(packets.Code) { h.b.work.end() })
 	}
 }
 

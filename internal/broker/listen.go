@@ -74,6 +74,9 @@ func (l *listener) Close(listeners.CloseFn) {
 // handle is the life of one connection.
 func (l *listener) handle(raw net.Conn, establish listeners.EstablishFn) {
 	c := newConn(raw)
+	c.tooSlow = func(after time.Duration) {
+		l.broker.log.Warn("mqtt subscriber is too slow: messages that it cannot take are lost to it", "client", c.client, "remote", c.RemoteAddr(), "behind", holdAt, "waited", after)
+	}
 	if !l.admit(c) {
 		raw.Close()
 		return
@@ -117,6 +120,15 @@ func (l *listener) disconnect() {
 	l.closing = true
 	for c := range l.conns {
 		c.Close()
+	}
+}
+
+// abandon ends the waiting for messages that are still being received.
+func (l *listener) abandon() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for c := range l.conns {
+		c.window.abandon(packets.ErrServerShuttingDown)
 	}
 }
 
