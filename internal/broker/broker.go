@@ -40,7 +40,9 @@
 //
 // Without users anybody may connect with any name and password, as on the old
 // broker; then every listener must be on loopback, and a browser's page must be
-// one of this computer's own. Clients may publish anything but fettle's own
+// one of this computer's own. Over TLS a certificate of mqtt.tls_client_ca stands
+// for name and password: its common name is the user. Renewed files of
+// certificates are used for the next connections, without a restart. Clients may publish anything but fettle's own
 // topics, fettle/alarm/# and fettle/event/#, and those that begin with $. At
 // QoS 0 such a message is dropped; above it MQTT 5 gets reason 0x87 (not
 // authorized) and 3.1.1 loses its connection. Subscribing is free.
@@ -64,6 +66,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"slices"
 	"strconv"
 	"sync/atomic"
 	"time"
@@ -76,11 +79,14 @@ import (
 
 // Config is what the broker needs to know.
 type Config struct {
-	Listen     string // TCP address; "" is off, port 0 takes a free one
-	WebSocket  string // address of MQTT over WebSocket, on any path; as above
-	Users      []User // who may connect; none: anybody, on loopback only
-	MaxClients int    // connected at once; 0: 1,000
-	MaxPacket  int    // bytes of the largest MQTT packet; 0: 1 MiB and 4 KiB for its topic and properties
+	Listen       string // TCP address; "" is off, port 0 takes a free one
+	WebSocket    string // address of MQTT over WebSocket, on any path; as above
+	TLSListen    string // as Listen, encrypted; needs TLS
+	TLSWebSocket string // as WebSocket, encrypted; needs TLS
+	TLS          TLS    // the certificates of both
+	Users        []User // who may connect; none: anybody, on loopback only
+	MaxClients   int    // connected at once; 0: 1,000
+	MaxPacket    int    // bytes of the largest MQTT packet; 0: 1 MiB and 4 KiB for its topic and properties
 
 	// Wants tells which topics go to receive; nil: none. It is called for every
 	// message of every client, from many goroutines.
@@ -135,10 +141,11 @@ const (
 
 // A Broker runs once.
 type Broker struct {
-	cfg     Config
-	receive Receive
-	users   *users
-	log     *slog.Logger
+	cfg          Config
+	receive      Receive
+	users        *users
+	certificates *certificates // nil: no TLS
+	log          *slog.Logger
 
 	server    *mqtt.Server
 	self      *mqtt.Client // publishes fettle's own messages
@@ -180,6 +187,12 @@ func New(cfg Config, receive Receive, log *slog.Logger) (*Broker, error) {
 	}
 	log = slog.New(&fewHandler{next: log.Handler(), seen: &seen{}})
 	b := &Broker{cfg: cfg, receive: receive, users: newUsers(cfg.Users), log: log, ready: make(chan struct{})}
+	if cfg.TLS.Cert != "" {
+		var err error
+		if b.certificates, err = openCertificates(cfg.TLS, log); err != nil {
+			return nil, err
+		}
+	}
 	b.server = mqtt.New(&mqtt.Options{
 		Capabilities:             capabilities(cfg),
 		ClientNetReadBufferSize:  4 << 10,
@@ -219,21 +232,40 @@ func (c Config) check() error {
 			return fettle.BadField("bad setting", "mqtt.users", strconv.Quote(u.Name)+" without a password", "a name and a password for each")
 		}
 	}
+	if c.TLS.Cert == "" && c.TLSListen+c.TLSWebSocket != "" {
+		return fettle.BadField("bad setting", "mqtt.tls_cert", "", "the path of a certificate, for mqtt.tls_listen and mqtt.tls_websocket")
+	}
 	if len(c.Users) > 0 {
 		return nil
 	}
-	for _, at := range []struct{ setting, address string }{{"mqtt.listen", c.Listen}, {"mqtt.websocket", c.WebSocket}} {
-		host, _, err := net.SplitHostPort(at.address)
+	for _, w := range c.ways() {
+		host, _, err := net.SplitHostPort(w.address)
 		switch {
-		case at.address == "":
 		case err != nil:
-			return fettle.BadField("bad setting", at.setting, at.address, "host:port, such as 127.0.0.1:1883")
+			return fettle.BadField("bad setting", w.setting, w.address, "host:port, such as 127.0.0.1:1883")
+		case w.encrypted && c.TLS.ClientCA != "": // a certificate says who comes
 		case !isLoopback(host):
-			return fettle.BadField("bad setting", at.setting, at.address,
+			return fettle.BadField("bad setting", w.setting, w.address,
 				"127.0.0.1 as host while there are no users: name some in mqtt.users, then others may connect")
 		}
 	}
 	return nil
+}
+
+// A way is an address at which clients come in.
+type way struct {
+	setting, address     string
+	webSocket, encrypted bool
+}
+
+// ways lists the addresses that are not off.
+func (c Config) ways() []way {
+	return slices.DeleteFunc([]way{
+		{"mqtt.listen", c.Listen, false, false},
+		{"mqtt.websocket", c.WebSocket, true, false},
+		{"mqtt.tls_listen", c.TLSListen, false, true},
+		{"mqtt.tls_websocket", c.TLSWebSocket, true, true},
+	}, func(w way) bool { return w.address == "" })
 }
 
 func isLoopback(host string) bool {
@@ -263,21 +295,22 @@ func (b *Broker) Run(ctx context.Context) error {
 
 // open listens on every address that is not off.
 func (b *Broker) open() error {
-	for _, at := range []struct {
-		setting, address string
-		serve            serveFunc
-	}{{"mqtt.listen", b.cfg.Listen, serveTCP}, {"mqtt.websocket", b.cfg.WebSocket, serveWebSocket(b.originAllowed)}} {
-		if at.address == "" {
-			continue
-		}
-		l, err := net.Listen("tcp", at.address)
+	for _, w := range b.cfg.ways() {
+		l, err := net.Listen("tcp", w.address)
 		if err != nil {
 			for _, door := range b.doors {
 				door.net.Close()
 			}
-			return fettle.Errorf(fettle.Conflict, "%w: another program (perhaps another broker) may have the port; stop it, or set %s to another address", err, at.setting)
+			return fettle.Errorf(fettle.Conflict, "%w: another program (perhaps another broker) may have the port; stop it, or set %s to another address", err, w.setting)
 		}
-		b.doors = append(b.doors, newListener(at.setting, l, at.serve, b))
+		serve := serveFunc(serveTCP)
+		if w.webSocket {
+			serve = serveWebSocket(b.originAllowed)
+		}
+		if w.encrypted {
+			l = b.certificates.over(l)
+		}
+		b.doors = append(b.doors, newListener(w.setting, l, serve, b))
 	}
 	return nil
 }
@@ -319,6 +352,12 @@ func (b *Broker) Addr() string { return b.address("mqtt.listen") }
 
 // WebSocketAddr is where the WebSocket listener is, once Ready; "" if it is off.
 func (b *Broker) WebSocketAddr() string { return b.address("mqtt.websocket") }
+
+// TLSAddr is Addr of the encrypted listener.
+func (b *Broker) TLSAddr() string { return b.address("mqtt.tls_listen") }
+
+// TLSWebSocketAddr is WebSocketAddr of the encrypted listener.
+func (b *Broker) TLSWebSocketAddr() string { return b.address("mqtt.tls_websocket") }
 
 func (b *Broker) address(setting string) string {
 	select {

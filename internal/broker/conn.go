@@ -41,6 +41,8 @@ const (
 // needs is done in turn, where no lock is held.
 type conn struct {
 	net.Conn
+	certified   string      // the common name in the client's certificate; set before anything else
+	local       bool        // it came in where only this computer can; set before anything else
 	client      string      // its id, for the log; set by its own goroutine
 	incoming    incoming    // the message being read; touched by its own goroutine only
 	window      window      // of messages to be answered

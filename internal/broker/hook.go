@@ -70,10 +70,17 @@ func (h *hook) reject(cl *mqtt.Client, code packets.Code, message string, args .
 	return errors.Join(errRefused, h.b.server.SendConnack(cl, code, false, nil))
 }
 
-// OnConnectAuthenticate checks name and password.
+// OnConnectAuthenticate checks name and password, unless a certificate stands
+// for them.
 func (h *hook) OnConnectAuthenticate(cl *mqtt.Client, pk packets.Packet) bool {
 	name := string(pk.Connect.Username)
-	if h.b.users.allow(name, pk.Connect.Password) {
+	c := connOf(cl)
+	switch {
+	case c.certified != "":
+		return true
+	case len(h.b.cfg.Users) == 0 && c.local:
+		return true
+	case h.b.users.allow(name, pk.Connect.Password):
 		return true
 	}
 	h.b.rejected.Add(1)

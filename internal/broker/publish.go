@@ -141,23 +141,29 @@ func (b *Broker) take(m Message, settle func(packets.Code)) {
 }
 
 // answer tells a client what became of its messages, and passes on those that
-// were taken.
+// were taken: afterwards, because a subscriber may have to be waited for; but a
+// message to be retained before, so that whoever knows it acknowledged finds it.
 func (h *hook) answer(cl *mqtt.Client, messages []*message) {
 	answers := make([]byte, 0, 4*len(messages))
-	for _, m := range messages {
-		if m.outcome == taken {
-			answers = appendAnswer(answers, m.packet)
+	passedOn := 0
+	for i, m := range messages {
+		if m.outcome != taken {
+			h.write(cl, answers)
+			answers = answers[:0]
+			refuse(cl, m.packet, m.outcome)
 			continue
 		}
-		h.write(cl, answers)
-		answers = answers[:0]
-		refuse(cl, m.packet, m.outcome)
+		if m.packet.FixedHeader.Retain {
+			h.write(cl, answers)
+			answers = answers[:0]
+			h.b.passOn(messages[passedOn : i+1])
+			passedOn = i + 1
+		}
+		answers = appendAnswer(answers, m.packet)
 	}
 	h.write(cl, answers)
-	for _, m := range messages {
-		if m.outcome == taken && !m.again {
-			h.b.forward(m.packet)
-		}
+	h.b.passOn(messages[passedOn:])
+	for range messages {
 		h.b.work.end()
 	}
 }
@@ -213,10 +219,14 @@ func refuse(cl *mqtt.Client, pk packets.Packet, code packets.Code) {
 	}
 }
 
-// forward passes a message on to its subscribers, and retains it if it asks for
-// that.
-func (b *Broker) forward(pk packets.Packet) {
-	if err := b.server.InjectPacket(b.forwarder, pk); err != nil {
-		b.log.Warn("mqtt message reaches no subscriber", "topic", fettle.Shorten(pk.TopicName), "err", err)
+// passOn gives messages to their subscribers, and retains those that ask for it.
+func (b *Broker) passOn(messages []*message) {
+	for _, m := range messages {
+		if m.outcome != taken || m.again {
+			continue
+		}
+		if err := b.server.InjectPacket(b.forwarder, m.packet); err != nil {
+			b.log.Warn("mqtt message reaches no subscriber", "topic", fettle.Shorten(m.packet.TopicName), "err", err)
+		}
 	}
 }

@@ -23,12 +23,8 @@ func newUsers(list []User) *users {
 	return u
 }
 
-// allow tells whether such a client may connect; anybody may if there are no
-// users.
+// allow tells whether such a client may connect.
 func (u *users) allow(name string, password []byte) bool {
-	if len(u.hashes) == 0 {
-		return true
-	}
 	hash := u.hash(password)
 	want, known := u.hashes[name]
 	if !known {

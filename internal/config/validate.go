@@ -54,7 +54,7 @@ func within[T int | int64 | Bytes | time.Duration](x, least, most T) bool {
 	return least <= x && x <= most
 }
 
-// listeners checks the four addresses, and that no two of them are the same.
+// listeners checks the addresses, and that no two of them are the same.
 func (v *validator) listeners(c *Config) {
 	taken := map[string]string{}
 	for _, l := range []struct {
@@ -65,6 +65,8 @@ func (v *validator) listeners(c *Config) {
 		{"http.keyed_listen", c.HTTP.KeyedListen, true},
 		{"mqtt.listen", c.MQTT.Listen, false},
 		{"mqtt.websocket", c.MQTT.WebSocket, true},
+		{"mqtt.tls_listen", c.MQTT.TLSListen, true},
+		{"mqtt.tls_websocket", c.MQTT.TLSWebSocket, true},
 	} {
 		if l.address == "" && l.mayBeOff {
 			continue
@@ -97,6 +99,9 @@ const maxPassword = 65_535
 func (v *validator) broker(m MQTT) {
 	v.count(m.MaxClients, "mqtt.max_clients", 1, 1_000_000)
 	v.check(within(m.MaxPacket, 1<<10, 256<<20-1), "mqtt.max_packet", m.MaxPacket.String(), "1KiB up to just below 256MiB")
+	encrypted := m.TLSListen != "" || m.TLSWebSocket != ""
+	v.check(!encrypted || m.TLSCert != "", "mqtt.tls_cert", "", "the file of a certificate, for mqtt.tls_listen and mqtt.tls_websocket")
+	v.check(!encrypted || m.TLSKey != "", "mqtt.tls_key", "", "the file of the certificate's key")
 	names := map[string]bool{}
 	for i, user := range m.Users {
 		path := fmt.Sprintf("mqtt.users[%d]", i)
@@ -109,6 +114,8 @@ func (v *validator) broker(m MQTT) {
 		return
 	}
 	v.check(m.Listen == "" || onLoopback(m.Listen), "mqtt.listen", quoted(m.Listen), "127.0.0.1, or users in mqtt.users: a broker that others can reach must not be open to anybody")
+	v.check(m.TLSClientCA != "" || m.TLSListen == "" || onLoopback(m.TLSListen), "mqtt.tls_listen", quoted(m.TLSListen), "127.0.0.1, or users in mqtt.users, or mqtt.tls_client_ca: a broker that others can reach must not be open to anybody")
+	v.check(m.TLSClientCA != "" || m.TLSWebSocket == "" || onLoopback(m.TLSWebSocket), "mqtt.tls_websocket", quoted(m.TLSWebSocket), "127.0.0.1, or users in mqtt.users, or mqtt.tls_client_ca: a broker that others can reach must not be open to anybody")
 	v.check(m.WebSocket == "" || onLoopback(m.WebSocket), "mqtt.websocket", quoted(m.WebSocket), "127.0.0.1, or users in mqtt.users: a broker that others can reach must not be open to anybody")
 }
 
