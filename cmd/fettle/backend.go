@@ -10,6 +10,7 @@ import (
 
 	"fettle"
 	"fettle/internal/api"
+	"fettle/internal/broker"
 	"fettle/internal/config"
 	"fettle/internal/db"
 	"fettle/internal/readings"
@@ -21,6 +22,7 @@ type backend interface {
 	Machines(ctx context.Context) ([]machineRows, error)
 	Readings(ctx context.Context, machine string, s stretch, yield func(fettle.Reading) error) error
 	Keys() (keyRing, error)
+	Users() (userBook, error)
 	Close() error
 }
 
@@ -115,6 +117,14 @@ func (f *folder) Keys() (keyRing, error) {
 		return nil, err
 	}
 	return localKeys{keys}, nil
+}
+
+func (f *folder) Users() (userBook, error) {
+	accounts, err := broker.OpenAccounts(f.store, time.Now)
+	if err != nil {
+		return nil, err
+	}
+	return localUsers{accounts}, nil
 }
 
 func (f *folder) Close() error { return f.store.Close() }

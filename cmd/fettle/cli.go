@@ -27,6 +27,7 @@ type cli struct {
 	Query    queryCmd    `cmd:"" help:"Print stored readings."`
 	Status   statusCmd   `cmd:"" help:"Tell how the server and its machines are doing."`
 	Key      keyCmd      `cmd:"" help:"Create, list and revoke API keys."`
+	User     userCmd     `cmd:"" help:"Add, list, change and remove users of the MQTT broker."`
 	Model    modelCmd    `cmd:"" help:"Import and list forecasting models."`
 	Version  versionCmd  `cmd:"" help:"Print the version."`
 }

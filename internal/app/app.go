@@ -36,12 +36,13 @@ type App struct {
 	log     *slog.Logger
 	started time.Time
 
-	db     *db.DB
-	models *model.Folder
-	keys   *api.Keys
-	flow   *pipeline
-	usage  usage
-	web    *listeners
+	db       *db.DB
+	models   *model.Folder
+	keys     *api.Keys
+	accounts *broker.Accounts
+	flow     *pipeline
+	usage    usage
+	web      *listeners
 
 	ready chan struct{} // closed when everything answers
 }
@@ -98,6 +99,9 @@ func (a *App) open() error {
 	a.flow.gate = ingest.New(ingest.Config{
 		MaxFuture: time.Duration(a.cfg.Ingest.MaxFuture), QueueBytes: int(a.cfg.Ingest.Queue), MaxMachines: a.cfg.Ingest.MaxMachines,
 	}, rows, a.flow.committed)
+	if a.accounts, err = broker.OpenAccounts(a.db, time.Now); err != nil {
+		return err
+	}
 	if a.flow.broker, err = broker.New(a.brokerConfig(), a.flow.receive, a.log); err != nil {
 		return err
 	}
@@ -115,8 +119,8 @@ func (a *App) brokerConfig() broker.Config {
 	}
 	return broker.Config{
 		Listen: a.cfg.MQTT.Listen, WebSocket: a.cfg.MQTT.WebSocket, TLSListen: a.cfg.MQTT.TLSListen, TLSWebSocket: a.cfg.MQTT.TLSWebSocket,
-		TLS:        broker.TLS{Cert: a.cfg.MQTT.TLSCert, Key: a.cfg.MQTT.TLSKey, ClientCA: a.cfg.MQTT.TLSClientCA},
-		Users:      users,
+		TLS:   broker.TLS{Cert: a.cfg.MQTT.TLSCert, Key: a.cfg.MQTT.TLSKey, ClientCA: a.cfg.MQTT.TLSClientCA},
+		Users: users, Accounts: a.accounts,
 		MaxClients: a.cfg.MQTT.MaxClients, MaxPacket: int(a.cfg.MQTT.MaxPacket),
 		Wants: func(topic string) bool { _, ok := a.flow.topics.Match(topic); return ok },
 	}

@@ -42,10 +42,19 @@
 // broker; then every listener must be on loopback, and a browser's page must be
 // one of this computer's own. Over TLS a certificate of mqtt.tls_client_ca stands
 // for name and password: its common name is the user. Renewed files of
-// certificates are used for the next connections, without a restart. Clients may publish anything but fettle's own
-// topics, fettle/alarm/# and fettle/event/#, and those that begin with $. At
-// QoS 0 such a message is dropped; above it MQTT 5 gets reason 0x87 (not
-// authorized) and 3.1.1 loses its connection. Subscribing is free.
+// certificates are used for the next connections, without a restart.
+//
+// Users of the configuration, and holders of certificates without an account,
+// have all rights. An account of the data folder has the topics it was given;
+// what its client may not subscribe to is refused (0x87, 0x80 in 3.1.1), and a
+// change is in force at once. Those who were connected before there was any user
+// stay so. While there are users, a client id belongs to the user who has a
+// session under it.
+//
+// Clients may publish anything but fettle's own topics, fettle/alarm/# and
+// fettle/event/#, and those that begin with $. A message on a topic that is not
+// allowed is dropped at QoS 0; above it MQTT 5 gets reason 0x87 (not authorized)
+// and 3.1.1 loses its connection.
 //
 // # Slow subscribers
 //
@@ -79,14 +88,15 @@ import (
 
 // Config is what the broker needs to know.
 type Config struct {
-	Listen       string // TCP address; "" is off, port 0 takes a free one
-	WebSocket    string // address of MQTT over WebSocket, on any path; as above
-	TLSListen    string // as Listen, encrypted; needs TLS
-	TLSWebSocket string // as WebSocket, encrypted; needs TLS
-	TLS          TLS    // the certificates of both
-	Users        []User // who may connect; none: anybody, on loopback only
-	MaxClients   int    // connected at once; 0: 1,000
-	MaxPacket    int    // bytes of the largest MQTT packet; 0: 1 MiB and 4 KiB for its topic and properties
+	Listen       string    // TCP address; "" is off, port 0 takes a free one
+	WebSocket    string    // address of MQTT over WebSocket, on any path; as above
+	TLSListen    string    // as Listen, encrypted; needs TLS
+	TLSWebSocket string    // as WebSocket, encrypted; needs TLS
+	TLS          TLS       // the certificates of both
+	Users        []User    // who may connect; none: anybody, on loopback only
+	Accounts     *Accounts // the same, with rights, in the data folder; nil: none
+	MaxClients   int       // connected at once; 0: 1,000
+	MaxPacket    int       // bytes of the largest MQTT packet; 0: 1 MiB and 4 KiB for its topic and properties
 
 	// Wants tells which topics go to receive; nil: none. It is called for every
 	// message of every client, from many goroutines.
@@ -203,6 +213,11 @@ func New(cfg Config, receive Receive, log *slog.Logger) (*Broker, error) {
 	if err := b.server.AddHook(&hook{b: b}, nil); err != nil {
 		return nil, fmt.Errorf("add hook to broker: %w", err)
 	}
+	if cfg.Accounts != nil {
+		cfg.Accounts.mu.Lock()
+		cfg.Accounts.dropped = b.disconnect
+		cfg.Accounts.mu.Unlock()
+	}
 	b.self = b.server.NewClient(nil, mqtt.LocalListener, "fettle", true)
 	b.forwarder = b.server.NewClient(nil, mqtt.LocalListener, "fettle", true)
 	b.forwarder.Properties.ProtocolVersion = 5 // or messages would not expire
@@ -235,7 +250,7 @@ func (c Config) check() error {
 	if c.TLS.Cert == "" && c.TLSListen+c.TLSWebSocket != "" {
 		return fettle.BadField("bad setting", "mqtt.tls_cert", "", "the path of a certificate, for mqtt.tls_listen and mqtt.tls_websocket")
 	}
-	if len(c.Users) > 0 {
+	if len(c.Users) > 0 || c.Accounts.any() {
 		return nil
 	}
 	for _, w := range c.ways() {
@@ -246,7 +261,7 @@ func (c Config) check() error {
 		case w.encrypted && c.TLS.ClientCA != "": // a certificate says who comes
 		case !isLoopback(host):
 			return fettle.BadField("bad setting", w.setting, w.address,
-				"127.0.0.1 as host while there are no users: name some in mqtt.users, then others may connect")
+				"127.0.0.1 as host while there are no users: `fettle user add NAME` makes one, then others may connect")
 		}
 	}
 	return nil

@@ -43,6 +43,7 @@ type conn struct {
 	net.Conn
 	certified   string      // the common name in the client's certificate; set before anything else
 	local       bool        // it came in where only this computer can; set before anything else
+	grant       *grant      // what it may do; set by its own goroutine before it may do anything
 	client      string      // its id, for the log; set by its own goroutine
 	incoming    incoming    // the message being read; touched by its own goroutine only
 	window      window      // of messages to be answered

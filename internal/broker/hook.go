@@ -70,22 +70,64 @@ func (h *hook) reject(cl *mqtt.Client, code packets.Code, message string, args .
 	return errors.Join(errRefused, h.b.server.SendConnack(cl, code, false, nil))
 }
 
-// OnConnectAuthenticate checks name and password, unless a certificate stands
-// for them.
+// OnConnectAuthenticate finds out who a client is and what it may do.
 func (h *hook) OnConnectAuthenticate(cl *mqtt.Client, pk packets.Packet) bool {
-	name := string(pk.Connect.Username)
-	c := connOf(cl)
-	switch {
-	case c.certified != "":
-		return true
-	case len(h.b.cfg.Users) == 0 && c.local:
-		return true
-	case h.b.users.allow(name, pk.Connect.Password):
+	c, name := connOf(cl), string(pk.Connect.Username)
+	grant, in := h.b.admit(c, name, pk.Connect.Password)
+	if c.certified != "" {
+		name = c.certified
+		cl.Properties.Username = []byte(name)
+	}
+	will := cl.Properties.Will.TopicName
+	why := ""
+	switch before, kept := h.b.server.Clients.Get(cl.ID); {
+	case !in:
+		why = "wrong name or password"
+	case pk.Connect.WillFlag && !grant.mayPublish(will):
+		why = "may not publish its will"
+	case kept && h.b.anyUsers() && string(before.Properties.Username) != name:
+		// Its session, with messages that wait, is not for others.
+		why = "the client id is another user's"
+	default:
+		c.grant = grant
 		return true
 	}
 	h.b.rejected.Add(1)
-	h.b.log.Warn("mqtt client refused: wrong name or password", "user", fettle.Shorten(name), "client", cl.ID, "remote", cl.Net.Remote)
+	h.b.log.Warn("mqtt client refused: "+why, "user", fettle.Shorten(name), "client", cl.ID, "remote", cl.Net.Remote)
 	return false
+}
+
+// admit tells whether a client may come in, by its certificate, its name and
+// password, or because anybody may; and what it may do then.
+func (b *Broker) admit(c *conn, name string, password []byte) (*grant, bool) {
+	if c.certified != "" {
+		grant, _ := b.cfg.Accounts.find(c.certified)
+		return grant, true
+	}
+	if !b.anyUsers() {
+		return nil, c.local
+	}
+	if b.users.has(name) || !b.cfg.Accounts.any() {
+		return nil, b.users.allow(name, password)
+	}
+	return b.cfg.Accounts.allow(name, password)
+}
+
+// anyUsers tells whether names and passwords are asked for.
+func (b *Broker) anyUsers() bool { return len(b.cfg.Users) > 0 || b.cfg.Accounts.any() }
+
+// disconnect ends the connections of an account that is no longer.
+func (b *Broker) disconnect(gone *grant) {
+	for _, cl := range b.server.Clients.GetAll() {
+		if cl.Net.Conn == nil || cl.Closed() || connOf(cl).grant != gone {
+			continue
+		}
+		b.log.Info("mqtt client disconnected: its user was removed or has a new password", "user", gone.user, "client", cl.ID)
+		if cl.Properties.ProtocolVersion == 5 {
+			_ = b.server.DisconnectClient(cl, packets.ErrAdministrativeAction) // returns the code
+		}
+		_ = cl.Net.Conn.Close()
+	}
 }
 
 // OnSessionEstablished is called when a client is in.
@@ -135,13 +177,26 @@ func (b *Broker) forgetSessions() {
 	b.server.Clients.Delete(oldest.ID)
 }
 
-// OnACLCheck decides who may publish where.
+// OnACLCheck decides who may publish where, subscribe to what, and have which
+// message.
 func (h *hook) OnACLCheck(cl *mqtt.Client, topic string, publish bool) bool {
-	if !publish || !ours(topic) {
-		return true
+	if !publish {
+		return h.grantOf(cl).maySubscribe(topic)
+	}
+	if topic == "" || !ours(topic) && h.grantOf(cl).mayPublish(topic) {
+		return true // an alias stands for a topic that was allowed when it was set; see OnPublish
 	}
 	h.forbid(cl, packets.Packet{TopicName: topic})
 	return false
+}
+
+// grantOf is what a client may do, also one that is away.
+func (h *hook) grantOf(cl *mqtt.Client) *grant {
+	if cl.Net.Conn == nil {
+		grant, _ := h.b.cfg.Accounts.find(string(cl.Properties.Username))
+		return grant
+	}
+	return connOf(cl).grant
 }
 
 // ours tells which topics are fettle's own.

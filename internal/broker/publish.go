@@ -96,6 +96,10 @@ func (h *hook) OnPublish(cl *mqtt.Client, pk packets.Packet) (packets.Packet, er
 		_ = h.b.server.DisconnectClient(cl, packets.ErrTopicAliasInvalid) // returns the code
 		return pk, packets.ErrRejectPacket
 	}
+	if pk.Properties.TopicAliasFlag && !h.grantOf(cl).mayPublish(pk.TopicName) {
+		h.forbid(cl, pk) // its rights are fewer than when it set the alias
+		return pk, packets.ErrRejectPacket
+	}
 	if pk.FixedHeader.Retain && !h.b.retained.fits(pk.TopicName, pk.Payload) {
 		h.b.log.Warn("mqtt message not retained: retained messages take too much memory",
 			"topic", fettle.Shorten(pk.TopicName), "client", cl.ID, "limit", maxRetained)

@@ -6,7 +6,7 @@ import (
 	"crypto/sha256"
 )
 
-// users checks names and passwords. It keeps only salted hashes, so that the
+// users checks names and passwords of the configuration. It keeps only salted hashes, so that the
 // passwords are in no dump of its memory, and takes the same time for a wrong
 // name as for a wrong password.
 type users struct {
@@ -22,6 +22,8 @@ func newUsers(list []User) *users {
 	}
 	return u
 }
+
+func (u *users) has(name string) bool { return u.hashes[name] != nil }
 
 // allow tells whether such a client may connect.
 func (u *users) allow(name string, password []byte) bool {

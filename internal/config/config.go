@@ -60,14 +60,14 @@ type Auth struct {
 
 // MQTT is the section about the embedded broker.
 type MQTT struct {
-	Listen       string `yaml:"listen" doc:"Address of the broker. Elsewhere than on loopback it needs users. Port 0 takes a free one."`
+	Listen       string `yaml:"listen" doc:"Address of the broker. Elsewhere than on loopback it needs users (fettle user add, or below). Port 0 takes a free one."`
 	WebSocket    string `yaml:"websocket" doc:"Address of MQTT over websockets. Empty: off."`
 	TLSListen    string `yaml:"tls_listen" doc:"Address of the broker for MQTT over TLS. Empty: off."`
 	TLSWebSocket string `yaml:"tls_websocket" doc:"Address of MQTT over encrypted websockets (wss). Empty: off."`
 	TLSCert      string `yaml:"tls_cert" doc:"File of the certificate of both, in PEM, with those between it and the root. Renewed files are used without a restart."`
 	TLSKey       string `yaml:"tls_key" doc:"File of its key, in PEM."`
 	TLSClientCA  string `yaml:"tls_client_ca" doc:"File of the certificates, in PEM, that sign those of clients: one signed by them stands for a name and a password, and its common name is the user. Empty: clients' certificates are not asked for."`
-	Users        []User `yaml:"users" doc:"Who may connect. Empty: anybody, with any name and password, as on the old broker."`
+	Users        []User `yaml:"users" doc:"Who may connect, beside those of fettle user. None at all: anybody, with any name and password, as on the old broker."`
 	MaxClients   int    `yaml:"max_clients" doc:"Clients connected at once."`
 	MaxPacket    Bytes  `yaml:"max_packet" doc:"Largest MQTT packet."`
 }

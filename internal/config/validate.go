@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"maps"
 	"net"
-	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
@@ -110,24 +109,6 @@ func (v *validator) broker(m MQTT) {
 		v.check(user.Password != "" && len(user.Password) <= maxPassword, path+".password", "", "a password, or password_file with the path of one")
 		names[user.Name] = true
 	}
-	if len(m.Users) > 0 {
-		return
-	}
-	v.check(m.Listen == "" || onLoopback(m.Listen), "mqtt.listen", quoted(m.Listen), "127.0.0.1, or users in mqtt.users: a broker that others can reach must not be open to anybody")
-	v.check(m.TLSClientCA != "" || m.TLSListen == "" || onLoopback(m.TLSListen), "mqtt.tls_listen", quoted(m.TLSListen), "127.0.0.1, or users in mqtt.users, or mqtt.tls_client_ca: a broker that others can reach must not be open to anybody")
-	v.check(m.TLSClientCA != "" || m.TLSWebSocket == "" || onLoopback(m.TLSWebSocket), "mqtt.tls_websocket", quoted(m.TLSWebSocket), "127.0.0.1, or users in mqtt.users, or mqtt.tls_client_ca: a broker that others can reach must not be open to anybody")
-	v.check(m.WebSocket == "" || onLoopback(m.WebSocket), "mqtt.websocket", quoted(m.WebSocket), "127.0.0.1, or users in mqtt.users: a broker that others can reach must not be open to anybody")
-}
-
-// onLoopback tells whether only this computer can reach an address. What is no
-// address at all is somebody else's complaint.
-func onLoopback(address string) bool {
-	host, _, err := net.SplitHostPort(address)
-	if err != nil || host == "localhost" {
-		return true
-	}
-	ip, err := netip.ParseAddr(host)
-	return err == nil && ip.IsLoopback()
 }
 
 func (v *validator) ingest(in Ingest) {
