@@ -120,7 +120,7 @@ func (a *App) brokerConfig() broker.Config {
 	return broker.Config{
 		Listen: a.cfg.MQTT.Listen, WebSocket: a.cfg.MQTT.WebSocket, TLSListen: a.cfg.MQTT.TLSListen, TLSWebSocket: a.cfg.MQTT.TLSWebSocket,
 		TLS:   broker.TLS{Cert: a.cfg.MQTT.TLSCert, Key: a.cfg.MQTT.TLSKey, ClientCA: a.cfg.MQTT.TLSClientCA},
-		Users: users, Accounts: a.accounts,
+		Users: users, Accounts: a.accounts, Store: a.db,
 		MaxClients: a.cfg.MQTT.MaxClients, MaxPacket: int(a.cfg.MQTT.MaxPacket),
 		Wants: func(topic string) bool { _, ok := a.flow.topics.Match(topic); return ok },
 	}

@@ -56,7 +56,7 @@ func startReceiving(t testing.TB, cfg Config, receive Receive, log *slog.Logger)
 	case err := <-done:
 		t.Fatalf("broker did not start: %v", err)
 	}
-	return b, func() error { cancel(); return <-done }
+	return b, sync.OnceValue(func() error { cancel(); return <-done })
 }
 
 // waiting is a Receive that is done when it returns.

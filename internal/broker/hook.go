@@ -29,7 +29,7 @@ func (h *hook) Provides(what byte) bool {
 	switch what {
 	case mqtt.OnConnect, mqtt.OnConnectAuthenticate, mqtt.OnSessionEstablished, mqtt.OnDisconnect, mqtt.OnClientExpired,
 		mqtt.OnACLCheck, mqtt.OnPacketRead, mqtt.OnPublish, mqtt.OnPacketProcessed, mqtt.OnWillSent,
-		mqtt.OnSubscribed, mqtt.OnQosPublish, mqtt.OnPacketEncode, mqtt.OnRetainMessage, mqtt.OnRetainedExpired, mqtt.OnRetainPublished:
+		mqtt.OnSubscribed, mqtt.OnUnsubscribed, mqtt.OnQosPublish, mqtt.OnQosComplete, mqtt.OnQosDropped, mqtt.OnPacketEncode, mqtt.OnRetainMessage, mqtt.OnRetainedExpired, mqtt.OnRetainPublished:
 		return true
 	}
 	return false
@@ -136,14 +136,20 @@ func (h *hook) OnSessionEstablished(cl *mqtt.Client, _ packets.Packet) {
 	// by what the same client is sent.
 	cl.State.Inflight.ResetReceiveQuota(math.MaxInt32)
 	connOf(cl).settle()
+	h.b.keeper.left(cl) // what it took over from its session belongs to it now
 	h.b.forgetSessions()
 }
 
 // OnDisconnect is called when a client is gone; expire says that its session
 // ends with it.
 func (h *hook) OnDisconnect(cl *mqtt.Client, _ error, expire bool) {
-	if expire && !cl.IsTakenOver() {
+	switch {
+	case cl.IsTakenOver(): // the session is another connection's
+	case expire:
 		h.b.receipts.forget(cl.ID)
+		h.b.keeper.forget(cl.ID)
+	default:
+		h.b.keeper.left(cl)
 	}
 }
 
@@ -152,6 +158,7 @@ func (h *hook) OnClientExpired(cl *mqtt.Client) { h.b.forget(cl) }
 
 func (b *Broker) forget(cl *mqtt.Client) {
 	b.receipts.forget(cl.ID)
+	b.keeper.forget(cl.ID)
 	b.server.UnsubscribeClient(cl)
 }
 
@@ -181,6 +188,10 @@ func (b *Broker) forgetSessions() {
 // message.
 func (h *hook) OnACLCheck(cl *mqtt.Client, topic string, publish bool) bool {
 	if !publish {
+		if isAway(cl) && h.b.keeper.full() {
+			h.b.keeper.lost.Add(1)
+			return false
+		}
 		return h.grantOf(cl).maySubscribe(topic)
 	}
 	if topic == "" || !ours(topic) && h.grantOf(cl).mayPublish(topic) {
@@ -212,14 +223,34 @@ func ours(topic string) bool {
 // OnSubscribed is called before a new subscriber gets the retained messages.
 func (h *hook) OnSubscribed(cl *mqtt.Client, _ packets.Packet, _ []byte) {
 	connOf(cl).subscribing.Store(true)
+	h.b.keeper.sessionChanged(cl.ID)
 }
+
+func (h *hook) OnUnsubscribed(cl *mqtt.Client, _ packets.Packet) { h.b.keeper.sessionChanged(cl.ID) }
+
+func isAway(cl *mqtt.Client) bool { return cl.Net.Conn == nil || cl.Closed() }
 
 // OnQosPublish is called where a message of QoS 1 or 2 is given to a subscriber:
 // the place to wait for one that is behind.
 func (h *hook) OnQosPublish(cl *mqtt.Client, pk packets.Packet, _ int64, _ int) {
-	if cl.Net.Conn != nil && !cl.Closed() && !ours(pk.TopicName) {
+	switch {
+	case isAway(cl):
+		if kept(cl) {
+			h.b.keeper.queue(cl.ID, pk)
+		}
+	case !ours(pk.TopicName):
 		connOf(cl).hold(cl.State.Inflight.Len)
 	}
+}
+
+// OnQosComplete is called when a client has acknowledged a message.
+func (h *hook) OnQosComplete(cl *mqtt.Client, pk packets.Packet) {
+	h.b.keeper.done(cl.ID, pk.PacketID)
+}
+
+// OnQosDropped is called when it never will.
+func (h *hook) OnQosDropped(cl *mqtt.Client, pk packets.Packet) {
+	h.b.keeper.done(cl.ID, pk.PacketID)
 }
 
 // OnPacketProcessed is called after a client's packet is dealt with.
@@ -268,9 +299,13 @@ func (h *hook) OnWillSent(cl *mqtt.Client, pk packets.Packet) {
 
 func (h *hook) OnRetainMessage(_ *mqtt.Client, pk packets.Packet, _ int64) {
 	h.b.retained.set(pk.TopicName, len(pk.Payload))
+	h.b.keeper.retainedChanged(pk.TopicName)
 }
 
-func (h *hook) OnRetainedExpired(topic string) { h.b.retained.set(topic, 0) }
+func (h *hook) OnRetainedExpired(topic string) {
+	h.b.retained.set(topic, 0)
+	h.b.keeper.retainedChanged(topic)
+}
 
 func (h *hook) OnRetainPublished(cl *mqtt.Client, _ packets.Packet) { connOf(cl).queuedRetained() }
 
