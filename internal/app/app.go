@@ -122,6 +122,10 @@ func (a *App) brokerConfig() broker.Config {
 		TLS:   broker.TLS{Cert: a.cfg.MQTT.TLSCert, Key: a.cfg.MQTT.TLSKey, ClientCA: a.cfg.MQTT.TLSClientCA},
 		Users: users, Accounts: a.accounts, Store: a.db,
 		MaxClients: a.cfg.MQTT.MaxClients, MaxPacket: int(a.cfg.MQTT.MaxPacket),
+		Limits: broker.Limits{
+			Messages: a.cfg.MQTT.MaxMessages, Bytes: int(a.cfg.MQTT.MaxBytes), Sessions: a.cfg.MQTT.MaxSessions,
+			Subscriptions: a.cfg.MQTT.MaxSubscriptions, Keepalive: time.Duration(a.cfg.MQTT.MaxKeepalive),
+		},
 		Wants: func(topic string) bool { _, ok := a.flow.topics.Match(topic); return ok },
 	}
 }

@@ -70,8 +70,8 @@
 // # What outlives the program
 //
 // Retained messages, 64 MiB of them, and the sessions of clients that asked for
-// it (clean start off, in MQTT 5 with an expiry): twice as many as clients may be
-// connected, for a week, with their subscriptions and the messages of QoS 1 and 2
+// it (clean start off, in MQTT 5 with an expiry): Limits.Sessions of them, for a
+// week, with their subscriptions and the messages of QoS 1 and 2
 // that wait for them, 2,048 each and 64 MiB together; further ones are counted as
 // dropped. They are written once a second and when the broker stops. So a program
 // that is killed loses, of these, the last second, and what a connected
@@ -111,6 +111,7 @@ type Config struct {
 	Store        *db.DB    // keeps sessions and retained messages over restarts; nil: nothing does
 	MaxClients   int       // connected at once; 0: 1,000
 	MaxPacket    int       // bytes of the largest MQTT packet; 0: 1 MiB and 4 KiB for its topic and properties
+	Limits       Limits    // of each client
 
 	// Wants tells which topics go to receive; nil: none. It is called for every
 	// message of every client, from many goroutines.
@@ -203,6 +204,12 @@ func New(cfg Config, receive Receive, log *slog.Logger) (*Broker, error) {
 	}
 	if cfg.MaxPacket == 0 {
 		cfg.MaxPacket = defaultPacket
+	}
+	if cfg.Limits.Sessions == 0 {
+		cfg.Limits.Sessions = 2 * cfg.MaxClients
+	}
+	if cfg.Limits.Subscriptions == 0 {
+		cfg.Limits.Subscriptions = defaultSubscriptions
 	}
 	if cfg.Wants == nil {
 		cfg.Wants = func(string) bool { return false }

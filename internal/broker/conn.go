@@ -41,13 +41,17 @@ const (
 // needs is done in turn, where no lock is held.
 type conn struct {
 	net.Conn
-	certified   string      // the common name in the client's certificate; set before anything else
-	local       bool        // it came in where only this computer can; set before anything else
-	grant       *grant      // what it may do; set by its own goroutine before it may do anything
-	client      string      // its id, for the log; set by its own goroutine
-	incoming    incoming    // the message being read; touched by its own goroutine only
-	window      window      // of messages to be answered
-	subscribing atomic.Bool // its own goroutine is busy giving it retained messages
+	certified   string        // the common name in the client's certificate; set before anything else
+	local       bool          // it came in where only this computer can; set before anything else
+	grant       *grant        // what it may do; set by its own goroutine before it may do anything
+	client      string        // its id, for the log; set by its own goroutine
+	messages    bucket        // what it may still publish; touched by its own goroutine only
+	bytes       bucket        // likewise
+	tooMany     []bool        // which parts of the subscription in work are refused; touched by its own goroutine only
+	gone        chan struct{} // closed with the connection
+	incoming    incoming      // the message being read; touched by its own goroutine only
+	window      window        // of messages to be answered
+	subscribing atomic.Bool   // its own goroutine is busy giving it retained messages
 
 	mu       sync.Mutex // guards all below
 	changed  sync.Cond  // signalled when any of it may let a turn go on
@@ -70,7 +74,7 @@ type conn struct {
 }
 
 func newConn(c net.Conn) *conn {
-	wrapped := &conn{Conn: c, maxUnanswered: 1<<16 - 1}
+	wrapped := &conn{Conn: c, maxUnanswered: 1<<16 - 1, gone: make(chan struct{})}
 	wrapped.changed.L = &wrapped.mu
 	wrapped.window.changed.L = &wrapped.window.mu
 	return wrapped
@@ -117,8 +121,8 @@ func (c *conn) flush() {
 			c.spare = out[:0]
 		}
 		if err != nil {
-			c.closed, c.pending = true, nil
-			c.letGo()
+			c.pending = nil
+			c.end()
 		}
 		c.changed.Broadcast()
 	}
@@ -142,9 +146,7 @@ func (c *conn) shut() {
 	if c.closed {
 		return
 	}
-	c.closed = true
-	c.letGo()
-	c.changed.Broadcast()
+	c.end()
 	if !c.flushing {
 		c.Conn.Close()
 		return
@@ -152,6 +154,16 @@ func (c *conn) shut() {
 	now := time.Now()
 	_ = c.Conn.SetReadDeadline(now) // fails only on a connection that is closed already
 	_ = c.Conn.SetWriteDeadline(now.Add(partingTime))
+}
+
+// end lets nothing more be written, and nobody wait.
+func (c *conn) end() {
+	if !c.closed {
+		c.closed = true
+		close(c.gone)
+	}
+	c.letGo()
+	c.changed.Broadcast()
 }
 
 // wait returns when nothing of the connection is left; it must be closed.

@@ -29,7 +29,7 @@ func (h *hook) Provides(what byte) bool {
 	switch what {
 	case mqtt.OnConnect, mqtt.OnConnectAuthenticate, mqtt.OnSessionEstablished, mqtt.OnDisconnect, mqtt.OnClientExpired,
 		mqtt.OnACLCheck, mqtt.OnPacketRead, mqtt.OnPublish, mqtt.OnPacketProcessed, mqtt.OnWillSent,
-		mqtt.OnSubscribed, mqtt.OnUnsubscribed, mqtt.OnQosPublish, mqtt.OnQosComplete, mqtt.OnQosDropped, mqtt.OnPacketEncode, mqtt.OnRetainMessage, mqtt.OnRetainedExpired, mqtt.OnRetainPublished:
+		mqtt.OnSubscribe, mqtt.OnSubscribed, mqtt.OnUnsubscribed, mqtt.OnQosPublish, mqtt.OnQosComplete, mqtt.OnQosDropped, mqtt.OnPacketEncode, mqtt.OnRetainMessage, mqtt.OnRetainedExpired, mqtt.OnRetainPublished:
 		return true
 	}
 	return false
@@ -50,6 +50,9 @@ func (h *hook) OnConnect(cl *mqtt.Client, pk packets.Packet) error {
 			code = packets.ErrBadUsernameOrPassword // which becomes "not authorized" in 3.1.1
 		}
 		return h.reject(cl, code, "mqtt client refused: its will is on a topic of fettle's own", "topic", fettle.Shorten(will))
+	}
+	if err := h.checkKeepalive(cl); err != nil {
+		return err
 	}
 	// mochi's flow control towards subscribers leaks: a client that was behind
 	// once gets less and less, and a lock is taken twice. Off with it; turns on
@@ -163,10 +166,10 @@ func (b *Broker) forget(cl *mqtt.Client) {
 }
 
 // forgetSessions bounds the sessions that are kept for clients which are away:
-// beyond as many as there may be clients, the longest away goes. Clients that
+// beyond the limit the longest away goes. Clients that
 // make up a new id each time would otherwise fill the memory.
 func (b *Broker) forgetSessions() {
-	if b.server.Clients.Len() <= 2*b.cfg.MaxClients {
+	if b.server.Clients.Len() <= b.cfg.Limits.Sessions {
 		return
 	}
 	var oldest *mqtt.Client
@@ -178,7 +181,7 @@ func (b *Broker) forgetSessions() {
 	if oldest == nil {
 		return
 	}
-	b.log.Warn("mqtt session forgotten: too many are kept", "client", oldest.ID, "limit", 2*b.cfg.MaxClients)
+	b.log.Warn("mqtt session forgotten: too many are kept", "client", oldest.ID, "limit", b.cfg.Limits.Sessions, "setting", "mqtt.max_sessions")
 	oldest.ClearInflights()
 	b.forget(oldest)
 	b.server.Clients.Delete(oldest.ID)
@@ -278,6 +281,8 @@ func (h *hook) OnPacketEncode(cl *mqtt.Client, pk packets.Packet) packets.Packet
 	switch pk.FixedHeader.Type {
 	case packets.Publish:
 		connOf(cl).turn(pk.FixedHeader.Qos, pk.FixedHeader.Retain)
+	case packets.Suback:
+		h.sayTooMany(cl, &pk)
 	case packets.Connack:
 		if pk.ReasonCode == packets.CodeSuccess.Code && !pk.SessionPresent {
 			h.b.receipts.forget(cl.ID) // of a session before this one

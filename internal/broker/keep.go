@@ -373,7 +373,7 @@ func (b *Broker) restore() error {
 }
 
 func (b *Broker) restoreSession(client string, s sessionRecord) bool {
-	if time.Since(time.Unix(s.Seen, 0)) > s.life() || b.server.Clients.Len() >= 2*b.cfg.MaxClients {
+	if time.Since(time.Unix(s.Seen, 0)) > s.life() || b.server.Clients.Len() >= b.cfg.Limits.Sessions {
 		return false
 	}
 	cl := b.server.NewClient(nil, "", client, false)

@@ -77,6 +77,7 @@ func (l *listener) Close(listeners.CloseFn) {
 func (l *listener) handle(raw net.Conn, establish listeners.EstablishFn) {
 	c := newConn(raw)
 	c.local = l.local
+	c.messages.rate, c.bytes.rate = l.broker.cfg.Limits.Messages, l.broker.cfg.Limits.Bytes
 	c.tooSlow = func(after time.Duration) {
 		l.broker.log.Warn("mqtt subscriber is too slow: messages that it cannot take are lost to it", "client", c.client, "remote", c.RemoteAddr(), "behind", holdAt, "waited", after)
 	}

@@ -37,6 +37,7 @@ func (h *hook) OnPacketRead(cl *mqtt.Client, pk packets.Packet) (packets.Packet,
 		if pk.FixedHeader.Qos > 0 && pk.PacketID == 0 {
 			return pk, nil // mochi ends the connection
 		}
+		h.slowDown(cl, pk)
 		connOf(cl).incoming = incoming{pk.FixedHeader.Qos, pk.PacketID}
 		pk.FixedHeader.Qos, pk.FixedHeader.Dup, pk.PacketID = 0, false, 0
 		if strings.HasPrefix(pk.TopicName, "$") && !mqtt.IsValidFilter(pk.TopicName, true) && !strings.ContainsAny(pk.TopicName, "+#") {

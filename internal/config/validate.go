@@ -97,6 +97,11 @@ const maxPassword = 65_535
 
 func (v *validator) broker(m MQTT) {
 	v.count(m.MaxClients, "mqtt.max_clients", 1, 1_000_000)
+	v.count(m.MaxSessions, "mqtt.max_sessions", 0, 10_000_000)
+	v.count(m.MaxSubscriptions, "mqtt.max_subscriptions", 1, 1_000_000)
+	v.duration(m.MaxKeepalive, "mqtt.max_keepalive", 0, 18*time.Hour)
+	v.count(m.MaxMessages, "mqtt.max_messages_per_second", 0, 1_000_000)
+	v.check(within(m.MaxBytes, 0, 1<<40), "mqtt.max_bytes_per_second", m.MaxBytes.String(), "0 (no limit) to 1024GiB")
 	v.check(within(m.MaxPacket, 1<<10, 256<<20-1), "mqtt.max_packet", m.MaxPacket.String(), "1KiB up to just below 256MiB")
 	encrypted := m.TLSListen != "" || m.TLSWebSocket != ""
 	v.check(!encrypted || m.TLSCert != "", "mqtt.tls_cert", "", "the file of a certificate, for mqtt.tls_listen and mqtt.tls_websocket")
