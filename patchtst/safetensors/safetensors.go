@@ -161,6 +161,21 @@ func (f *File) Float64(name string) ([]float64, error) {
 	return values, err
 }
 
+// Int64 reads the values of a tensor of type I64.
+func (f *File) Int64(name string) ([]int64, error) {
+	t, err := f.typed(name, "I64")
+	if err != nil {
+		return nil, err
+	}
+	values := make([]int64, 0, t.Len())
+	err = f.chunks(t, func(bytes []byte) {
+		for ; len(bytes) >= 8; bytes = bytes[8:] {
+			values = append(values, int64(binary.LittleEndian.Uint64(bytes)))
+		}
+	})
+	return values, err
+}
+
 // ErrMissing is what a file answers when asked for a tensor it does not hold.
 var ErrMissing = errors.New("no such tensor")
 
