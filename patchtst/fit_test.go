@@ -314,7 +314,7 @@ func TestRefusesFits(t *testing.T) {
 		{func(o *Options) { o.Schedule = "linear" }, series, `option Schedule is "linear"; expected constant, cosine or one-cycle`},
 		{func(o *Options) { o.Validation = &series }, series, "option ValidationShare is 0.2 beside a Validation series"},
 		{func(o *Options) { o.CheckpointSteps = 3 }, series, "option CheckpointSteps is 3 without a Checkpoint folder"},
-		{func(o *Options) { o.MaxBytes = 100_000 }, series, "a Batch of "},
+		{func(o *Options) { o.Batch, o.MaxBytes = 1000, 1<<20 }, series, "training with batches of 1000 takes 2 MB of memory; at most 1 MB are taken: a Batch of "},
 		{func(o *Options) { o.MaxBytes = 1 }, series, "a Batch of 1 takes"},
 		{func(*Options) {}, Series{Values: series.Values[1:]}, "series has 299 numbers; expected rows of 3 channels"},
 		{func(*Options) {}, Series{series.Values, make([]bool, 3)}, "series has 3 marks for 300 numbers"},
@@ -415,7 +415,7 @@ func TestSchedules(t *testing.T) {
 	}{
 		{Constant, []float64{1, 1, 1, 1, 1, 1, 1, 1, 1, 1}},
 		{Cosine, []float64{1, 0.975528, 0.904508, 0.793893, 0.654508, 0.5, 0.345492, 0.206107, 0.095492, 0.024472}},
-		{OneCycle, []float64{0.04, 0.52, 1, 0.950484, 0.811745, 0.611261, 0.388743, 0.188259, 0.04952, 0.000004}},
+		{OneCycle, []float64{0.04, 0.52, 1, 0.950485, 0.811746, 0.611262, 0.388742, 0.188258, 0.049519, 0.000004}},
 	} {
 		for step, want := range c.want {
 			if got := c.schedule.rate(1, step, 10); math.Abs(got-want) > 1e-6 {
