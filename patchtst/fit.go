@@ -91,8 +91,8 @@ func newFitting(m *Model, series Series, o Options) (*fitting, error) {
 	}
 	plan := newPlan(m.config, o, f.windows.count, f.validating.count)
 	if plan.Bytes > o.MaxBytes {
-		return nil, fmt.Errorf("training with batches of %d takes %d MB of memory; at most %d MB are taken: %s",
-			o.Batch, plan.Bytes>>20, o.MaxBytes>>20, plan.advice(o))
+		return nil, fmt.Errorf("training with batches of %d takes %s of memory; at most %s are taken: %s",
+			o.Batch, megabytes(plan.Bytes), megabytes(o.MaxBytes), plan.advice(o))
 	}
 	f.trainer = newTrainer(m, o.step())
 	f.numbers = newNumbers(m.config)
@@ -123,7 +123,7 @@ func (f *fitting) divide() error {
 			return fmt.Errorf("validation: %w", err)
 		}
 	} else if o.ValidationShare > 0 {
-		border := rows - int(math.Round(o.ValidationShare*float64(rows)))
+		border := o.border(rows)
 		f.series = whole.between(c, 0, border)
 		f.validation = whole.between(c, max(border-c.ContextLength, 0), rows)
 	}
@@ -205,7 +205,7 @@ func (f *fitting) finishEpoch(ctx context.Context, progress Progress) error {
 	best := true
 	if f.validating.count > 0 {
 		f.model.prepare()
-		score, err := f.model.score(ctx, f.validation, f.validating, f.validationWindows(), f.options.threads())
+		score, err := f.model.score(ctx, f.validation, f.validating, f.options.validationWindows(f.validating.count), f.options.threads())
 		if err != nil {
 			return f.cancelled(err)
 		}
@@ -225,20 +225,6 @@ func (f *fitting) finishEpoch(ctx context.Context, progress Progress) error {
 		f.tell(progress)
 	}
 	return nil
-}
-
-// validationWindows is how many windows a validation forecasts. An epoch that
-// takes a part of its windows validates on a part too, a forecast being a
-// third of a step's work.
-func (f *fitting) validationWindows() int {
-	return f.options.validationWindows(f.validating.count)
-}
-
-func (o Options) validationWindows(count int) int {
-	if o.WindowsPerEpoch > 0 {
-		return min(count, max(o.WindowsPerEpoch/2, 1))
-	}
-	return count
 }
 
 func (f *fitting) progress() Progress {

@@ -125,6 +125,61 @@ func TestSilentChannel(t *testing.T) {
 	}
 }
 
+// TestBatches gives each window of a batch its own forecast, in the memory
+// that it was given.
+func TestBatches(t *testing.T) {
+	golden := openGolden(t, "tiny_scaling_std_mask.safetensors")
+	m := golden.checkpoint(t, "init.").load(t)
+	x, observed, want := float32s(t, golden.File, "past_values"), golden.mask(t), float32s(t, golden.File, "pred_eval_init")
+	for windows := range 7 {
+		dst := make([]float32, 3, 6*4*3)
+		got := m.ForwardBatch(dst, x[:windows*20*3], observed[:windows*20*3])
+		near(t, fmt.Sprint(windows, " windows"), got, want[:windows*4*3], tolerance)
+		if &got[:1][0] != &dst[0] {
+			t.Errorf("%d windows: the forecast is not where it was asked to be", windows)
+		}
+	}
+}
+
+// TestForecastsAllocateNothing once a workspace is there.
+func TestForecastsAllocateNothing(t *testing.T) {
+	for _, c := range []Config{small(), small(acrossToo, token, meanScale), small(layerNorms, postNorm, flatten, stdScale)} {
+		m := mustNew(t, c)
+		x, observed := waves(5*c.ContextLength, c.Channels).Values, make([]bool, 5*c.ContextLength*c.Channels)
+		dst := m.ForwardBatch(nil, x, observed)
+		one := x[:c.ContextLength*c.Channels]
+		for what, forecast := range map[string]func(){
+			"one window":      func() { m.Forward(dst, one) },
+			"a batch":         func() { m.ForwardBatch(dst, x, nil) },
+			"with some marks": func() { m.ForwardBatch(dst, x, observed) },
+		} {
+			if n := testing.AllocsPerRun(100, forecast); n != 0 {
+				t.Errorf("%s: %v allocations", what, n)
+			}
+		}
+	}
+}
+
+// TestForecastsOfWrongSizesPanic: the caller has a bug.
+func TestForecastsOfWrongSizesPanic(t *testing.T) {
+	m := mustNew(t, small())
+	for what, call := range map[string]func(){
+		"a window too long": func() { m.Forward(nil, make([]float32, 37)) },
+		"two windows":       func() { m.Forward(nil, make([]float32, 72)) },
+		"half a window":     func() { m.ForwardBatch(nil, make([]float32, 54), nil) },
+		"marks missing":     func() { m.ForwardBatch(nil, make([]float32, 72), make([]bool, 36)) },
+	} {
+		func() {
+			defer func() {
+				if r := recover(); r == nil || !strings.HasPrefix(fmt.Sprint(r), "BUG: patchtst: ") {
+					t.Errorf("%s: recovered %v", what, r)
+				}
+			}()
+			call()
+		}()
+	}
+}
+
 // BenchmarkForward is one forecast of the deployed size.
 func BenchmarkForward(b *testing.B) {
 	m := hashModel(openGolden(b, "hash_models.safetensors").models["seed"].Config).load(b)

@@ -19,7 +19,7 @@ type Options struct {
 	Threads      int      // 0: one for each processor. Their number changes no bit
 
 	Stride          int     // rows between two windows' starts
-	WindowsPerEpoch int     // an epoch takes so many windows, other ones each time; 0: all
+	WindowsPerEpoch int     // an epoch takes so many windows, other ones each time, and validates on half as many; 0: all
 	ValidationShare float64 // of the rows, the newest, which training never sees; 0: none
 	Validation      *Series // to validate on, instead of a share of the series
 
@@ -92,6 +92,20 @@ func (o Options) threads() int {
 		return runtime.GOMAXPROCS(0)
 	}
 	return o.Threads
+}
+
+// border is the first of the rows that are held out.
+func (o Options) border(rows int) int {
+	return rows - int(math.Round(o.ValidationShare*float64(rows)))
+}
+
+// validationWindows is how many of the windows a validation forecasts. An
+// epoch that takes a part of its windows validates on a part too.
+func (o Options) validationWindows(windows int) int {
+	if o.WindowsPerEpoch > 0 {
+		return min(windows, max(o.WindowsPerEpoch/2, 1))
+	}
+	return windows
 }
 
 // perEpoch is how many of the windows an epoch takes.

@@ -28,16 +28,16 @@ func PlanFit(c Config, rows int, o Options) (Plan, error) {
 	if err := o.check(); err != nil {
 		return Plan{}, fmt.Errorf("patchtst: plan: %w", err)
 	}
-	heldOut := int(o.ValidationShare * float64(rows))
-	windows, validating := windowsIn(rows-heldOut, c, o.Stride), 0
-	if heldOut > 0 {
-		validating = windowsIn(heldOut+c.ContextLength, c, o.Stride)
+	border := o.border(rows)
+	windows, validating := windowsIn(border, c, o.Stride), 0
+	if border < rows {
+		validating = windowsIn(rows-max(border-c.ContextLength, 0), c, o.Stride)
 	}
 	if o.Validation != nil {
 		validating = windowsIn(len(o.Validation.Values)/c.Channels, c, o.Stride)
 	}
 	if windows == 0 {
-		return Plan{}, fmt.Errorf("patchtst: plan: no window of %d rows in %d rows", c.ContextLength+c.PredictionLength, rows-heldOut)
+		return Plan{}, fmt.Errorf("patchtst: plan: no window of %d rows in %d rows", c.ContextLength+c.PredictionLength, border)
 	}
 	p := newPlan(c, o, windows, validating)
 	p.Time = estimate(c, p.FLOPs, o.threads())
@@ -86,8 +86,10 @@ func (p Plan) advice(o Options) string {
 	if fits := (o.MaxBytes - base) / p.perWindow; fits > 0 {
 		return fmt.Sprintf("a Batch of %d would fit", fits)
 	}
-	return fmt.Sprintf("a Batch of 1 takes %d MB", (base+p.perWindow)>>20)
+	return fmt.Sprintf("a Batch of 1 takes %s", megabytes(base+p.perWindow))
 }
+
+func megabytes(n int64) string { return fmt.Sprintf("%.1f MB", float64(n)/1e6) }
 
 // flops counts the floating point operations of the matrix products of one
 // forecast, two for each multiplication. A step of training takes three times

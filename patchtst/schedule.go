@@ -18,20 +18,20 @@ const (
 func (s Schedule) rate(highest float64, step, steps int) float64 {
 	switch s {
 	case Cosine:
-		return between(highest, 0, float64(step)/float64(steps))
+		return halfWave(highest, 0, float64(step)/float64(steps))
 	case OneCycle:
 		const first, last = 1.0 / 25, 1.0 / 25 / 1e4
 		top, end, at := 0.3*float64(steps)-1, float64(steps-1), float64(step)
 		if at <= top && top > 0 {
-			return between(highest*first, highest, at/top)
+			return halfWave(highest*first, highest, at/top)
 		}
-		return between(highest, highest*last, (at-top)/(end-top))
+		return halfWave(highest, highest*last, (at-top)/(end-top))
 	default:
 		return highest
 	}
 }
 
-// between goes from one number to another in half a cosine wave.
-func between(from, to, share float64) float64 {
+// halfWave goes from one number to another in half a cosine wave.
+func halfWave(from, to, share float64) float64 {
 	return to + (from-to)/2*(1+math.Cos(math.Pi*share))
 }
