@@ -13,14 +13,14 @@ type Plan struct {
 	Steps             int           // over all epochs, if none is cut short
 	Bytes             int64         // of memory, besides the model and the series
 	FLOPs             float64       // floating point operations of all matrix products
-	Time              time.Duration // for all epochs on this machine, from products measured now
+	Time              time.Duration // for all epochs on this machine, if it has nothing else to do
 
 	perWindow int64 // bytes for each window of a batch
 }
 
 // PlanFit says what Fit will take for a model of the config and a series of so
 // many rows, all of them measured. The memory is what Fit will allocate; the
-// time is an estimate from some milliseconds of the model's own products.
+// time is an estimate from some milliseconds of training a part of the model.
 func PlanFit(c Config, rows int, o Options) (Plan, error) {
 	if err := c.check(); err != nil {
 		return Plan{}, fmt.Errorf("patchtst: plan: config: %w", err)
@@ -106,27 +106,29 @@ func (c Config) flops() float64 {
 	return 2 * (sum + float64(c.Layers)*layer)
 }
 
-// overhead is how much longer a step takes than its products alone.
-const overhead = 1.3
-
-// estimate is how long so many operations take, judged by some products of the
-// model's shape: the three of a linear layer, on one channel's tokens.
+// estimate is how long so many operations take on some threads, judged by the
+// way of one window through a part of the network: one channel, one layer.
 func estimate(c Config, flops float64, threads int) time.Duration {
-	rows, d := min(c.tokens(), 512), c.ModelWidth
-	x, y, w := dense(make([]float32, rows*d), rows, d), dense(make([]float32, rows*d), rows, d), dense(make([]float32, d*d), d, d)
-	once := 6 * float64(rows) * float64(d) * float64(d)
+	part := c
+	part.Channels, part.Layers, part.PredictionLength = 1, 1, min(c.PredictionLength, 16)
+	part.ShareEmbedding, part.ChannelAttention = true, false
+	m, err := New(part, 1)
+	if err != nil {
+		panic("BUG: patchtst: a part of a config that was checked is refused: " + err.Error())
+	}
+	trainer := newTrainer(m, stepOptions{batch: 1, threads: 1})
+	values := make([]float32, part.ContextLength+part.PredictionLength)
+	for i := range values {
+		values[i] = float32(i % 7)
+	}
 	var fastest time.Duration
 	for begin := time.Now(); time.Since(begin) < 20*time.Millisecond || fastest == 0; {
 		start := time.Now()
-		productNT(y, x, w, nil)
-		productNN(x, y, w)
-		productTN(w, y, x)
-		clear(x.values)
-		clear(w.values)
-		if took := time.Since(start); fastest == 0 || took < fastest {
-			fastest = max(took, 1)
+		trainer.gradient(batch{Series{Values: values}, []int{0}})
+		if took := max(time.Since(start), 1); fastest == 0 || took < fastest {
+			fastest = took
 		}
 	}
-	seconds := flops / once * fastest.Seconds() * overhead / float64(min(threads, shards))
+	seconds := fastest.Seconds() * flops / (3 * part.flops()) / float64(min(threads, shards))
 	return time.Duration(min(seconds*float64(time.Second), float64(1<<62)))
 }
