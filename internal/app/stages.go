@@ -40,8 +40,8 @@ func (p *pipeline) run(ctx context.Context) error {
 			return nil
 		})
 	}
-	workers.Go(func() error { return p.showCurves(ctx) })
-	workers.Go(func() error { return p.wakeSilent(ctx) })
+	workers.Go(func() error { return every(ctx, curveEvery, p.showCurves) })
+	workers.Go(func() error { return every(ctx, graceEvery, p.wakeSilent) })
 	return workers.Wait()
 }
 
@@ -68,36 +68,31 @@ func (p *pipeline) settled(machine string) time.Time {
 }
 
 // wakeSilent wakes machines that went silent with their last row not judged.
-func (p *pipeline) wakeSilent(ctx context.Context) error {
-	tick := time.NewTicker(graceEvery)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-tick.C:
-		}
-		for _, info := range p.readings.Machines() {
-			if p.judge.Cursor(info.Machine).Before(info.Last) && p.settled(info.Machine).Equal(info.Last) {
-				p.awake.wake(info.Machine)
-			}
+func (p *pipeline) wakeSilent() {
+	for _, info := range p.readings.Machines() {
+		if p.judge.Cursor(info.Machine).Before(info.Last) && p.settled(info.Machine).Equal(info.Last) {
+			p.awake.wake(info.Machine)
 		}
 	}
 }
 
-// showCurves shows every machine's newest reading, each at most once in
-// curveEvery.
-func (p *pipeline) showCurves(ctx context.Context) error {
-	tick := time.NewTicker(curveEvery)
+// showCurves shows the newest reading of every machine that has a new one.
+func (p *pipeline) showCurves() {
+	for _, machine := range p.curves.drain() {
+		p.show(machine)
+	}
+}
+
+// every does something again and again until the context ends.
+func every(ctx context.Context, pause time.Duration, do func()) error {
+	tick := time.NewTicker(pause)
 	defer tick.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-tick.C:
-		}
-		for _, machine := range p.curves.drain() {
-			p.show(machine)
+			do()
 		}
 	}
 }
