@@ -123,6 +123,14 @@ func (p *pipeline) eachBlock(ctx context.Context, machine string, after, until t
 	return flush()
 }
 
+// say writes an event. The change it tells of has happened either way, so what
+// cannot be kept is only logged.
+func (p *pipeline) say(kind fettle.EventKind, machine string, data any) {
+	if err := p.events.Append(kind, machine, data); err != nil {
+		p.log.Warn("event is not in the log", "machine", machine, "kind", kind, "err", err)
+	}
+}
+
 func (p *pipeline) sentence(v fettle.Verdict) string { return verdict.Sentence(v.Causes, p.unit) }
 
 // tell keeps the retained message about a machine on MQTT: its worst open
