@@ -62,6 +62,34 @@ func TestReadingBecomesAlarm(t *testing.T) {
 	server.stop(t)
 }
 
+// One reading of a clock that jumped ahead must not carry the judge off: the
+// rows of the minutes until then would never be judged.
+func TestJudgingDoesNotFollowOneReadingAhead(t *testing.T) {
+	server := startApp(t, settings(t.TempDir()))
+	defer server.stop(t)
+	start := time.Now().UTC().Truncate(time.Microsecond).Add(-time.Second)
+	say := func(at time.Time) {
+		t.Helper()
+		if err := server.Submit(t.Context(), []fettle.Reading{{Machine: "m", Time: at, Values: []fettle.Value{{Sensor: "a", Value: 1}}}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i := range 10 {
+		say(start.Add(time.Duration(i) * time.Millisecond))
+	}
+	say(start.Add(4 * time.Minute))
+	for time.Since(server.flow.gate.Arrived("m")) < 3*server.flow.rhythm.step("m") {
+		time.Sleep(time.Millisecond)
+	}
+	for i := range 2 {
+		newest := start.Add(time.Duration(9+i) * time.Millisecond)
+		if got := server.flow.settled("m"); !got.Equal(newest) {
+			t.Errorf("judging may go to %s, want %s", got, newest)
+		}
+		say(newest.Add(time.Millisecond))
+	}
+}
+
 // A server that others could reach does not start without a key.
 func TestForeignListeningNeedsAKey(t *testing.T) {
 	cfg := settings(t.TempDir())

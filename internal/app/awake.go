@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"sync"
+	"time"
 
 	"fettle"
 )
@@ -15,11 +16,12 @@ type wakeSet struct {
 	mu      sync.Mutex
 	changed *sync.Cond
 	queue   []string
-	state   map[string]wakeState // machines that wait or are being worked on
+	state   map[string]wakeState // machines that wait, rest or are being worked on
+	resting int                  // of them
 }
 
 type wakeState struct {
-	waiting, working bool
+	waiting, working, resting bool
 }
 
 func newWakeSet() *wakeSet {
@@ -53,10 +55,31 @@ func (w *wakeSet) wakeLocked(machine string) {
 	}
 	s.waiting = true
 	w.state[machine] = s
-	if !s.working {
+	if !s.working && !s.resting {
 		w.queue = append(w.queue, machine)
 		w.changed.Signal()
 	}
+}
+
+// rest keeps a machine that is being worked on from being handed out for a
+// while, whatever wakes it. Then it is handed out again.
+func (w *wakeSet) rest(machine string, pause time.Duration) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.state[machine] = wakeState{working: true, resting: true}
+	w.resting++
+	time.AfterFunc(pause, func() {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.resting--
+		s := w.state[machine]
+		s.resting, s.waiting = false, true
+		w.state[machine] = s
+		if !s.working {
+			w.queue = append(w.queue, machine)
+			w.changed.Signal()
+		}
+	})
 }
 
 // work hands out machines to do, one after the other, until the context ends.
@@ -97,11 +120,17 @@ func (w *wakeSet) take(ctx context.Context) (machine string, ok bool) {
 func (w *wakeSet) done(machine string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if !w.state[machine].waiting {
+	s := w.state[machine]
+	s.working = false
+	if s.resting {
+		w.state[machine] = s
+		return
+	}
+	if !s.waiting {
 		delete(w.state, machine)
 		return
 	}
-	w.state[machine] = wakeState{waiting: true}
+	w.state[machine] = s
 	w.queue = append(w.queue, machine)
 	w.changed.Signal()
 }
@@ -116,9 +145,9 @@ func (w *wakeSet) drain() []string {
 	return machines
 }
 
-// len counts the machines that wait.
+// len counts the machines that wait or rest.
 func (w *wakeSet) len() int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return len(w.queue)
+	return len(w.queue) + w.resting
 }

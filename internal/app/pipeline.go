@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"fettle"
@@ -32,6 +33,8 @@ type pipeline struct {
 	rhythm    *rhythm
 	unit      func(sensor string) string
 	log       *slog.Logger
+
+	complained atomic.Int64 // unix seconds of the last machine that failed
 }
 
 // receive: a message becomes readings, is made durable, and only then

@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"encoding/json"
+	"log/slog"
 	"net/url"
 	"runtime"
 	"time"
@@ -52,19 +53,35 @@ func (p *pipeline) advanceSafely(ctx context.Context, machine string) {
 	if err == nil || ctx.Err() != nil {
 		return
 	}
-	p.log.Error("machine is behind, will try again", "machine", machine, "err", err)
-	time.AfterFunc(retryAfter, func() { p.awake.wake(machine) })
+	p.awake.rest(machine, retryAfter)
+	level := slog.LevelDebug // what stops one machine, a full disk say, stops them all
+	if now := time.Now().Unix(); now-p.complained.Swap(now) >= int64(retryAfter.Seconds()) {
+		level = slog.LevelError
+	}
+	p.log.Log(ctx, level, "machine is behind, will try again", "machine", machine, "err", err, "behind", p.awake.len())
 }
 
 // settled is the event time up to which a machine's rows are complete: all but
 // the newest, which a second message may still add to, unless the machine has
 // been silent for two of its steps.
+//
+// A newest row ahead of the clock is left alone until its time has come. It may
+// be one reading of a clock that jumped, and the rows of the minutes until then
+// must not find the judge gone ahead of them.
 func (p *pipeline) settled(machine string) time.Time {
 	info, _ := p.readings.Info(machine)
-	if time.Since(p.gate.Arrived(machine)) > 2*p.rhythm.step(machine) {
+	now, before := time.Now(), info.Last.Add(-time.Microsecond)
+	switch {
+	case info.Last.After(now):
+		if rows, err := p.readings.Last(machine, before, 1); err == nil && len(rows) > 0 {
+			return rows[0].Time
+		}
+		return before
+	case now.Sub(p.gate.Arrived(machine)) > 2*p.rhythm.step(machine):
 		return info.Last
+	default:
+		return before
 	}
-	return info.Last.Add(-time.Microsecond)
 }
 
 // wakeSilent wakes machines that went silent with their last row not judged.
