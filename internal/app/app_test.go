@@ -60,6 +60,39 @@ func TestReadingBecomesAlarm(t *testing.T) {
 		t.Errorf("%d alarms in all, the oldest is not %d", len(all), raised.ID)
 	}
 	server.stop(t)
+
+	// Whoever was away when the alarm ended hears of it, over a restart too.
+	server = startApp(t, settings(dir))
+	if got := server.retained(t, "fettle/alarm/"+machine); !strings.Contains(got, `"state":"cleared"`) {
+		t.Errorf("retained after the second restart: %s", got)
+	}
+	server.stop(t)
+}
+
+// retained subscribes to a topic with an MQTT client of the barest kind, and
+// returns the first message on it.
+func (r *running) retained(t *testing.T, topic string) string {
+	t.Helper()
+	client, err := net.Dial("tcp", r.Addresses().MQTT)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	connect := "\x10\x0c\x00\x04MQTT\x04\x02\x00\x3c\x00\x00"
+	subscribe := "\x82" + string(rune(5+len(topic))) + "\x00\x01\x00" + string(rune(len(topic))) + topic + "\x00"
+	if _, err := io.WriteString(client, connect+subscribe); err != nil {
+		t.Fatal(err)
+	}
+	_ = client.SetReadDeadline(time.Now().Add(time.Minute))
+	var said strings.Builder
+	for buffer := make([]byte, 4096); !strings.Contains(said.String(), "}"); {
+		n, err := client.Read(buffer)
+		if err != nil {
+			t.Fatalf("nothing retained on %s: %v", topic, err)
+		}
+		said.Write(buffer[:n])
+	}
+	return said.String()
 }
 
 // One reading of a clock that jumped ahead must not carry the judge off: the

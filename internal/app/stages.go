@@ -166,9 +166,14 @@ func (p *pipeline) tell(a fettle.Alarm) {
 	}
 }
 
-// tellAll says again what was open before a restart.
+// tellAll says again, after a restart, what was last said about each machine:
+// what was open, and that the rest is over, for whoever was away when it ended.
 func (p *pipeline) tellAll() {
-	for _, a := range p.alarms.List(alarm.Filter{State: alarm.StateOpen}) {
-		p.tell(a)
+	told := map[string]bool{}
+	for _, a := range p.alarms.List(alarm.Filter{}) { // the newest first
+		if !told[a.Machine] {
+			told[a.Machine] = true
+			p.tell(a)
+		}
 	}
 }
