@@ -39,6 +39,14 @@ needs: ; @scripts/needs.sh
 race: ## The concurrent packages under the race detector, if there is a C compiler
 	@if command -v cc >/dev/null; then CGO_ENABLED=1 go test -race $(CONCURRENT); else echo "race: no C compiler, left out"; fi
 
+test-peers: ## The heavy real peers; what they need is cached outside the tree
+	go test -tags peers -timeout 55m ./...
+
+story: build ## The main job on real input ($$FETTLE_DATA): SKAB, NAB, the old system's model
+	@test -n "$(FETTLE_DATA)" || { echo "FETTLE_DATA is not set: name the folder that holds skab, nab, ett, migration and patchtst-goldens"; exit 1; }
+	FETTLE_DATA=$(abspath $(FETTLE_DATA)) go test -tags story ./patchtst ./internal/model ./internal/verdict ./internal/forecast
+	FETTLE_DATA=$(abspath $(FETTLE_DATA)) go run ./story
+
 docs: ## Writes the generated reference pages anew
 	go test ./internal/config -run Reference -update
 	go test ./internal/api -run Golden -update

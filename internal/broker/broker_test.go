@@ -18,8 +18,8 @@ import (
 // versions of MQTT: 3.1.1 and 5.
 var versions = []byte{4, 5}
 
-// answers is the packet that acknowledges a message, by its QoS.
-var answers = map[byte]byte{1: packets.Puback, 2: packets.Pubrec}
+// answers is which packet acknowledges a message of which QoS.
+var answers = []struct{ qos, packet byte }{{1, packets.Puback}, {2, packets.Pubrec}}
 
 func eachVersion(t *testing.T, test func(t *testing.T, version byte)) {
 	for _, version := range versions {
@@ -38,20 +38,20 @@ func TestAcknowledgedOnlyAfterReceive(t *testing.T) {
 			return nil
 		})
 		c := dial(t, b, version, "press-3")
-		for qos, answer := range answers {
+		for _, a := range answers {
 			returned.Store(false)
-			c.publish("sensor/data", "{}", qos, 7)
-			if m := <-entered; m.Topic != "sensor/data" || string(m.Payload) != "{}" || m.QoS != qos || m.Client != "press-3" {
+			c.publish("sensor/data", "{}", a.qos, 7)
+			if m := <-entered; m.Topic != "sensor/data" || string(m.Payload) != "{}" || m.QoS != a.qos || m.Client != "press-3" {
 				t.Errorf("received %+v", m)
 			}
 			go func() { release <- struct{}{} }()
-			if pk := c.want(answer); pk.PacketID != 7 || pk.ReasonCode >= 0x80 {
-				t.Errorf("QoS %d: answer is %+v", qos, pk)
+			if pk := c.want(a.packet); pk.PacketID != 7 || pk.ReasonCode >= 0x80 {
+				t.Errorf("QoS %d: answer is %+v", a.qos, pk)
 			}
 			if !returned.Load() {
-				t.Errorf("QoS %d: acknowledged before receive returned", qos)
+				t.Errorf("QoS %d: acknowledged before receive returned", a.qos)
 			}
-			if qos == 2 {
+			if a.qos == 2 {
 				c.send(packets.Packet{FixedHeader: packets.FixedHeader{Type: packets.Pubrel, Qos: 1}, PacketID: 7})
 				c.want(packets.Pubcomp)
 			}
@@ -86,10 +86,10 @@ func TestInvalidIsAcknowledged(t *testing.T) {
 			return fettle.BadField("not JSON", "message", "empty", "JSON")
 		})
 		c := dial(t, b, version, "c")
-		for qos, answer := range answers {
-			c.publish("sensor/data", "", qos, uint16(qos))
-			if pk := c.want(answer); pk.ReasonCode >= 0x80 {
-				t.Errorf("QoS %d: answer is %+v", qos, pk)
+		for _, a := range answers {
+			c.publish("sensor/data", "", a.qos, uint16(a.qos))
+			if pk := c.want(a.packet); pk.ReasonCode >= 0x80 {
+				t.Errorf("QoS %d: answer is %+v", a.qos, pk)
 			}
 		}
 	})
@@ -107,19 +107,19 @@ func TestBusyIsNotAcknowledgedMQTT5(t *testing.T) {
 	watcher.subscribe("sensor/#", 1)
 	c := dial(t, b, 5, "c")
 	busy.Store(true)
-	for qos, answer := range answers {
-		c.publish("sensor/data", "lost", qos, 9)
-		if pk := c.want(answer); pk.PacketID != 9 || pk.ReasonCode != packets.ErrQuotaExceeded.Code {
-			t.Errorf("QoS %d: answer is %+v, want reason 0x97", qos, pk)
+	for _, a := range answers {
+		c.publish("sensor/data", "lost", a.qos, 9)
+		if pk := c.want(a.packet); pk.PacketID != 9 || pk.ReasonCode != packets.ErrQuotaExceeded.Code {
+			t.Errorf("QoS %d: answer is %+v, want reason 0x97", a.qos, pk)
 		}
 	}
 	c.publish("sensor/data", "lost", 0, 0)
 	c.ping()
 	busy.Store(false)
-	for qos, answer := range answers {
-		c.publish("sensor/data", "taken", qos, 9)
-		if pk := c.want(answer); pk.ReasonCode >= 0x80 {
-			t.Errorf("QoS %d: the same packet again is answered %+v", qos, pk)
+	for _, a := range answers {
+		c.publish("sensor/data", "taken", a.qos, 9)
+		if pk := c.want(a.packet); pk.ReasonCode >= 0x80 {
+			t.Errorf("QoS %d: the same packet again is answered %+v", a.qos, pk)
 		}
 		watcher.acknowledge(watcher.wantMessage("sensor/data", "taken"))
 	}
@@ -129,16 +129,16 @@ func TestBusyIsNotAcknowledgedMQTT5(t *testing.T) {
 }
 
 func TestBusyDisconnectsMQTT3(t *testing.T) {
-	for qos := range answers {
+	for _, a := range answers {
 		b := start(t, Config{Wants: sensors}, func(context.Context, Message) error {
 			return fettle.Errorf(fettle.Unavailable, "disk is full")
 		})
 		watcher := dial(t, b, 4, "watcher")
 		watcher.subscribe("#", 0)
 		c := dial(t, b, 4, "c", withWill("state/c", "lost"))
-		c.publish("sensor/data", "{}", qos, 1)
+		c.publish("sensor/data", "{}", a.qos, 1)
 		if pk, err := c.tryRead(); err == nil {
-			t.Errorf("QoS %d: got %+v, want a closed connection without any answer", qos, pk)
+			t.Errorf("QoS %d: got %+v, want a closed connection without any answer", a.qos, pk)
 		}
 		watcher.wantMessage("state/c", "lost")
 	}
@@ -170,12 +170,12 @@ func TestOwnTopicsAreForbidden(t *testing.T) {
 			c := dial(t, b, version, "c")
 			c.publish(topic, "x", 0, 0)
 			c.ping() // still there
-			for qos, answer := range answers {
+			for _, a := range answers {
 				c := dial(t, b, version, "c")
-				c.publish(topic, "x", qos, 3)
+				c.publish(topic, "x", a.qos, 3)
 				if version == 5 {
-					if pk := c.want(answer); pk.PacketID != 3 || pk.ReasonCode != packets.ErrNotAuthorized.Code {
-						t.Errorf("%s QoS %d: answer is %+v, want reason 0x87", topic, qos, pk)
+					if pk := c.want(a.packet); pk.PacketID != 3 || pk.ReasonCode != packets.ErrNotAuthorized.Code {
+						t.Errorf("%s QoS %d: answer is %+v, want reason 0x87", topic, a.qos, pk)
 					}
 					c.ping()
 				} else {

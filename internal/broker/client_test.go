@@ -109,20 +109,26 @@ func receiveMaximum(n uint16) connectOption {
 // knock opens a connection and asks to be let in; the answer is returned.
 func knock(t testing.TB, b *Broker, version byte, id string, options ...connectOption) (*client, packets.Packet) {
 	t.Helper()
-	conn, err := net.Dial("tcp", b.Addr())
-	if err != nil {
+	c := &client{t: t, version: version}
+	if err := c.tryConnect(b, id, options...); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { conn.Close() })
-	c := &client{t: t, net: conn, r: bufio.NewReader(conn), version: version}
+	t.Cleanup(func() { c.net.Close() })
+	return c, c.read()
+}
+
+func (c *client) tryConnect(b *Broker, id string, options ...connectOption) (err error) {
+	if c.net, err = net.Dial("tcp", b.Addr()); err != nil {
+		return err
+	}
+	c.r = bufio.NewReader(c.net)
 	pk := packets.Packet{FixedHeader: packets.FixedHeader{Type: packets.Connect}}
 	pk.Connect.ProtocolName, pk.Connect.Clean = []byte("MQTT"), true
 	pk.Connect.ClientIdentifier, pk.Connect.Keepalive = id, 60
 	for _, option := range options {
 		option(&pk)
 	}
-	c.send(pk)
-	return c, c.read()
+	return c.trySend(pk)
 }
 
 // dial is knock for a client that must be let in.

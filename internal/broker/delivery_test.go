@@ -3,6 +3,7 @@ package broker
 import (
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/mochi-mqtt/server/v2/packets"
@@ -192,4 +193,42 @@ func TestTopicAlias(t *testing.T) {
 	if reason := c.wantClosed(); reason != packets.ErrTopicAliasInvalid.Code {
 		t.Errorf("an alias of a forbidden topic is answered %#x, want 0x94", reason)
 	}
+}
+
+// TestStorm has clients that come, publish, subscribe and break off all at
+// once, some under each other's name; afterwards the broker serves and stops as
+// ever.
+func TestStorm(t *testing.T) {
+	var in inbox
+	b := start(t, Config{Wants: sensors}, in.receive)
+	var storm sync.WaitGroup
+	for i := range 30 {
+		storm.Go(func() {
+			for round := range 20 {
+				c := &client{t: t, version: versions[i%2]}
+				if err := c.tryConnect(b, fmt.Sprint("c", i/3), keptSession, receiveMaximum(3)); err != nil {
+					continue // another took the name
+				}
+				for n := range 10 {
+					err := c.trySend(packets.Packet{FixedHeader: packets.FixedHeader{Type: packets.Subscribe, Qos: 1}, PacketID: 1000,
+						Filters: packets.Subscriptions{{Filter: "sensor/#", Qos: byte(round % 3)}}})
+					if err == nil {
+						err = c.trySend(packets.Packet{FixedHeader: packets.FixedHeader{Type: packets.Publish, Qos: 1}, TopicName: "sensor/data", PacketID: uint16(n + 1)})
+					}
+					if err != nil {
+						break
+					}
+					_, _ = c.tryRead()
+				}
+				c.net.Close()
+			}
+		})
+	}
+	storm.Wait()
+	eventually(t, "all are gone", func() bool { return b.Stats().Clients == 0 })
+	calm := dial(t, b, 5, "calm")
+	calm.subscribe("sensor/#", 1)
+	calm.publish("sensor/data", "x", 1, 1)
+	calm.want(packets.Puback)
+	calm.wantMessage("sensor/data", "x")
 }

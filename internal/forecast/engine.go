@@ -173,6 +173,35 @@ func (e *Engine) Latest(machine string) (Made, bool) {
 	return *m.Made, true
 }
 
+// Fresh looks ahead from a machine's newest row, for somebody who watches: a
+// tick comes once a minute, while the deployed horizon looks 20 seconds ahead.
+// It consumes no tick, is not counted and not kept. Asked again about the same
+// row it answers from memory.
+func (e *Engine) Fresh(ctx context.Context, machine string) (Made, error) {
+	info, found := e.rows.Info(machine)
+	if !found {
+		return Made{}, unknownMachine(machine)
+	}
+	if latest, found := e.Latest(machine); found && !latest.Origin.Before(info.Last) {
+		return latest, nil
+	}
+	m := e.memory(machine)
+	m.watching.Lock()
+	defer m.watching.Unlock()
+	if m.fresh.Origin.Equal(info.Last) {
+		return m.fresh, nil
+	}
+	if err := ctx.Err(); err != nil {
+		return Made{}, err
+	}
+	made, err := e.make(m, info, info.Last)
+	if err != nil {
+		return Made{}, fmt.Errorf("forecast %s: %w", machine, err)
+	}
+	m.fresh = made
+	return made, nil
+}
+
 // Explain says why a machine has no forecast, by the error's Reason: it is
 // unknown (NotFound), has not enough rows (a NotEnough inside), cannot use its
 // model, or is yet to be forecast at its next tick. It is nil if there is one.
@@ -190,7 +219,7 @@ func (e *Engine) Explain(machine string) error {
 		return nil
 	case !modelled:
 		return e.noModel(m, info.Rows)
-	case m.trouble != nil:
+	case m.trouble != nil && !forWantOfModel(m.trouble): // that is over: there is one now
 		return m.trouble
 	case info.Rows < int64(e.cfg.Rows):
 		return notEnough(NotEnough{Have: int(info.Rows), Need: e.cfg.Rows, What: "rows"})

@@ -64,6 +64,29 @@ func TestForecastOfAWave(t *testing.T) {
 	}
 }
 
+// Who watches sees a forecast from the newest row, at no tick's cost.
+func TestFreshLooksAheadFromTheNewestRow(t *testing.T) {
+	b := newBench(t)
+	rows := wave(330, 2*time.Second)
+	b.store(rows[:300])
+	b.learn(b.watermark())
+	kept := b.forecast(b.watermark())
+	b.store(rows[300:310])
+	next := b.engine.Next("press")
+	for range 2 {
+		made, err := b.engine.Fresh(t.Context(), "press")
+		if err != nil || !made.Origin.Equal(rows[309].Time) {
+			t.Fatalf("fresh forecast from %s, %v; the newest row is of %s", made.Origin, err, rows[309].Time)
+		}
+	}
+	if latest, _ := b.engine.Latest("press"); !latest.Origin.Equal(kept.Origin) || b.engine.Next("press") != next || b.engine.Stats().Made != 1 {
+		t.Errorf("the kept forecast is of %s, want %s; %+v", latest.Origin, kept.Origin, b.engine.Stats())
+	}
+	if _, err := b.engine.Fresh(t.Context(), "nobody"); fettle.KindOf(err) != fettle.NotFound {
+		t.Errorf("of an unknown machine: %v", err)
+	}
+}
+
 // What the old rule needs comes along: the look-back and the fit's ranges.
 func TestForecastShowsWhatItWasMadeFrom(t *testing.T) {
 	b := newBench(t)

@@ -32,6 +32,7 @@ type NotEnough struct {
 	Have, Need int
 	What       string // what is counted, such as "rows in the look-back"
 	Sensor     string // whose, if one sensor is short and not the machine
+	lookBack   bool   // there is a model, and this is what it looks back on
 }
 
 func (e *NotEnough) Error() string {
@@ -56,6 +57,12 @@ func pending(err error) error {
 
 func unusable(model string, err error) error {
 	return &fettle.Error{Kind: fettle.Unavailable, Reason: ReasonModel, Err: fmt.Errorf("model %s cannot be used: %w", model, err)}
+}
+
+// forWantOfModel tells whether a tick gave nothing because there was no model.
+func forWantOfModel(err error) bool {
+	short := missing(err)
+	return fettle.ReasonOf(err) == ReasonPending || short != nil && !short.lookBack
 }
 
 // missing finds a NotEnough in an error's chain; nil if there is none.

@@ -54,14 +54,14 @@ func (e *Engine) lookBack(machine string, f *forecaster, ask lookRequest) (look,
 	tooOld, _ := slices.BinarySearch(window.TimesMicros, ask.until.Add(-reach).UnixMicro())
 	window = window.Slice(tooOld, window.Rows())
 	if window.Rows() < ask.rows {
-		return look{}, notEnough(NotEnough{Have: window.Rows(), Need: ask.rows, What: "rows in the look-back of " + reach.String()})
+		return look{}, notEnough(NotEnough{Have: window.Rows(), Need: ask.rows, What: "rows in the look-back of " + reach.String(), lookBack: true})
 	}
 	l := look{rhythm: rhythm, step: step, window: fettle.Window{Machine: machine, TimesMicros: window.TimesMicros[window.Rows()-ask.rows:]}}
 	most, mostOf := -1, ""
 	for i, column := range window.Columns {
 		whole := min(ask.rows, hold(column))
 		if whole < ask.rows && f.together {
-			return look{}, notEnough(NotEnough{Have: whole, Need: ask.rows, What: "rows in the look-back", Sensor: window.Sensors[i]})
+			return look{}, notEnough(NotEnough{Have: whole, Need: ask.rows, What: "rows in the look-back", Sensor: window.Sensors[i], lookBack: true})
 		}
 		if whole == ask.rows {
 			l.kept = append(l.kept, i)
@@ -73,7 +73,7 @@ func (e *Engine) lookBack(machine string, f *forecaster, ask lookRequest) (look,
 		}
 	}
 	if len(l.kept) == 0 {
-		return look{}, notEnough(NotEnough{Have: most, Need: ask.rows, What: "rows in the look-back", Sensor: mostOf})
+		return look{}, notEnough(NotEnough{Have: most, Need: ask.rows, What: "rows in the look-back", Sensor: mostOf, lookBack: true})
 	}
 	return l, nil
 }

@@ -24,6 +24,9 @@ type memory struct {
 	counted mark                   // rows counted up to a time
 	tried   mark                   // rows and time of the last attempt to fit
 	unfit   error                  // why that failed for want of rows; nil if it did not
+
+	watching sync.Mutex // guards fresh; held while it is made, and always taken before mu
+	fresh    Made       // what whoever watches was last shown between two ticks
 }
 
 // A mark is how many rows a machine had up to a time.

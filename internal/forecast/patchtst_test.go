@@ -42,8 +42,8 @@ func TestPatchTSTWithTooLittle(t *testing.T) {
 		silent int // newest rows in which b says nothing
 		want   NotEnough
 	}{
-		{"five rows", 5, 0, NotEnough{Have: 5, Need: 6, What: "rows in the look-back of 10m0s"}},
-		{"a silent sensor", 60, 6, NotEnough{Have: 0, Need: 6, What: "rows in the look-back", Sensor: "b"}},
+		{"five rows", 5, 0, NotEnough{Have: 5, Need: 6, What: "rows in the look-back of 10m0s", lookBack: true}},
+		{"a silent sensor", 60, 6, NotEnough{Have: 0, Need: 6, What: "rows in the look-back", Sensor: "b", lookBack: true}},
 	} {
 		b := newBench(t)
 		rows := machineRows(c.rows, map[string][]float64{"a": ramp(c.rows, 0, 1), "b": ramp(c.rows, 0, 1)})

@@ -58,7 +58,7 @@ func FuzzParseFault(f *testing.F) {
 	})
 }
 
-// faulted runs one lathe for six minutes with a fault from the second minute
+// faulted runs one lathe for eight minutes with a fault from the second minute
 // on, and the same lathe without it, tick by tick.
 func faulted(t *testing.T, spec string) (with, without []Message) {
 	t.Helper()
@@ -66,7 +66,7 @@ func faulted(t *testing.T, spec string) (with, without []Message) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	const ticks = 180
+	const ticks = 240
 	lathe := Options{Names: []string{"lathe-1-spindle"}}
 	without = run(newPlant(t, lathe), ticks)
 	lathe.Faults = []Fault{fault}
@@ -107,7 +107,7 @@ func TestWhatFaultsDo(t *testing.T) {
 				t.Errorf("%s: %s is %v before the fault, would be %v", c.spec, c.sensor, w, o)
 			}
 		}
-		if w, o := value(with, end+80), value(without, end+80); math.Abs(w-o) > 0.3 {
+		if w, o := value(with, end+140), value(without, end+140); math.Abs(w-o) > 0.3 {
 			t.Errorf("%s: %s is %v after the fault, would be %v", c.spec, c.sensor, w, o)
 		}
 	}

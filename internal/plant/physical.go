@@ -63,7 +63,7 @@ const (
 const (
 	excessHeating = 0.2 // °C/s
 	excessLimit   = 30.0
-	excessCooling = 35 * time.Second
+	excessCooling = 60 * time.Second
 )
 
 func newPhysicalMachine(name string, start time.Time, dice *rand.Rand) *physicalMachine {

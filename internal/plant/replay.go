@@ -24,7 +24,7 @@ type ReplayOptions struct {
 	Drop       []string       // columns to leave out
 	Zone       *time.Location // of times that name none; UTC if nil
 	TimeColumn string         // empty: found by its name or its looks
-	Shift      time.Duration  // added to every time
+	Shift      time.Duration  // added to every time, in whole microseconds
 }
 
 // A Recording is a table of readings, one row a time, read as it goes by. The
@@ -73,7 +73,7 @@ func Replay(r io.Reader, o ReplayOptions) (*Recording, error) {
 	if o.Zone == nil {
 		o.Zone = time.UTC
 	}
-	rec := &Recording{lines: &lineReader{r: bufio.NewReaderSize(r, 64<<10)}, machine: o.Machine, zone: o.Zone, shift: o.Shift}
+	rec := &Recording{lines: &lineReader{r: bufio.NewReaderSize(r, 64<<10)}, machine: o.Machine, zone: o.Zone, shift: o.Shift.Truncate(time.Microsecond)}
 	header, err := rec.lines.next()
 	if err != nil {
 		return nil, fmt.Errorf("read header: %w", ended(err))

@@ -49,14 +49,21 @@ type machine struct {
 	mu     sync.RWMutex // guards what follows, for readers
 	latest fettle.Verdict
 	cursor time.Time // event time of the newest row judged; zero if none
+	saved  time.Time // cursor at the last Save
 }
 
 // Judge judges the next rows of a machine, which ascend in time, and returns a
-// verdict for each. Rows at or before Cursor were judged already and are left
-// out. The rows must be in the store too: fits read them there. After an error
-// nothing of the call counts; judging goes on from the saved cursor.
+// verdict for each. Rows at or before Cursor have their verdict and are left
+// out. The rows must be in the store too: fits read them there.
+//
+// Nothing counts until it is saved: whoever could not make use of verdicts hands
+// the rows over again instead of saving, and gets the same verdicts.
 func (j *Judge) Judge(name string, rows []fettle.Reading) ([]fettle.Verdict, error) {
 	m, err := j.machine(name, true)
+	if err == nil && m.again(rows) {
+		j.forget(name)
+		m, err = j.machine(name, true)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -72,7 +79,7 @@ func (j *Judge) Judge(name string, rows []fettle.Reading) ([]fettle.Verdict, err
 		cursor = r.Time
 		if m.course.due(r.Time, m.live) {
 			if err := j.learn(m, r); err != nil {
-				j.Forget(name)
+				j.forget(name)
 				return nil, err
 			}
 		}
@@ -118,15 +125,25 @@ func (m *machine) publish(latest fettle.Verdict) {
 	m.latest, m.cursor = latest, latest.Time
 }
 
-// Forget drops what was judged since the last Save. A caller that could not
-// make use of its verdicts calls it, and gets the same ones again.
-func (j *Judge) Forget(name string) {
+// again tells whether rows that were judged and not saved are handed over again.
+func (m *machine) again(rows []fettle.Reading) bool {
+	for _, r := range rows {
+		if r.Time.After(m.saved) {
+			return !r.Time.After(m.cursor)
+		}
+	}
+	return false
+}
+
+// forget drops what was judged since the last Save.
+func (j *Judge) forget(name string) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	delete(j.machines, name)
 }
 
-// Cursor is the event time of the newest row judged; zero if there is none.
+// Cursor is the event time of the newest row whose verdict is saved; zero if
+// there is none.
 func (j *Judge) Cursor(name string) time.Time {
 	m := j.known(name)
 	if m == nil {
@@ -134,7 +151,7 @@ func (j *Judge) Cursor(name string) time.Time {
 	}
 	m.mu.RLock()
 	defer m.mu.RUnlock()
-	return m.cursor
+	return m.saved
 }
 
 // Latest is the verdict on the newest row judged; false if there is none.
@@ -150,7 +167,7 @@ func (j *Judge) Latest(name string) (fettle.Verdict, bool) {
 
 // Quarantined returns the stretches of a machine's time that have a part in
 // [from, to) and whose rows nothing may be learned from, ascending.
-func (j *Judge) Quarantined(name string, from, to time.Time) []Interval {
+func (j *Judge) Quarantined(name string, from, to time.Time) []fettle.Interval {
 	m := j.known(name)
 	if m == nil {
 		return nil

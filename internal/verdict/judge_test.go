@@ -106,18 +106,25 @@ func TestVerdictsSurviveCrashes(t *testing.T) {
 	})
 }
 
-func TestForgottenVerdictsComeAgain(t *testing.T) {
-	rows := healthy(300, 1)
+// Whoever could not use verdicts gets them again, until they are saved.
+func TestVerdictsThatWereNotSavedComeAgain(t *testing.T) {
+	rows := healthy(600, 1) // over the fits at 240 and 480
 	r := newRoom(t)
 	r.live(rows[:200])
 	r.store(rows[200:])
-	first, err := r.Judge.Judge("m", rows[200:])
+	first, err := r.Judge.Judge("m", rows[200:500])
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.Forget("m")
-	if again := r.judge(rows[200:]); !reflect.DeepEqual(first, again) {
-		t.Error("verdicts differ after Forget")
+	if cursor := r.Cursor("m"); !cursor.Equal(at(199)) {
+		t.Errorf("cursor is %v before Save", cursor)
+	}
+	again := append(r.judge(rows[150:400]), r.judge(rows[400:500])...)
+	if !reflect.DeepEqual(first, again) {
+		t.Error("verdicts differ the second time")
+	}
+	if cursor := r.Cursor("m"); !cursor.Equal(at(499)) {
+		t.Errorf("cursor is %v after Save", cursor)
 	}
 }
 

@@ -3,12 +3,9 @@ package verdict
 import (
 	"sync"
 	"time"
-)
 
-// An Interval is a stretch of event time: From is part of it, To is not.
-type Interval struct {
-	From, To time.Time
-}
+	"fettle"
+)
 
 // maxIntervals bounds the intervals kept for a machine.
 const maxIntervals = 512
@@ -17,8 +14,8 @@ const maxIntervals = 512
 // they were judged anomalous.
 type quarantine struct {
 	mu        sync.RWMutex
-	intervals []Interval // ascending, apart
-	changed   bool       // since it was last saved
+	intervals []fettle.Interval // ascending, apart
+	changed   bool              // since it was last saved
 }
 
 // add puts a row into quarantine. It belongs to the newest interval if the row
@@ -32,7 +29,7 @@ func (q *quarantine) add(row, previous time.Time) {
 		q.intervals[n-1].To = end
 		return
 	}
-	q.intervals = append(q.intervals, Interval{row, end})
+	q.intervals = append(q.intervals, fettle.Interval{From: row, To: end})
 	if len(q.intervals) > maxIntervals {
 		q.join()
 	}
@@ -84,10 +81,10 @@ func (q *quarantine) release(from time.Time) {
 }
 
 // within returns the intervals that have a part in [from, to), ascending.
-func (q *quarantine) within(from, to time.Time) []Interval {
+func (q *quarantine) within(from, to time.Time) []fettle.Interval {
 	q.mu.RLock()
 	defer q.mu.RUnlock()
-	var found []Interval
+	var found []fettle.Interval
 	for _, i := range q.intervals {
 		if i.To.After(from) && i.From.Before(to) {
 			found = append(found, i)
@@ -97,7 +94,7 @@ func (q *quarantine) within(from, to time.Time) []Interval {
 }
 
 // skipping tells of ascending times whether they are in quarantine.
-type skipping []Interval
+type skipping []fettle.Interval
 
 func (s *skipping) skips(t time.Time) bool {
 	for len(*s) > 0 && !(*s)[0].To.After(t) {

@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"fettle"
 	"pgregory.net/rapid"
 )
 
@@ -51,7 +52,11 @@ func TestQuarantineReleasesAndForgets(t *testing.T) {
 	}
 	q.release(at(65))
 	q.forget(at(25))
-	want := []Interval{{at(20), at(29).Add(time.Microsecond)}, {at(40), at(49).Add(time.Microsecond)}, {at(60), at(65)}}
+	want := []fettle.Interval{
+		{From: at(20), To: at(29).Add(time.Microsecond)},
+		{From: at(40), To: at(49).Add(time.Microsecond)},
+		{From: at(60), To: at(65)},
+	}
 	got := q.within(at(0), at(100))
 	if len(got) != len(want) {
 		t.Fatalf("quarantined are %v, expected %v", got, want)

@@ -110,6 +110,7 @@ func (m *machine) unpackState(record []byte) error {
 		return fmt.Errorf("%w: version %d, expected %d", errDamaged, version, recordVersion)
 	}
 	m.cursor, m.trimmed = u.time(), u.time()
+	m.saved = m.cursor
 	m.course.unpackFrom(&u)
 	latest := u.text()
 	learned := u.bool()
@@ -171,9 +172,9 @@ func (q *quarantine) unpack(record []byte) error {
 	if version := u.uint(); version != recordVersion {
 		return fmt.Errorf("%w: version %d, expected %d", errDamaged, version, recordVersion)
 	}
-	q.intervals = make([]Interval, u.length(2))
+	q.intervals = make([]fettle.Interval, u.length(2))
 	for i := range q.intervals {
-		q.intervals[i] = Interval{From: u.time(), To: u.time()}
+		q.intervals[i] = fettle.Interval{From: u.time(), To: u.time()}
 	}
 	return u.err
 }

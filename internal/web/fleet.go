@@ -73,9 +73,9 @@ func (s *Site) fleet(r *http.Request, c clock) view {
 }
 
 func (s *Site) firstRun() *firstRun {
-	host, port, err := net.SplitHostPort(s.deps.Broker)
+	host, port, err := net.SplitHostPort(s.deps.Broker())
 	if err != nil {
-		host, port = s.deps.Broker, "1883"
+		host, port = s.deps.Broker(), "1883"
 	}
 	if host == "" || host == "0.0.0.0" || host == "::" { // listens everywhere: this host is one of them
 		host = "127.0.0.1"

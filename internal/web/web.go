@@ -40,7 +40,7 @@ type Deps struct {
 	// What follows may be left out.
 
 	Verdict func(machine string) (fettle.Verdict, bool) // the newest verdict
-	Broker  string                                      // where sensors publish, host:port; empty: 127.0.0.1:1883
+	Broker  func() string                               // where sensors publish, host:port; nil: 127.0.0.1:1883
 	Zone    *time.Location                              // the plant's; nil: the server's
 	Now     func() time.Time                            // wall clock; nil: time.Now
 }
@@ -60,8 +60,8 @@ func New(deps Deps) (*Site, error) {
 	if deps.Verdict == nil {
 		deps.Verdict = func(string) (fettle.Verdict, bool) { return fettle.Verdict{}, false }
 	}
-	if deps.Broker == "" {
-		deps.Broker = "127.0.0.1:1883"
+	if deps.Broker == nil {
+		deps.Broker = func() string { return "127.0.0.1:1883" }
 	}
 	if deps.Zone == nil {
 		deps.Zone = serverZone()

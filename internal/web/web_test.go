@@ -155,7 +155,7 @@ func TestFirstRunNamesTheBroker(t *testing.T) {
 	} {
 		site := siteOf(t, nil)
 		if broker != "" {
-			site.deps.Broker = broker
+			site.deps.Broker = func() string { return broker }
 		}
 		text := body(t, get(t, site, "/"))
 		if !strings.Contains(text, want[0]) || !strings.Contains(text, want[1]) {

@@ -7,7 +7,7 @@ import { Rows } from './rows.js';
 import { clock, clockSeconds } from './time.js';
 import { fillTable } from './table.js';
 
-const redraw = 250; // ms
+const redraw = 250, lookAhead = 4000; // ms
 
 export function startMachine(machine) {
   const path = '/api/v1/machines/' + encodeURIComponent(machine);
@@ -28,11 +28,17 @@ export function startMachine(machine) {
     loading = true;
     await Promise.allSettled([
       get(`${path}/readings?last=${box().rows}`).then((answer) => rows.fill(answer)),
-      box().model && get(`${path}/forecast`).then((answer) => (forecast = answer)),
+      loadForecast(),
       loadAlarms(),
     ]);
     loading = false;
     soon();
+  }
+
+  // A forecast falls due once a minute; who watches gets one from the newest
+  // reading, every few seconds.
+  async function loadForecast() {
+    if (box().model) forecast = await get(`${path}/forecast?fresh=true`);
   }
 
   async function loadAlarms() {
@@ -142,6 +148,7 @@ export function startMachine(machine) {
   new ResizeObserver(() => charts.forEach((chart) => chart.resize())).observe(document.getElementById('charts'));
   matchMedia('(prefers-color-scheme: dark)').addEventListener('change', soon);
   document.addEventListener('visibilitychange', soon);
+  setInterval(() => document.hidden || stale() || loadForecast().then(soon, () => {}), lookAhead);
   document.getElementById('table').addEventListener('toggle', soon);
   arrange();
   load();
@@ -151,7 +158,6 @@ export function startMachine(machine) {
     caughtUp: load,
     event({ kind, data }) {
       if (kind === 'readings') heard(data);
-      if (kind === 'forecast') forecast = data;
       if (kind === 'alarm') loadAlarms().then(soon, () => {});
       soon();
     },

@@ -1,0 +1,77 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/alecthomas/kong"
+
+	"fettle/internal/config"
+)
+
+const description = `Predictive maintenance for machines, in one program.
+
+Sensors publish readings over MQTT; fettle keeps them, forecasts every machine, judges every reading, raises alarms, and shows it all on a page.
+
+Settings come from a YAML file and from variables such as FETTLE_HTTP_LISTEN; docs/config.md lists them. Exit codes: 0 done, 1 failed, 2 wrong usage.`
+
+// cli is the command line. Each command's fields and Run are in its own file.
+type cli struct {
+	globals
+
+	Demo     demoCmd     `cmd:"" help:"Show it all: three simulated machines, their history, and a fault."`
+	Serve    serveCmd    `cmd:"" help:"Run the server: broker, forecasts, alarms, API and page."`
+	Simulate simulateCmd `cmd:"" help:"Publish readings of simulated machines to a broker."`
+	Replay   replayCmd   `cmd:"" help:"Publish a recording (CSV) to a broker."`
+	Query    queryCmd    `cmd:"" help:"Print stored readings."`
+	Status   statusCmd   `cmd:"" help:"Tell how the server and its machines are doing."`
+	Key      keyCmd      `cmd:"" help:"Create, list and revoke API keys."`
+	Model    modelCmd    `cmd:"" help:"Import and list forecasting models."`
+	Version  versionCmd  `cmd:"" help:"Print the version."`
+}
+
+// globals are the flags that every command understands.
+type globals struct {
+	Config string `short:"c" placeholder:"FILE" env:"FETTLE_CONFIG" help:"Configuration file. Without it, ${default_config} in the working directory if there is one."`
+	Data   string `placeholder:"DIR" help:"Data folder; wins over the configuration and $$FETTLE_DATA_DIR."`
+}
+
+// config loads the configuration for a command, and passes on what it warns of.
+func (g *globals) config() (config.Config, error) {
+	path := g.Config
+	if path == "" {
+		if _, err := os.Stat(config.DefaultFile); err == nil {
+			path = config.DefaultFile
+		}
+	}
+	cfg, err := config.Load(path)
+	if err != nil {
+		return config.Config{}, err
+	}
+	for _, warning := range cfg.Warnings() {
+		fmt.Fprintf(os.Stderr, "fettle: warning: %s\n", warning)
+	}
+	if g.Data != "" {
+		cfg.Data.Dir = g.Data
+	}
+	return cfg, nil
+}
+
+// commandPath is what a person has typed so far, for "See … --help".
+func commandPath(parsed *kong.Context) string {
+	path := []string{"fettle"}
+	for _, step := range parsed.Path {
+		if step.Command != nil {
+			path = append(path, step.Command.Name)
+		}
+	}
+	return strings.Join(path, " ")
+}
+
+// examples makes the end of a command's --help: what to type, and why.
+func examples(lines ...string) string {
+	return "Examples:\n\n    " + strings.Join(lines, "\n    ") + exitCodes
+}
+
+const exitCodes = "\n\nExit codes: 0 done, 1 failed, 2 wrong usage."

@@ -1,0 +1,47 @@
+// Command fettle is the whole program: the server, and the commands that people
+// use beside it. Each subcommand is a file of its own here; what they do is in
+// the packages below.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+	_ "time/tzdata" // so that --zone works on systems without a time zone database
+
+	"github.com/alecthomas/kong"
+
+	"fettle/internal/config"
+)
+
+// Exit codes, as --help tells them.
+const (
+	exitFailure = 1
+	exitUsage   = 2
+)
+
+func main() {
+	var c cli
+	parser := kong.Must(&c, kong.Name("fettle"), kong.Description(description),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: true}), kong.Vars{"default_config": config.DefaultFile})
+	command, err := parser.Parse(os.Args[1:])
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "fettle: %v\n", err)
+		if parsed := new(kong.ParseError); errors.As(err, &parsed) {
+			fmt.Fprintf(os.Stderr, "See %s --help\n", commandPath(parsed.Context))
+		}
+		os.Exit(exitUsage)
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second Ctrl-C ends the program at once
+	command.BindTo(ctx, (*context.Context)(nil))
+	command.BindTo(os.Stdout, (*io.Writer)(nil))
+	if err := command.Run(&c.globals); err != nil {
+		fmt.Fprintf(os.Stderr, "fettle: %v\n", err)
+		os.Exit(exitFailure)
+	}
+}

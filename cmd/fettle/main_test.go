@@ -1,0 +1,88 @@
+package main
+
+import (
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"fettle"
+	"fettle/internal/config"
+	"fettle/internal/db"
+	"fettle/internal/readings"
+)
+
+// The scripts in testdata/script run this very program: the test binary is
+// started again, as fettle.
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"fettle": main})
+}
+
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir: filepath.Join("testdata", "script"),
+		Setup: func(env *testscript.Env) error {
+			env.Setenv("FETTLE_BROKER", "mqtt://127.0.0.1:1") // where nobody listens
+			return nil
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"fill": fill, "leftover": leftover, "code": code, "ready": ready},
+	})
+}
+
+// fill DIR MACHINE N SENSOR… stores N readings, a second apart from 2026-03-02
+// 07:00:00 UTC on; in row i each sensor reads i, the next one i+0.5 and so on.
+func fill(ts *testscript.TestScript, _ bool, args []string) {
+	store, err := db.Open(config.Data{Dir: ts.MkAbs(args[0])}.Store(), db.Options{})
+	ts.Check(err)
+	rows, err := readings.Open(store)
+	ts.Check(err)
+	n, err := strconv.Atoi(args[2])
+	ts.Check(err)
+	for i := range n {
+		reading := fettle.Reading{Machine: args[1], Time: time.Date(2026, 3, 2, 7, 0, i, 0, time.UTC)}
+		for j, sensor := range args[3:] {
+			reading.Values = append(reading.Values, fettle.Value{Sensor: sensor, Value: float64(i) + float64(j)/2})
+		}
+		reading.Values = fettle.SortValues(reading.Values)
+		_, err := rows.Append([]fettle.Reading{reading})
+		ts.Check(err)
+	}
+	ts.Check(store.Close())
+}
+
+// leftover DIR writes the note of a server that was killed.
+func leftover(ts *testscript.TestScript, _ bool, args []string) {
+	dir := ts.MkAbs(args[0])
+	ts.Check(os.MkdirAll(dir, 0o700))
+	ts.Check(config.WriteServer(dir, config.Server{PID: 4711, HTTP: "127.0.0.1:1", Token: "t"}))
+}
+
+// code N PROGRAM ARG… runs a program that must end with code N.
+func code(ts *testscript.TestScript, _ bool, args []string) {
+	err := ts.Exec(args[1], args[2:]...)
+	got := 0
+	if exit := new(exec.ExitError); errors.As(err, &exit) {
+		got = exit.ExitCode()
+	} else {
+		ts.Check(err)
+	}
+	if strconv.Itoa(got) != args[0] {
+		ts.Fatalf("ended with code %d, want %s", got, args[0])
+	}
+}
+
+// ready DIR waits for the server of a data folder and sets $MQTT to its broker.
+func ready(ts *testscript.TestScript, _ bool, args []string) {
+	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+		if server, err := config.ReadServer(ts.MkAbs(args[0])); err == nil {
+			ts.Setenv("MQTT", "mqtt://"+server.MQTT)
+			return
+		}
+	}
+	ts.Fatalf("no server on %s after a minute", args[0])
+}

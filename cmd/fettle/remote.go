@@ -1,0 +1,234 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/csv"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"strconv"
+	"time"
+
+	"fettle"
+	"fettle/internal/api"
+	"fettle/internal/config"
+)
+
+// A remote is the server that holds the data folder, spoken to over its API
+// with the token that it left in server.json.
+type remote struct {
+	note config.Server
+	base string
+	http *http.Client
+}
+
+// answerWithin bounds how long a server may take to begin its answer; beyond
+// it something is wrong with it, and the command says so instead of hanging.
+const answerWithin = 10 * time.Second
+
+// findServer returns the running server of a data folder. NotFound if there is
+// none, which includes a note left over by one that was killed.
+func findServer(ctx context.Context, dir string) (*remote, error) {
+	note, err := config.ReadServer(dir)
+	if err != nil {
+		return nil, err
+	}
+	transport := &http.Transport{ResponseHeaderTimeout: answerWithin}
+	r := &remote{note: note, base: "http://" + dialable(note.HTTP), http: &http.Client{Transport: transport}}
+	var status json.RawMessage
+	err = r.call(ctx, http.MethodGet, "/api/v1/status", nil, &status)
+	var refused *net.OpError
+	switch {
+	case err == nil:
+		return r, nil
+	case errors.As(err, &refused) && refused.Op == "dial", fettle.KindOf(err) == fettle.Forbidden:
+		return nil, fettle.Errorf(fettle.NotFound, "the server that was at %s (pid %d) is gone", note.HTTP, note.PID)
+	default:
+		return nil, fmt.Errorf("ask the server at %s: %w", note.HTTP, err)
+	}
+}
+
+// dialable turns the address of a listener into one to call: 0.0.0.0 and ::
+// mean this computer too.
+func dialable(address string) string {
+	host, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return address
+	}
+	if ip, err := netip.ParseAddr(host); host == "" || err == nil && ip.IsUnspecified() {
+		host = "127.0.0.1"
+	}
+	return net.JoinHostPort(host, port)
+}
+
+// call sends in as JSON and reads the answer into out; either may be nil.
+func (r *remote) call(ctx context.Context, method, path string, in, out any) error {
+	body, err := r.open(ctx, method, path, in)
+	if err != nil {
+		return err
+	}
+	defer body.Close()
+	if out == nil {
+		return nil
+	}
+	if err := json.NewDecoder(body).Decode(out); err != nil {
+		return fmt.Errorf("read the answer of %s: %w", path, err)
+	}
+	return nil
+}
+
+// open sends a request and returns the body of a good answer.
+func (r *remote) open(ctx context.Context, method, path string, in any) (io.ReadCloser, error) {
+	var content io.Reader
+	if in != nil {
+		text, err := json.Marshal(in)
+		if err != nil {
+			return nil, err
+		}
+		content = bytes.NewReader(text)
+	}
+	request, err := http.NewRequestWithContext(ctx, method, r.base+path, content)
+	if err != nil {
+		return nil, err
+	}
+	request.Header.Set("Authorization", "Bearer "+r.note.Token.Reveal())
+	if in != nil {
+		request.Header.Set("Content-Type", "application/json")
+	}
+	response, err := r.http.Do(request)
+	if err != nil {
+		return nil, err
+	}
+	if response.StatusCode >= 300 {
+		defer response.Body.Close()
+		return nil, problemOf(response)
+	}
+	return response.Body, nil
+}
+
+// problemOf turns a bad answer back into the error that it was.
+func problemOf(response *http.Response) error {
+	text, _ := io.ReadAll(io.LimitReader(response.Body, 64<<10))
+	var p api.Problem
+	if json.Unmarshal(text, &p) != nil || p.Detail == "" {
+		p.Detail = response.Status
+	}
+	kinds := map[int]fettle.Kind{
+		http.StatusUnauthorized: fettle.Forbidden, http.StatusForbidden: fettle.Forbidden, http.StatusNotFound: fettle.NotFound,
+		http.StatusConflict: fettle.Conflict, http.StatusUnprocessableEntity: fettle.Invalid, http.StatusTooManyRequests: fettle.Busy,
+		http.StatusServiceUnavailable: fettle.Unavailable,
+	}
+	return fettle.Errorf(kinds[response.StatusCode], "%s", p.Detail)
+}
+
+func (r *remote) Machines(ctx context.Context) ([]machineRows, error) {
+	var list struct{ Machines []machineRows }
+	err := r.call(ctx, http.MethodGet, "/api/v1/machines", nil, &list)
+	return list.Machines, err
+}
+
+// Readings asks for CSV, which the server streams without a limit on rows.
+func (r *remote) Readings(ctx context.Context, machine string, s stretch, yield func(fettle.Reading) error) error {
+	query := url.Values{"format": {"csv"}}
+	if s.last > 0 {
+		query.Set("last", strconv.Itoa(s.last))
+	} else {
+		query.Set("from", orEpoch(s.from).Format(time.RFC3339Nano))
+	}
+	if !s.to.IsZero() {
+		query.Set("to", s.to.UTC().Format(time.RFC3339Nano))
+	}
+	body, err := r.open(ctx, http.MethodGet, "/api/v1/machines/"+url.PathEscape(machine)+"/readings?"+query.Encode(), nil)
+	if err != nil {
+		return err
+	}
+	defer body.Close()
+	return readCSV(body, machine, func(reading fettle.Reading) error {
+		if reading.Time.Before(s.from) {
+			return nil
+		}
+		return yield(reading)
+	})
+}
+
+func orEpoch(t time.Time) time.Time {
+	if t.IsZero() {
+		return time.Unix(0, 0).UTC()
+	}
+	return t.UTC()
+}
+
+// readCSV reads what the API streams: a time, then a column a sensor, empty
+// where it was silent.
+func readCSV(body io.Reader, machine string, yield func(fettle.Reading) error) error {
+	table := csv.NewReader(body)
+	table.ReuseRecord = true
+	header, err := table.Read()
+	if err != nil {
+		return fmt.Errorf("read readings of %s: %w", machine, err)
+	}
+	sensors := append([]string{}, header[1:]...)
+	for {
+		record, err := table.Read()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("read readings of %s: %w", machine, err)
+		}
+		reading := fettle.Reading{Machine: machine}
+		if reading.Time, err = time.Parse(time.RFC3339Nano, record[0]); err != nil {
+			return fmt.Errorf("read readings of %s: %w", machine, err)
+		}
+		for i, sensor := range sensors {
+			if cell := record[i+1]; cell != "" {
+				value, err := strconv.ParseFloat(cell, 64)
+				if err != nil {
+					return fmt.Errorf("read readings of %s: %w", machine, err)
+				}
+				reading.Values = append(reading.Values, fettle.Value{Sensor: sensor, Value: value})
+			}
+		}
+		if err := yield(reading); err != nil {
+			return err
+		}
+	}
+}
+
+func (r *remote) Keys() (keyRing, error) { return remoteKeys{r}, nil }
+
+func (r *remote) Close() error {
+	r.http.CloseIdleConnections()
+	return nil
+}
+
+type remoteKeys struct{ *remote }
+
+func (k remoteKeys) Create(ctx context.Context, name string, scopes []api.Scope) (text string, key api.Key, err error) {
+	wanted := struct {
+		Name   string      `json:"name"`
+		Scopes []api.Scope `json:"scopes,omitempty"`
+	}{name, scopes}
+	var made struct {
+		api.Key
+		Text string `json:"key"`
+	}
+	err = k.call(ctx, http.MethodPost, "/api/v1/keys", wanted, &made)
+	return made.Text, made.Key, err
+}
+
+func (k remoteKeys) List(ctx context.Context) ([]api.Key, error) {
+	var list struct{ Keys []api.Key }
+	err := k.call(ctx, http.MethodGet, "/api/v1/keys", nil, &list)
+	return list.Keys, err
+}
+
+func (k remoteKeys) Revoke(ctx context.Context, id string) error {
+	return k.call(ctx, http.MethodDelete, "/api/v1/keys/"+url.PathEscape(id), nil, nil)
+}

@@ -1,0 +1,32 @@
+package main
+
+import (
+	"context"
+	"os"
+
+	"fettle/internal/app"
+)
+
+type serveCmd struct{}
+
+func (serveCmd) Help() string {
+	return examples(
+		"fettle serve                         everything on this computer, data in ./fettle-data",
+		"fettle serve -c /etc/fettle.yaml     with a configuration file",
+		"FETTLE_MQTT_LISTEN=127.0.0.1:1884 fettle serve    another port for the broker",
+		"fettle status                        from another terminal: how it is doing",
+	)
+}
+
+// Run serves until Ctrl-C or SIGTERM.
+func (serveCmd) Run(ctx context.Context, g *globals) error {
+	cfg, err := g.config()
+	if err != nil {
+		return err
+	}
+	server, err := app.New(cfg, versionText(), newLogger(os.Stderr, cfg.Log))
+	if err != nil {
+		return err
+	}
+	return server.Run(ctx)
+}

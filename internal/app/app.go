@@ -1,0 +1,202 @@
+// Package app is the life of the server: it opens what the folder holds, starts
+// every part, waits until all are ready, and stops them in reverse. What flows
+// between the parts is in pipeline.go and nowhere else.
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"runtime/debug"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"fettle"
+	"fettle/internal/alarm"
+	"fettle/internal/api"
+	"fettle/internal/broker"
+	"fettle/internal/codec"
+	"fettle/internal/config"
+	"fettle/internal/db"
+	"fettle/internal/events"
+	"fettle/internal/forecast"
+	"fettle/internal/ingest"
+	"fettle/internal/model"
+	"fettle/internal/readings"
+	"fettle/internal/verdict"
+)
+
+// An App is one running server over one data folder.
+type App struct {
+	cfg     config.Config
+	version string
+	log     *slog.Logger
+	started time.Time
+
+	db     *db.DB
+	models *model.Folder
+	keys   *api.Keys
+	flow   *pipeline
+	usage  usage
+	web    *listeners
+
+	ready chan struct{} // closed when everything answers
+}
+
+// New opens the data folder and everything in it, and starts nothing. The
+// caller runs the App once, which also closes it.
+func New(cfg config.Config, version string, log *slog.Logger) (*App, error) {
+	if err := os.MkdirAll(cfg.Data.Dir, 0o700); err != nil {
+		return nil, fmt.Errorf("make data folder: %w", err)
+	}
+	if cfg.Limits.Memory > 0 {
+		debug.SetMemoryLimit(int64(cfg.Limits.Memory))
+	}
+	store, err := db.Open(cfg.Data.Store(), db.Options{Log: log})
+	if err != nil {
+		return nil, err
+	}
+	a := &App{cfg: cfg, version: version, log: log, started: time.Now(), db: store, ready: make(chan struct{})}
+	if err := a.open(); err != nil {
+		return nil, errors.Join(err, store.Close())
+	}
+	return a, nil
+}
+
+// open makes the parts, lowest floor first, and gives each what it needs.
+func (a *App) open() error {
+	rows, err := readings.Open(a.db)
+	if err != nil {
+		return err
+	}
+	log, err := events.Open(a.db, time.Now)
+	if err != nil {
+		return err
+	}
+	a.flow = &pipeline{readings: rows, events: log, awake: newWakeSet(), curves: newWakeSet(), rhythm: newRhythm(rows), unit: a.unit, log: a.log}
+	if a.flow.topics, err = codec.NewTopics(a.cfg.Ingest.Topics); err != nil {
+		return err
+	}
+	if a.models, err = model.Open(a.cfg.Data.Models(), time.Now, a.modelsChanged, a.log); err != nil {
+		return err
+	}
+	if a.flow.judge, err = verdict.New(a.db, rows, a.log); err != nil {
+		return err
+	}
+	if a.flow.alarms, err = alarm.Open(a.db, time.Now, a.flow.alarmed); err != nil {
+		return err
+	}
+	a.flow.forecasts, err = forecast.New(forecast.Config{
+		Interval: time.Duration(a.cfg.Forecast.Interval), Lookback: time.Duration(a.cfg.Forecast.Lookback),
+	}, rows, a.models, a.db, a.log)
+	if err != nil {
+		return err
+	}
+	a.flow.gate = ingest.New(ingest.Config{
+		MaxFuture: time.Duration(a.cfg.Ingest.MaxFuture), QueueBytes: int(a.cfg.Ingest.Queue), MaxMachines: a.cfg.Ingest.MaxMachines,
+	}, rows, a.flow.committed)
+	if a.flow.broker, err = broker.New(a.brokerConfig(), a.flow.receive, a.log); err != nil {
+		return err
+	}
+	if a.keys, err = api.OpenKeys(a.db, time.Now); err != nil {
+		return err
+	}
+	a.web, err = a.newListeners()
+	return err
+}
+
+func (a *App) brokerConfig() broker.Config {
+	users := make([]broker.User, len(a.cfg.MQTT.Users))
+	for i, u := range a.cfg.MQTT.Users {
+		users[i] = broker.User{Name: u.Name, Password: u.Password.Reveal()}
+	}
+	return broker.Config{
+		Listen: a.cfg.MQTT.Listen, WebSocket: a.cfg.MQTT.WebSocket, Users: users,
+		MaxClients: a.cfg.MQTT.MaxClients, MaxPacket: int(a.cfg.MQTT.MaxPacket),
+		Wants: func(topic string) bool { _, ok := a.flow.topics.Match(topic); return ok },
+	}
+}
+
+// Run starts every part, and returns when the context ends or a part fails,
+// after all have stopped and the folder is closed.
+func (a *App) Run(ctx context.Context) (err error) {
+	defer func() { err = errors.Join(err, a.db.Close()) }()
+	if err := a.web.listen(); err != nil {
+		return err
+	}
+	// The gate outlives what feeds it, so that whoever waits for a commit when
+	// the server stops still gets an answer.
+	gateCtx, stopGate := context.WithCancel(context.WithoutCancel(ctx))
+	gate := make(chan error, 1)
+	go func() { gate <- a.flow.gate.Run(gateCtx) }()
+
+	parts, ctx := errgroup.WithContext(ctx)
+	parts.Go(func() error { return a.flow.broker.Run(ctx) })
+	parts.Go(func() error { return a.models.Run(ctx) })
+	parts.Go(func() error { return a.flow.run(ctx) })
+	parts.Go(func() error { return a.web.run(ctx) })
+	parts.Go(func() error { return a.usage.run(ctx) })
+	parts.Go(func() error { return a.announce(ctx) })
+	err = parts.Wait()
+	stopGate()
+	return errors.Join(err, <-gate)
+}
+
+// announce waits for the broker, then tells the commands beside the server (by
+// server.json) and the log where everything is.
+func (a *App) announce(ctx context.Context) error {
+	select {
+	case <-a.flow.broker.Ready():
+	case <-ctx.Done():
+		return nil
+	}
+	at := a.Addresses()
+	if err := config.WriteServer(a.cfg.Data.Dir, config.Server{
+		PID: os.Getpid(), HTTP: at.HTTP, KeyedHTTP: at.KeyedHTTP, MQTT: at.MQTT, WebSocket: at.WebSocket,
+		Token: config.Secret(a.web.token), Version: a.version, Started: a.started,
+	}); err != nil {
+		return err
+	}
+	a.flow.tellAll()
+	close(a.ready)
+	a.log.Info("ready", "http", at.HTTP, "keyed_http", at.KeyedHTTP, "mqtt", at.MQTT, "websocket", at.WebSocket,
+		"machines", len(a.flow.readings.Machines()), "took", time.Since(a.started).Round(time.Millisecond))
+	<-ctx.Done()
+	return config.RemoveServer(a.cfg.Data.Dir, os.Getpid())
+}
+
+// Ready is closed once every listener answers.
+func (a *App) Ready() <-chan struct{} { return a.ready }
+
+// Addresses are the listeners' own, with the ports they got.
+func (a *App) Addresses() api.Addresses {
+	return api.Addresses{HTTP: a.web.address(), KeyedHTTP: a.web.keyedAddress(), MQTT: a.flow.broker.Addr(), WebSocket: a.flow.broker.WebSocketAddr()}
+}
+
+// Submit gives readings to the same gate as a message, and returns once they
+// are on disk: the demo fills in its history with it.
+func (a *App) Submit(ctx context.Context, rows []fettle.Reading) error {
+	_, err := a.flow.gate.Submit(ctx, rows)
+	return err
+}
+
+// Last is a machine's newest event time; zero if it has none.
+func (a *App) Last(machine string) time.Time {
+	info, _ := a.flow.readings.Info(machine)
+	return info.Last
+}
+
+// Behind counts the machines whose readings are still to be judged.
+func (a *App) Behind() int { return a.flow.awake.len() }
+
+func (a *App) unit(sensor string) string { return a.cfg.Units[sensor] }
+
+// modelsChanged tells everybody about a folder of models that is not what it was.
+func (a *App) modelsChanged(models []fettle.Model) {
+	for _, m := range models {
+		a.flow.say(fettle.EventModel, m.Machine, m)
+	}
+}

@@ -1,0 +1,156 @@
+package app
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"fettle"
+	"fettle/internal/alarm"
+	"fettle/internal/api"
+	"fettle/internal/config"
+	"fettle/internal/web"
+)
+
+const (
+	// headerWithin bounds how long a client may take to say what it wants, and
+	// maxHeader how much. How long an answer may take is the API's to say, a
+	// route at a time.
+	headerWithin = 10 * time.Second
+	maxHeader    = 32 << 10
+	idleFor      = 2 * time.Minute
+	// stopWithin is how long requests under way may take when the server stops.
+	stopWithin = 3 * time.Second
+)
+
+// listeners are the two doors of HTTP: one that knows the local user, and one
+// that asks everybody for a key.
+type listeners struct {
+	cfg   config.HTTP
+	api   *api.API
+	keys  *api.Keys
+	token string // administers this run of the server; commands find it in server.json
+	log   *slog.Logger
+
+	open, keyed net.Listener // keyed is nil if it is off
+}
+
+func (a *App) newListeners() (*listeners, error) {
+	page, err := web.New(web.Deps{
+		Machines: a.machines, Unit: a.unit, Version: a.version, Verdict: a.flow.judge.Latest, Broker: a.flow.broker.Addr,
+		Alarms: func(state, machine string, limit int) []fettle.Alarm {
+			return a.flow.alarms.List(alarm.Filter{State: state, Machine: machine, Limit: limit})
+		},
+	})
+	if err != nil {
+		return nil, err
+	}
+	l := &listeners{cfg: a.cfg.HTTP, keys: a.keys, token: newToken(), log: a.log}
+	l.api, err = api.New(api.Config{
+		Version: a.version, Interval: time.Duration(a.cfg.Forecast.Interval), Lookback: time.Duration(a.cfg.Forecast.Lookback),
+		LocalOpen: a.cfg.Auth.Local == "open", Hosts: a.cfg.HTTP.Hosts, Now: time.Now,
+	}, api.Deps{
+		Machines: a.machines, Models: a.models.List, Unit: a.unit, Readings: a.flow.readings, Ingest: a.flow.gate,
+		Forecasts: a.flow.forecasts, Verdicts: a.flow.judge, Alarms: a.flow.alarms, Events: a.flow.events, Keys: a.keys,
+		Status: a.status, Samples: a.samples, Ready: a.isReady, Page: page.Handler(), AdminToken: l.token,
+	}, a.log)
+	return l, err
+}
+
+// isReady says why the server is not ready; nil if it is.
+func (a *App) isReady() error {
+	select {
+	case <-a.ready:
+		return a.db.Stats().Trouble
+	default:
+		return fettle.Errorf(fettle.Unavailable, "still starting")
+	}
+}
+
+// listen takes the addresses, so that a port that is taken is known before
+// anything else starts.
+func (l *listeners) listen() error {
+	if !l.keys.Any() && !loopback(l.cfg.Listen) {
+		return fettle.Errorf(fettle.Invalid, "http.listen is %s, which others can reach, and no key exists; run `fettle key create` first, or listen on 127.0.0.1", l.cfg.Listen)
+	}
+	var err error
+	if l.open, err = listenOn("http.listen", l.cfg.Listen); err != nil {
+		return err
+	}
+	if l.cfg.KeyedListen == "" {
+		return nil
+	}
+	if l.keyed, err = listenOn("http.keyed_listen", l.cfg.KeyedListen); err != nil {
+		return errors.Join(err, l.open.Close())
+	}
+	return nil
+}
+
+func listenOn(setting, address string) (net.Listener, error) {
+	listener, err := net.Listen("tcp", address)
+	if err != nil {
+		return nil, fmt.Errorf("listen on %s (%s): %w; stop what holds the port, or choose another in %s (0 takes a free one)", address, setting, err, setting)
+	}
+	return listener, nil
+}
+
+// loopback tells whether only this computer can reach an address.
+func loopback(address string) bool {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return false
+	}
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
+}
+
+// run serves until the context ends.
+func (l *listeners) run(ctx context.Context) error {
+	var servers errgroup.Group
+	serve := func(listener net.Listener, keyed bool) {
+		server := &http.Server{
+			Handler: l.api.Handler(keyed), ReadHeaderTimeout: headerWithin, MaxHeaderBytes: maxHeader, IdleTimeout: idleFor,
+			ErrorLog:    slog.NewLogLogger(l.log.Handler(), slog.LevelDebug),
+			BaseContext: func(net.Listener) context.Context { return ctx }, // streams end with the server
+		}
+		servers.Go(func() error {
+			if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+				return err
+			}
+			return nil
+		})
+		servers.Go(func() error {
+			<-ctx.Done()
+			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopWithin)
+			defer cancel()
+			if err := server.Shutdown(last); err != nil {
+				return server.Close()
+			}
+			return nil
+		})
+	}
+	serve(l.open, false)
+	if l.keyed != nil {
+		serve(l.keyed, true)
+	}
+	return servers.Wait()
+}
+
+func (l *listeners) address() string { return l.open.Addr().String() }
+
+func (l *listeners) keyedAddress() string {
+	if l.keyed == nil {
+		return ""
+	}
+	return l.keyed.Addr().String()
+}
+
+// newToken is a fresh secret for the commands beside this run of the server.
+func newToken() string { return rand.Text() + rand.Text() }

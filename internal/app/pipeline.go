@@ -1,0 +1,131 @@
+package app
+
+import (
+	"context"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"fettle"
+	"fettle/internal/alarm"
+	"fettle/internal/broker"
+	"fettle/internal/codec"
+	"fettle/internal/events"
+	"fettle/internal/forecast"
+	"fettle/internal/ingest"
+	"fettle/internal/readings"
+	"fettle/internal/verdict"
+)
+
+// pipeline connects the stages: a reading goes all the way from a message to
+// an alarm in this file, and nowhere else.
+type pipeline struct {
+	topics    *codec.Topics
+	gate      *ingest.Gate
+	readings  *readings.Store
+	forecasts *forecast.Engine
+	judge     *verdict.Judge
+	alarms    *alarm.Book
+	events    *events.Log
+	broker    *broker.Broker
+	awake     *wakeSet // machines with readings that the stages behind the gate have not seen
+	curves    *wakeSet // machines whose newest reading nobody was shown yet
+	rhythm    *rhythm
+	unit      func(sensor string) string
+	log       *slog.Logger
+
+	complained atomic.Int64 // unix seconds of the last machine that failed
+}
+
+// receive: a message becomes readings, is made durable, and only then
+// acknowledged (by returning nil). What cannot be read is booked and
+// acknowledged too: sending it again would not help.
+func (p *pipeline) receive(ctx context.Context, m broker.Message) error {
+	names, _ := p.topics.Match(m.Topic)
+	rows, err := codec.Decode(names, m.Payload)
+	if err != nil {
+		p.gate.Refuse("mqtt "+m.Topic, m.Payload, err)
+	}
+	if len(rows) == 0 {
+		return nil
+	}
+	if m.QoS == 0 {
+		return p.gate.Offer(rows)
+	}
+	_, err = p.gate.Submit(ctx, rows)
+	return err
+}
+
+// committed: readings that are on disk wake what comes after, and wait for none
+// of it.
+func (p *pipeline) committed(rows []fettle.Reading) {
+	p.awake.add(rows)
+	p.curves.add(rows)
+}
+
+// show: a machine's newest reading goes to whoever watches.
+func (p *pipeline) show(machine string) {
+	if newest, err := p.readings.Last(machine, time.Time{}, 1); err == nil && len(newest) > 0 {
+		p.say(fettle.EventReadings, machine, newest[0])
+	}
+}
+
+// advance: a machine is brought up to a time. In the order of its own event
+// time, rows are judged and forecasts made as they fall due, so that live data,
+// back-fill and the replay of an old recording are one path.
+func (p *pipeline) advance(ctx context.Context, machine string, until time.Time) error {
+	for {
+		at, due := p.forecasts.Due(machine, until)
+		if !due {
+			return p.judgeUntil(ctx, machine, until)
+		}
+		if err := p.judgeUntil(ctx, machine, at); err != nil {
+			return err
+		}
+		if err := p.forecastAt(ctx, machine, at); err != nil {
+			return err
+		}
+	}
+}
+
+// judgeUntil: rows become verdicts, verdicts become alarms.
+func (p *pipeline) judgeUntil(ctx context.Context, machine string, until time.Time) error {
+	return p.eachBlock(ctx, machine, p.judge.Cursor(machine), until, func(rows []fettle.Reading) error {
+		verdicts, err := p.judge.Judge(machine, rows)
+		if err != nil {
+			return err
+		}
+		if err := p.alarms.Apply(machine, verdicts, p.sentence); err != nil {
+			return err
+		}
+		if len(verdicts) > 0 {
+			p.say(fettle.EventVerdict, machine, verdicts[len(verdicts)-1])
+		}
+		return p.judge.Save(machine)
+	})
+}
+
+// forecastAt: the champion looks ahead from a time, and the old rule judges what
+// it sees there. A machine that cannot be forecast yet stops nothing.
+func (p *pipeline) forecastAt(ctx context.Context, machine string, at time.Time) error {
+	if _, err := p.forecasts.Learn(ctx, machine, at, p.judge.Quarantined); err != nil {
+		return err
+	}
+	made, err := p.forecasts.Forecast(ctx, machine, at)
+	if fettle.KindOf(err) == fettle.Unavailable {
+		return nil // the engine remembers why, for whoever asks
+	} else if err != nil {
+		return err
+	}
+	p.say(fettle.EventForecast, machine, made.Forecast)
+	if anomaly, found := verdict.RangeRule(made.Forecast, made.Window, made.Scale); found {
+		return p.judge.AddAnomaly(anomaly)
+	}
+	return nil
+}
+
+// alarmed: an alarm that changed goes to the event log and, retained, to MQTT.
+func (p *pipeline) alarmed(a fettle.Alarm) {
+	p.say(fettle.EventAlarm, a.Machine, a)
+	p.tell(a)
+}

@@ -1,0 +1,179 @@
+package app
+
+import (
+	"context"
+	"encoding/json"
+	"log/slog"
+	"net/url"
+	"runtime"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"fettle"
+	"fettle/internal/alarm"
+	"fettle/internal/readings"
+	"fettle/internal/verdict"
+)
+
+const (
+	// block is how many rows are judged between two saves.
+	block = 512
+	// curveEvery thins the events of newest readings: a person sees no more.
+	curveEvery = 20 * time.Millisecond
+	// graceEvery is how often silent machines are looked for whose last row
+	// still waits to be judged.
+	graceEvery = time.Second
+	// retryAfter is how long a machine rests whose stage failed, by a full disk
+	// say.
+	retryAfter = 5 * time.Second
+)
+
+// run keeps the stages behind the gate going until the context ends.
+func (p *pipeline) run(ctx context.Context) error {
+	for _, info := range p.readings.Machines() {
+		p.awake.wake(info.Machine)
+	}
+	var workers errgroup.Group
+	for range max(1, runtime.GOMAXPROCS(0)-1) { // a core stays with the gate
+		workers.Go(func() error {
+			p.awake.work(ctx, func(machine string) { p.advanceSafely(ctx, machine) })
+			return nil
+		})
+	}
+	workers.Go(func() error { return every(ctx, curveEvery, p.showCurves) })
+	workers.Go(func() error { return every(ctx, graceEvery, p.wakeSilent) })
+	return workers.Wait()
+}
+
+// advanceSafely brings one machine up to date. Its failure is its own: it is
+// logged, and tried again after a rest.
+func (p *pipeline) advanceSafely(ctx context.Context, machine string) {
+	err := p.advance(ctx, machine, p.settled(machine))
+	if err == nil || ctx.Err() != nil {
+		return
+	}
+	p.awake.rest(machine, retryAfter)
+	level := slog.LevelDebug // what stops one machine, a full disk say, stops them all
+	if now := time.Now().Unix(); now-p.complained.Swap(now) >= int64(retryAfter.Seconds()) {
+		level = slog.LevelError
+	}
+	p.log.Log(ctx, level, "machine is behind, will try again", "machine", machine, "err", err, "behind", p.awake.len())
+}
+
+// settled is the event time up to which a machine's rows are complete: all but
+// the newest, which a second message may still add to, unless the machine has
+// been silent for two of its steps.
+//
+// A newest row ahead of the clock is left alone until its time has come. It may
+// be one reading of a clock that jumped, and the rows of the minutes until then
+// must not find the judge gone ahead of them.
+func (p *pipeline) settled(machine string) time.Time {
+	info, _ := p.readings.Info(machine)
+	now, before := time.Now(), info.Last.Add(-time.Microsecond)
+	switch {
+	case info.Last.After(now):
+		if rows, err := p.readings.Last(machine, before, 1); err == nil && len(rows) > 0 {
+			return rows[0].Time
+		}
+		return before
+	case now.Sub(p.gate.Arrived(machine)) > 2*p.rhythm.step(machine):
+		return info.Last
+	default:
+		return before
+	}
+}
+
+// wakeSilent wakes machines that went silent with their last row not judged.
+func (p *pipeline) wakeSilent() {
+	for _, info := range p.readings.Machines() {
+		if p.judge.Cursor(info.Machine).Before(info.Last) && p.settled(info.Machine).Equal(info.Last) {
+			p.awake.wake(info.Machine)
+		}
+	}
+}
+
+// showCurves shows the newest reading of every machine that has a new one.
+func (p *pipeline) showCurves() {
+	for _, machine := range p.curves.drain() {
+		p.show(machine)
+	}
+}
+
+// every does something again and again until the context ends.
+func every(ctx context.Context, pause time.Duration, do func()) error {
+	tick := time.NewTicker(pause)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+			do()
+		}
+	}
+}
+
+// eachBlock hands over the rows after one time up to another, in blocks.
+func (p *pipeline) eachBlock(ctx context.Context, machine string, after, until time.Time, do func([]fettle.Reading) error) error {
+	rows := make([]fettle.Reading, 0, block)
+	flush := func() error {
+		if len(rows) == 0 {
+			return nil
+		}
+		err := do(rows)
+		rows = rows[:0]
+		return err
+	}
+	err := p.readings.Range(machine, after.Add(time.Microsecond), until.Add(time.Microsecond), func(r fettle.Reading) error {
+		if ctx.Err() != nil {
+			return readings.Stop
+		}
+		if rows = append(rows, r); len(rows) == block {
+			return flush()
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return flush()
+}
+
+// say writes an event. The change it tells of has happened either way, so what
+// cannot be kept is only logged.
+func (p *pipeline) say(kind fettle.EventKind, machine string, data any) {
+	if err := p.events.Append(kind, machine, data); err != nil {
+		p.log.Warn("event is not in the log", "machine", machine, "kind", kind, "err", err)
+	}
+}
+
+func (p *pipeline) sentence(v fettle.Verdict) string { return verdict.Sentence(v.Causes, p.unit) }
+
+// tell keeps the retained message about a machine on MQTT: its worst open
+// alarm, or else the one that just ended. Nobody listening is no fault; the
+// event log has it all the same.
+func (p *pipeline) tell(a fettle.Alarm) {
+	if open := p.alarms.OpenOf(a.Machine); len(open) > 0 {
+		a = open[0]
+	}
+	payload, err := json.Marshal(a)
+	if err == nil {
+		err = p.broker.Publish("fettle/alarm/"+url.PathEscape(a.Machine), payload, true)
+	}
+	if err != nil {
+		p.log.Warn("alarm is not on MQTT", "machine", a.Machine, "err", err)
+	}
+}
+
+// tellAll says again, after a restart, what was last said about each machine:
+// what was open, and that the rest is over, for whoever was away when it ended.
+func (p *pipeline) tellAll() {
+	told := map[string]bool{}
+	for _, a := range p.alarms.List(alarm.Filter{}) { // the newest first
+		if !told[a.Machine] {
+			told[a.Machine] = true
+			p.tell(a)
+		}
+	}
+}
