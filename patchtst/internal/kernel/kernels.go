@@ -39,8 +39,8 @@ type Kernels struct {
 	widenBF16              func(dst []float32, src []BF16)
 	pairRows, pairRowsBF16 func(dst, src view, rows, cols int)
 
-	peak     func(turns int) // multiplies and adds only
-	turnFlop int             // floating-point operations of a turn of peak
+	peak, peakPairs func(turns int) // multiply and add only
+	turnFlop        int             // floating-point operations of a turn of peak
 }
 
 // String is the implementation's name: generic, avx2, avx512, avx512bf16.
@@ -71,7 +71,7 @@ func Generic() *Kernels {
 		transpose: transposeGeneric, roundBF16: roundBF16Generic, widenBF16: widenBF16Generic,
 		pairRows: pairRowsGeneric, pairRowsBF16: pairRowsBF16Generic,
 
-		peak: peakGeneric, turnFlop: 16,
+		peak: peakGeneric, peakPairs: peakGeneric, turnFlop: 16,
 	}
 }
 
