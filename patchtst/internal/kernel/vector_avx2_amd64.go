@@ -59,7 +59,10 @@ func dropAVX2(x []float32, d Dropout, first uint32)
 //go:noescape
 func geluAVX2(y []float32, x []float32)
 
-// geluBackwardAVX2 is g[i] *= Phi(x[i]) + x[i] phi(x[i]); y[i] = x[i] Phi(x[i]).
+// geluBackwardAVX2 is, for each i,
+//
+//	g[i] *= Phi(x[i]) + x[i] phi(x[i])
+//	y[i]  = x[i] Phi(x[i])
 //
 //go:noescape
 func geluBackwardAVX2(g []float32, y []float32, x []float32)

@@ -489,8 +489,8 @@ single30:
 	VFMADD231PS Y4, Y10, Y9
 	VMOVUPS     Y9, (CX)(SI*4)
 	VMOVUPS     (DX)(SI*4), Y11
-	VMULPS      Y8, Y8, Y10
-	VMULPS      Y6, Y10, Y10
+	VMULPS      Y6, Y8, Y10
+	VMULPS      Y8, Y10, Y10
 	VFMADD213PS Y10, Y5, Y11
 	VMOVUPS     Y11, (DX)(SI*4)
 	VSQRTPS     Y11, Y11
@@ -517,8 +517,8 @@ rest31:
 	VFMADD231PS Y4, Y0, Y10
 	VMASKMOVPS  Y10, Y8, (CX)(SI*4)
 	VMASKMOVPS  (DX)(SI*4), Y8, Y4
-	VMULPS      Y9, Y9, Y0
-	VMULPS      Y6, Y0, Y0
+	VMULPS      Y6, Y9, Y0
+	VMULPS      Y9, Y0, Y0
 	VFMADD213PS Y0, Y5, Y4
 	VMASKMOVPS  Y4, Y8, (DX)(SI*4)
 	VSQRTPS     Y4, Y4
@@ -719,10 +719,99 @@ TEXT ·geluAVX2(SB), NOSPLIT, $0-48
 	MOVQ         x_len+32(FP), DX
 	MOVQ         DX, BX
 	XORQ         DX, DX
-	SUBQ         $0x00000008, BX
-	JL           rest39
+	SUBQ         $0x00000010, BX
+	JL           wide37end
 
-single38:
+wide37:
+	VMOVUPS      (CX)(DX*4), Y2
+	VMOVUPS      32(CX)(DX*4), Y3
+	VANDPS       bits7fffffff<>+0(SB), Y2, Y4
+	VANDPS       bits7fffffff<>+0(SB), Y3, Y5
+	VMOVAPS      Y0, Y6
+	VMOVAPS      Y0, Y7
+	VFMADD231PS  bits3e570a3d<>+0(SB), Y4, Y6
+	VFMADD231PS  bits3e570a3d<>+0(SB), Y5, Y7
+	VDIVPS       Y6, Y0, Y6
+	VDIVPS       Y7, Y0, Y7
+	VMULPS       Y4, Y4, Y4
+	VMULPS       Y5, Y5, Y5
+	VMULPS       bitsbf000000<>+0(SB), Y4, Y4
+	VMULPS       bitsbf000000<>+0(SB), Y5, Y5
+	VCMPPS       $0x15, Y1, Y4, Y8
+	VCMPPS       $0x15, Y1, Y5, Y9
+	VMAXPS       Y4, Y1, Y4
+	VMAXPS       Y5, Y1, Y5
+	VMULPS       bits3fb8aa3b<>+0(SB), Y4, Y10
+	VMULPS       bits3fb8aa3b<>+0(SB), Y5, Y11
+	VROUNDPS     $0x08, Y10, Y10
+	VROUNDPS     $0x08, Y11, Y11
+	VFNMADD231PS bits3f318000<>+0(SB), Y10, Y4
+	VFNMADD231PS bits3f318000<>+0(SB), Y11, Y5
+	VFNMADD231PS bitsb95e8083<>+0(SB), Y10, Y4
+	VFNMADD231PS bitsb95e8083<>+0(SB), Y11, Y5
+	VBROADCASTSS bits39506967<>+0(SB), Y12
+	VBROADCASTSS bits39506967<>+0(SB), Y13
+	VFMADD213PS  bits3ab743ce<>+0(SB), Y4, Y12
+	VFMADD213PS  bits3ab743ce<>+0(SB), Y5, Y13
+	VFMADD213PS  bits3c088908<>+0(SB), Y4, Y12
+	VFMADD213PS  bits3c088908<>+0(SB), Y5, Y13
+	VFMADD213PS  bits3d2aa9c1<>+0(SB), Y4, Y12
+	VFMADD213PS  bits3d2aa9c1<>+0(SB), Y5, Y13
+	VFMADD213PS  bits3e2aaaaa<>+0(SB), Y4, Y12
+	VFMADD213PS  bits3e2aaaaa<>+0(SB), Y5, Y13
+	VFMADD213PS  bits3f000000<>+0(SB), Y4, Y12
+	VFMADD213PS  bits3f000000<>+0(SB), Y5, Y13
+	VFMADD213PS  Y0, Y4, Y12
+	VFMADD213PS  Y0, Y5, Y13
+	VFMADD213PS  Y0, Y4, Y12
+	VFMADD213PS  Y0, Y5, Y13
+	VCVTPS2DQ    Y10, Y10
+	VCVTPS2DQ    Y11, Y11
+	VPSLLD       $0x17, Y10, Y10
+	VPSLLD       $0x17, Y11, Y11
+	VPADDD       Y10, Y12, Y12
+	VPADDD       Y11, Y13, Y13
+	VANDPS       Y8, Y12, Y4
+	VANDPS       Y9, Y13, Y5
+	VBROADCASTSS bitsbd93d814<>+0(SB), Y8
+	VBROADCASTSS bitsbd93d814<>+0(SB), Y9
+	VFMADD213PS  bits3e928ba4<>+0(SB), Y6, Y8
+	VFMADD213PS  bits3e928ba4<>+0(SB), Y7, Y9
+	VFMADD213PS  bitsbeabefb4<>+0(SB), Y6, Y8
+	VFMADD213PS  bitsbeabefb4<>+0(SB), Y7, Y9
+	VFMADD213PS  bits3eb63ed0<>+0(SB), Y6, Y8
+	VFMADD213PS  bits3eb63ed0<>+0(SB), Y7, Y9
+	VFMADD213PS  bitsbdc9fa15<>+0(SB), Y6, Y8
+	VFMADD213PS  bitsbdc9fa15<>+0(SB), Y7, Y9
+	VFMADD213PS  bits3e0204d5<>+0(SB), Y6, Y8
+	VFMADD213PS  bits3e0204d5<>+0(SB), Y7, Y9
+	VFMADD213PS  bits3d8c89bb<>+0(SB), Y6, Y8
+	VFMADD213PS  bits3d8c89bb<>+0(SB), Y7, Y9
+	VFMADD213PS  bits3dae65a9<>+0(SB), Y6, Y8
+	VFMADD213PS  bits3dae65a9<>+0(SB), Y7, Y9
+	VFMADD213PS  bits3dab6e16<>+0(SB), Y6, Y8
+	VFMADD213PS  bits3dab6e16<>+0(SB), Y7, Y9
+	VMULPS       Y6, Y8, Y8
+	VMULPS       Y7, Y9, Y9
+	VMULPS       Y4, Y8, Y8
+	VMULPS       Y5, Y9, Y9
+	VSUBPS       Y8, Y0, Y4
+	VBLENDVPS    Y2, Y8, Y4, Y8
+	VSUBPS       Y9, Y0, Y4
+	VBLENDVPS    Y3, Y9, Y4, Y9
+	VMULPS       Y8, Y2, Y8
+	VMULPS       Y9, Y3, Y9
+	VMOVUPS      Y8, (AX)(DX*4)
+	VMOVUPS      Y9, 32(AX)(DX*4)
+	ADDQ         $0x00000010, DX
+	SUBQ         $0x00000010, BX
+	JGE          wide37
+
+wide37end:
+	ADDQ $0x00000008, BX
+	JL   rest39
+
+strip38:
 	VMOVUPS      (CX)(DX*4), Y2
 	VANDPS       bits7fffffff<>+0(SB), Y2, Y3
 	VMOVAPS      Y0, Y4
@@ -736,7 +825,7 @@ single38:
 	VROUNDPS     $0x08, Y6, Y6
 	VFNMADD231PS bits3f318000<>+0(SB), Y6, Y3
 	VFNMADD231PS bitsb95e8083<>+0(SB), Y6, Y3
-	VMOVUPS      bits39506967<>+0(SB), Y7
+	VBROADCASTSS bits39506967<>+0(SB), Y7
 	VFMADD213PS  bits3ab743ce<>+0(SB), Y3, Y7
 	VFMADD213PS  bits3c088908<>+0(SB), Y3, Y7
 	VFMADD213PS  bits3d2aa9c1<>+0(SB), Y3, Y7
@@ -748,7 +837,7 @@ single38:
 	VPSLLD       $0x17, Y6, Y6
 	VPADDD       Y6, Y7, Y7
 	VANDPS       Y5, Y7, Y3
-	VMOVUPS      bitsbd93d814<>+0(SB), Y5
+	VBROADCASTSS bitsbd93d814<>+0(SB), Y5
 	VFMADD213PS  bits3e928ba4<>+0(SB), Y4, Y5
 	VFMADD213PS  bitsbeabefb4<>+0(SB), Y4, Y5
 	VFMADD213PS  bits3eb63ed0<>+0(SB), Y4, Y5
@@ -761,11 +850,11 @@ single38:
 	VMULPS       Y3, Y5, Y5
 	VSUBPS       Y5, Y0, Y3
 	VBLENDVPS    Y2, Y5, Y3, Y5
-	VMULPS       Y5, Y2, Y2
-	VMOVUPS      Y2, (AX)(DX*4)
+	VMULPS       Y5, Y2, Y5
+	VMOVUPS      Y5, (AX)(DX*4)
 	ADDQ         $0x00000008, DX
 	SUBQ         $0x00000008, BX
-	JGE          single38
+	JGE          strip38
 
 rest39:
 	ADDQ         $0x00000008, BX
@@ -786,7 +875,7 @@ rest39:
 	VROUNDPS     $0x08, Y1, Y1
 	VFNMADD231PS bits3f318000<>+0(SB), Y1, Y4
 	VFNMADD231PS bitsb95e8083<>+0(SB), Y1, Y4
-	VMOVUPS      bits39506967<>+0(SB), Y7
+	VBROADCASTSS bits39506967<>+0(SB), Y7
 	VFMADD213PS  bits3ab743ce<>+0(SB), Y4, Y7
 	VFMADD213PS  bits3c088908<>+0(SB), Y4, Y7
 	VFMADD213PS  bits3d2aa9c1<>+0(SB), Y4, Y7
@@ -798,7 +887,7 @@ rest39:
 	VPSLLD       $0x17, Y1, Y1
 	VPADDD       Y1, Y7, Y7
 	VANDPS       Y6, Y7, Y4
-	VMOVUPS      bitsbd93d814<>+0(SB), Y1
+	VBROADCASTSS bitsbd93d814<>+0(SB), Y1
 	VFMADD213PS  bits3e928ba4<>+0(SB), Y5, Y1
 	VFMADD213PS  bitsbeabefb4<>+0(SB), Y5, Y1
 	VFMADD213PS  bits3eb63ed0<>+0(SB), Y5, Y1
@@ -811,8 +900,8 @@ rest39:
 	VMULPS       Y4, Y1, Y1
 	VSUBPS       Y1, Y0, Y0
 	VBLENDVPS    Y3, Y1, Y0, Y1
-	VMULPS       Y1, Y3, Y3
-	VMASKMOVPS   Y3, Y2, (AX)(DX*4)
+	VMULPS       Y1, Y3, Y1
+	VMASKMOVPS   Y1, Y2, (AX)(DX*4)
 
 done40:
 	VZEROUPPER
@@ -1049,61 +1138,166 @@ TEXT ·geluBackwardAVX2(SB), NOSPLIT, $0-72
 	MOVQ         x_len+56(FP), BX
 	MOVQ         BX, SI
 	XORQ         BX, BX
-	SUBQ         $0x00000008, SI
-	JL           rest43
+	SUBQ         $0x00000010, SI
+	JL           wide41end
 
-single42:
+wide41:
 	VMOVUPS      (DX)(BX*4), Y2
-	VANDPS       bits7fffffff<>+0(SB), Y2, Y3
-	VMOVAPS      Y0, Y6
-	VFMADD231PS  bits3e570a3d<>+0(SB), Y3, Y6
-	VDIVPS       Y6, Y0, Y6
-	VMULPS       Y3, Y3, Y4
-	VMULPS       bitsbf000000<>+0(SB), Y4, Y4
-	VCMPPS       $0x15, Y1, Y4, Y5
-	VMAXPS       Y4, Y1, Y4
-	VMULPS       bits3fb8aa3b<>+0(SB), Y4, Y7
+	VMOVUPS      32(DX)(BX*4), Y3
+	VANDPS       bits7fffffff<>+0(SB), Y2, Y6
+	VANDPS       bits7fffffff<>+0(SB), Y3, Y7
+	VMOVAPS      Y0, Y4
+	VMOVAPS      Y0, Y5
+	VFMADD231PS  bits3e570a3d<>+0(SB), Y6, Y4
+	VFMADD231PS  bits3e570a3d<>+0(SB), Y7, Y5
+	VDIVPS       Y4, Y0, Y4
+	VDIVPS       Y5, Y0, Y5
+	VMULPS       Y6, Y6, Y8
+	VMULPS       Y7, Y7, Y9
+	VMULPS       bitsbf000000<>+0(SB), Y8, Y8
+	VMULPS       bitsbf000000<>+0(SB), Y9, Y9
+	VCMPPS       $0x15, Y1, Y8, Y10
+	VCMPPS       $0x15, Y1, Y9, Y11
+	VMAXPS       Y8, Y1, Y8
+	VMAXPS       Y9, Y1, Y9
+	VMULPS       bits3fb8aa3b<>+0(SB), Y8, Y12
+	VMULPS       bits3fb8aa3b<>+0(SB), Y9, Y13
+	VROUNDPS     $0x08, Y12, Y12
+	VROUNDPS     $0x08, Y13, Y13
+	VFNMADD231PS bits3f318000<>+0(SB), Y12, Y8
+	VFNMADD231PS bits3f318000<>+0(SB), Y13, Y9
+	VFNMADD231PS bitsb95e8083<>+0(SB), Y12, Y8
+	VFNMADD231PS bitsb95e8083<>+0(SB), Y13, Y9
+	VBROADCASTSS bits39506967<>+0(SB), Y14
+	VBROADCASTSS bits39506967<>+0(SB), Y15
+	VFMADD213PS  bits3ab743ce<>+0(SB), Y8, Y14
+	VFMADD213PS  bits3ab743ce<>+0(SB), Y9, Y15
+	VFMADD213PS  bits3c088908<>+0(SB), Y8, Y14
+	VFMADD213PS  bits3c088908<>+0(SB), Y9, Y15
+	VFMADD213PS  bits3d2aa9c1<>+0(SB), Y8, Y14
+	VFMADD213PS  bits3d2aa9c1<>+0(SB), Y9, Y15
+	VFMADD213PS  bits3e2aaaaa<>+0(SB), Y8, Y14
+	VFMADD213PS  bits3e2aaaaa<>+0(SB), Y9, Y15
+	VFMADD213PS  bits3f000000<>+0(SB), Y8, Y14
+	VFMADD213PS  bits3f000000<>+0(SB), Y9, Y15
+	VFMADD213PS  Y0, Y8, Y14
+	VFMADD213PS  Y0, Y9, Y15
+	VFMADD213PS  Y0, Y8, Y14
+	VFMADD213PS  Y0, Y9, Y15
+	VCVTPS2DQ    Y12, Y12
+	VCVTPS2DQ    Y13, Y13
+	VPSLLD       $0x17, Y12, Y12
+	VPSLLD       $0x17, Y13, Y13
+	VPADDD       Y12, Y14, Y14
+	VPADDD       Y13, Y15, Y15
+	VANDPS       Y10, Y14, Y8
+	VANDPS       Y11, Y15, Y9
+	VBROADCASTSS bitsbd93d814<>+0(SB), Y10
+	VBROADCASTSS bitsbd93d814<>+0(SB), Y11
+	VFMADD213PS  bits3e928ba4<>+0(SB), Y4, Y10
+	VFMADD213PS  bits3e928ba4<>+0(SB), Y5, Y11
+	VFMADD213PS  bitsbeabefb4<>+0(SB), Y4, Y10
+	VFMADD213PS  bitsbeabefb4<>+0(SB), Y5, Y11
+	VFMADD213PS  bits3eb63ed0<>+0(SB), Y4, Y10
+	VFMADD213PS  bits3eb63ed0<>+0(SB), Y5, Y11
+	VFMADD213PS  bitsbdc9fa15<>+0(SB), Y4, Y10
+	VFMADD213PS  bitsbdc9fa15<>+0(SB), Y5, Y11
+	VFMADD213PS  bits3e0204d5<>+0(SB), Y4, Y10
+	VFMADD213PS  bits3e0204d5<>+0(SB), Y5, Y11
+	VFMADD213PS  bits3d8c89bb<>+0(SB), Y4, Y10
+	VFMADD213PS  bits3d8c89bb<>+0(SB), Y5, Y11
+	VFMADD213PS  bits3dae65a9<>+0(SB), Y4, Y10
+	VFMADD213PS  bits3dae65a9<>+0(SB), Y5, Y11
+	VFMADD213PS  bits3dab6e16<>+0(SB), Y4, Y10
+	VFMADD213PS  bits3dab6e16<>+0(SB), Y5, Y11
+	VMULPS       Y4, Y10, Y10
+	VMULPS       Y5, Y11, Y11
+	VMOVAPS      Y10, Y4
+	VMOVAPS      Y11, Y5
+	VFNMADD231PS bits3ecc422a<>+0(SB), Y6, Y4
+	VFNMADD231PS bits3ecc422a<>+0(SB), Y7, Y5
+	VMULPS       Y8, Y4, Y4
+	VMULPS       Y9, Y5, Y5
+	VMULPS       Y8, Y10, Y10
+	VMULPS       Y9, Y11, Y11
+	VSUBPS       Y4, Y0, Y6
+	VBLENDVPS    Y2, Y4, Y6, Y4
+	VSUBPS       Y5, Y0, Y6
+	VBLENDVPS    Y3, Y5, Y6, Y5
+	VSUBPS       Y10, Y0, Y6
+	VBLENDVPS    Y2, Y10, Y6, Y10
+	VSUBPS       Y11, Y0, Y6
+	VBLENDVPS    Y3, Y11, Y6, Y11
+	VMULPS       Y10, Y2, Y10
+	VMULPS       Y11, Y3, Y11
+	VMOVUPS      (AX)(BX*4), Y2
+	VMULPS       Y2, Y4, Y4
+	VMOVUPS      Y4, (AX)(BX*4)
+	VMOVUPS      Y10, (CX)(BX*4)
+	VMOVUPS      32(AX)(BX*4), Y2
+	VMULPS       Y2, Y5, Y5
+	VMOVUPS      Y5, 32(AX)(BX*4)
+	VMOVUPS      Y11, 32(CX)(BX*4)
+	ADDQ         $0x00000010, BX
+	SUBQ         $0x00000010, SI
+	JGE          wide41
+
+wide41end:
+	ADDQ $0x00000008, SI
+	JL   rest43
+
+strip42:
+	VMOVUPS      (DX)(BX*4), Y2
+	VANDPS       bits7fffffff<>+0(SB), Y2, Y4
+	VMOVAPS      Y0, Y3
+	VFMADD231PS  bits3e570a3d<>+0(SB), Y4, Y3
+	VDIVPS       Y3, Y0, Y3
+	VMULPS       Y4, Y4, Y5
+	VMULPS       bitsbf000000<>+0(SB), Y5, Y5
+	VCMPPS       $0x15, Y1, Y5, Y6
+	VMAXPS       Y5, Y1, Y5
+	VMULPS       bits3fb8aa3b<>+0(SB), Y5, Y7
 	VROUNDPS     $0x08, Y7, Y7
-	VFNMADD231PS bits3f318000<>+0(SB), Y7, Y4
-	VFNMADD231PS bitsb95e8083<>+0(SB), Y7, Y4
-	VMOVUPS      bits39506967<>+0(SB), Y8
-	VFMADD213PS  bits3ab743ce<>+0(SB), Y4, Y8
-	VFMADD213PS  bits3c088908<>+0(SB), Y4, Y8
-	VFMADD213PS  bits3d2aa9c1<>+0(SB), Y4, Y8
-	VFMADD213PS  bits3e2aaaaa<>+0(SB), Y4, Y8
-	VFMADD213PS  bits3f000000<>+0(SB), Y4, Y8
-	VFMADD213PS  Y0, Y4, Y8
-	VFMADD213PS  Y0, Y4, Y8
+	VFNMADD231PS bits3f318000<>+0(SB), Y7, Y5
+	VFNMADD231PS bitsb95e8083<>+0(SB), Y7, Y5
+	VBROADCASTSS bits39506967<>+0(SB), Y8
+	VFMADD213PS  bits3ab743ce<>+0(SB), Y5, Y8
+	VFMADD213PS  bits3c088908<>+0(SB), Y5, Y8
+	VFMADD213PS  bits3d2aa9c1<>+0(SB), Y5, Y8
+	VFMADD213PS  bits3e2aaaaa<>+0(SB), Y5, Y8
+	VFMADD213PS  bits3f000000<>+0(SB), Y5, Y8
+	VFMADD213PS  Y0, Y5, Y8
+	VFMADD213PS  Y0, Y5, Y8
 	VCVTPS2DQ    Y7, Y7
 	VPSLLD       $0x17, Y7, Y7
 	VPADDD       Y7, Y8, Y8
-	VANDPS       Y5, Y8, Y4
-	VMOVUPS      bitsbd93d814<>+0(SB), Y5
-	VFMADD213PS  bits3e928ba4<>+0(SB), Y6, Y5
-	VFMADD213PS  bitsbeabefb4<>+0(SB), Y6, Y5
-	VFMADD213PS  bits3eb63ed0<>+0(SB), Y6, Y5
-	VFMADD213PS  bitsbdc9fa15<>+0(SB), Y6, Y5
-	VFMADD213PS  bits3e0204d5<>+0(SB), Y6, Y5
-	VFMADD213PS  bits3d8c89bb<>+0(SB), Y6, Y5
-	VFMADD213PS  bits3dae65a9<>+0(SB), Y6, Y5
-	VFMADD213PS  bits3dab6e16<>+0(SB), Y6, Y5
-	VMULPS       Y6, Y5, Y5
-	VMOVAPS      Y5, Y6
-	VFNMADD231PS bits3ecc422a<>+0(SB), Y3, Y6
-	VMULPS       Y4, Y6, Y6
-	VSUBPS       Y6, Y0, Y3
-	VBLENDVPS    Y2, Y6, Y3, Y6
-	VMULPS       Y4, Y5, Y5
-	VSUBPS       Y5, Y0, Y3
-	VBLENDVPS    Y2, Y5, Y3, Y5
-	VMULPS       Y5, Y2, Y5
+	VANDPS       Y6, Y8, Y5
+	VBROADCASTSS bitsbd93d814<>+0(SB), Y6
+	VFMADD213PS  bits3e928ba4<>+0(SB), Y3, Y6
+	VFMADD213PS  bitsbeabefb4<>+0(SB), Y3, Y6
+	VFMADD213PS  bits3eb63ed0<>+0(SB), Y3, Y6
+	VFMADD213PS  bitsbdc9fa15<>+0(SB), Y3, Y6
+	VFMADD213PS  bits3e0204d5<>+0(SB), Y3, Y6
+	VFMADD213PS  bits3d8c89bb<>+0(SB), Y3, Y6
+	VFMADD213PS  bits3dae65a9<>+0(SB), Y3, Y6
+	VFMADD213PS  bits3dab6e16<>+0(SB), Y3, Y6
+	VMULPS       Y3, Y6, Y6
+	VMOVAPS      Y6, Y3
+	VFNMADD231PS bits3ecc422a<>+0(SB), Y4, Y3
+	VMULPS       Y5, Y3, Y3
+	VMULPS       Y5, Y6, Y6
+	VSUBPS       Y3, Y0, Y4
+	VBLENDVPS    Y2, Y3, Y4, Y3
+	VSUBPS       Y6, Y0, Y4
+	VBLENDVPS    Y2, Y6, Y4, Y6
+	VMULPS       Y6, Y2, Y6
 	VMOVUPS      (AX)(BX*4), Y2
-	VMULPS       Y2, Y6, Y6
-	VMOVUPS      Y6, (AX)(BX*4)
-	VMOVUPS      Y5, (CX)(BX*4)
+	VMULPS       Y2, Y3, Y3
+	VMOVUPS      Y3, (AX)(BX*4)
+	VMOVUPS      Y6, (CX)(BX*4)
 	ADDQ         $0x00000008, BX
 	SUBQ         $0x00000008, SI
-	JGE          single42
+	JGE          strip42
 
 rest43:
 	ADDQ         $0x00000008, SI
@@ -1124,7 +1318,7 @@ rest43:
 	VROUNDPS     $0x08, Y1, Y1
 	VFNMADD231PS bits3f318000<>+0(SB), Y1, Y5
 	VFNMADD231PS bitsb95e8083<>+0(SB), Y1, Y5
-	VMOVUPS      bits39506967<>+0(SB), Y8
+	VBROADCASTSS bits39506967<>+0(SB), Y8
 	VFMADD213PS  bits3ab743ce<>+0(SB), Y5, Y8
 	VFMADD213PS  bits3c088908<>+0(SB), Y5, Y8
 	VFMADD213PS  bits3d2aa9c1<>+0(SB), Y5, Y8
@@ -1136,7 +1330,7 @@ rest43:
 	VPSLLD       $0x17, Y1, Y1
 	VPADDD       Y1, Y8, Y8
 	VANDPS       Y7, Y8, Y5
-	VMOVUPS      bitsbd93d814<>+0(SB), Y1
+	VBROADCASTSS bitsbd93d814<>+0(SB), Y1
 	VFMADD213PS  bits3e928ba4<>+0(SB), Y6, Y1
 	VFMADD213PS  bitsbeabefb4<>+0(SB), Y6, Y1
 	VFMADD213PS  bits3eb63ed0<>+0(SB), Y6, Y1
@@ -1149,9 +1343,9 @@ rest43:
 	VMOVAPS      Y1, Y6
 	VFNMADD231PS bits3ecc422a<>+0(SB), Y4, Y6
 	VMULPS       Y5, Y6, Y6
+	VMULPS       Y5, Y1, Y1
 	VSUBPS       Y6, Y0, Y4
 	VBLENDVPS    Y3, Y6, Y4, Y6
-	VMULPS       Y5, Y1, Y1
 	VSUBPS       Y1, Y0, Y0
 	VBLENDVPS    Y3, Y1, Y0, Y1
 	VMULPS       Y1, Y3, Y1

@@ -59,7 +59,10 @@ func dropAVX512(x []float32, d Dropout, first uint32)
 //go:noescape
 func geluAVX512(y []float32, x []float32)
 
-// geluBackwardAVX512 is g[i] *= Phi(x[i]) + x[i] phi(x[i]); y[i] = x[i] Phi(x[i]).
+// geluBackwardAVX512 is, for each i,
+//
+//	g[i] *= Phi(x[i]) + x[i] phi(x[i])
+//	y[i]  = x[i] Phi(x[i])
 //
 //go:noescape
 func geluBackwardAVX512(g []float32, y []float32, x []float32)

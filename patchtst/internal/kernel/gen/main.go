@@ -30,6 +30,7 @@ func main() {
 		"transpose_avx512": func(c *build.Context) { transposes(c, avx512) },
 		"transpose_avx2":   func(c *build.Context) { transposes(c, avx2) },
 		"convert_bf16":     bf16,
+		"pause":            pauses,
 		"product_bf16":     func(c *build.Context) { products(c, avx512, true); peak(c, avx512, true) },
 	} {
 		if err := write(filepath.Join("..", name+"_amd64"), emit); err != nil {

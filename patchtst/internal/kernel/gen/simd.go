@@ -139,7 +139,9 @@ func (s *simd) broadcast(from operand.Mem) reg.VecVirtual {
 
 // constant is a number for the first operand of an instruction. Where there are
 // 32 registers it takes one from here on, else it stays in memory.
-func (s *simd) constant(v float64) operand.Op { return s.bits(math.Float32bits(float32(v))) }
+func (s *simd) constant(v float64) operand.Op { return s.bits(bitsOf(v)) }
+
+func bitsOf(v float64) uint32 { return math.Float32bits(float32(v)) }
 
 func (s *simd) bits(bits uint32) operand.Op {
 	if s.m.wide {
@@ -150,7 +152,7 @@ func (s *simd) bits(bits uint32) operand.Op {
 
 // register is a constant in a register on either machine.
 func (s *simd) register(v float64) reg.VecVirtual {
-	return s.broadcast(s.memory(math.Float32bits(float32(v))))
+	return s.broadcast(s.memory(bitsOf(v)))
 }
 
 // memory is a constant in memory, as often as a ymm holds it.

@@ -105,7 +105,7 @@ func (s *simd) softmaxColumns() {
 		largest, sum := s.vecs(vectors), s.vecs(vectors)
 		p := s.strip("x", j)
 		for v := range vectors {
-			s.VBROADCASTSS(s.memory(math.Float32bits(float32(math.Inf(-1)))), largest[v])
+			s.VBROADCASTSS(s.memory(bitsOf(math.Inf(-1))), largest[v])
 			s.clear(sum[v])
 		}
 		s.down(s.arg("rows"), func() {
@@ -117,14 +117,15 @@ func (s *simd) softmaxColumns() {
 		})
 		p = s.strip("x", j)
 		s.down(s.arg("rows"), func() {
-			for v := range vectors {
-				x := s.loaded(s.part(p, v), m)
-				s.VSUBPS(largest[v], x, x)
-				s.VMULPS(scale, x, x)
-				exp.of(x)
+			xs := s.vecs(vectors)
+			each(xs, func(v int, x reg.VecVirtual) { s.load(s.part(p, v), m, x) })
+			each(xs, func(v int, x reg.VecVirtual) { s.VSUBPS(largest[v], x, x) })
+			each(xs, func(_ int, x reg.VecVirtual) { s.VMULPS(scale, x, x) })
+			exp.of(xs...)
+			each(xs, func(v int, x reg.VecVirtual) {
 				s.store(x, m, s.part(p, v))
 				s.VADDPS(x, sum[v], sum[v])
-			}
+			})
 			s.ADDQ(s.arg("x", "stride"), p)
 		})
 		for v := range vectors {
