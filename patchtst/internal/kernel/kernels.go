@@ -53,7 +53,7 @@ func (k *Kernels) String() string { return k.name }
 
 // Generic is the implementation in plain Go, which every processor has.
 func Generic() *Kernels {
-	all := func(f func(tile)) shapes { return shapes{f, f, f} }
+	all := func(f tileKernel) shapes { return shapes{f, f, f} }
 	return &Kernels{
 		name:     "generic",
 		width:    genericWidth,

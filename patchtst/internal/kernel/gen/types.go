@@ -38,8 +38,7 @@ var kernelTypes = func() *types.Package {
 		declare(name, types.NewStruct(all, nil))
 	}
 	pointer, integer, float := types.Typ[types.UnsafePointer], types.Typ[types.Int], types.Typ[types.Float32]
-	structure("tile", fields(pointer, "c", "a", "w", "plus"),
-		fields(integer, "cStride", "aStride", "wStride", "plusStride", "rows", "depth", "cols"))
+	declare("pointer", pointer) // an alias of unsafe.Pointer
 	structure("view", fields(pointer, "at"), fields(integer, "stride"))
 	structure("AdamStep", fields(float, "GradientScale", "Decay", "Size", "Root", "Beta1", "Beta2", "Epsilon"))
 	structure("Dropout", fields(types.Typ[types.Uint32], "Threshold"), fields(float, "Scale"), fields(types.Typ[types.Uint64], "Key"))
