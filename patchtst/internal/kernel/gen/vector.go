@@ -202,8 +202,8 @@ func (s *simd) drop() {
 	s.SHRQ(operand.U8(32), key)
 	high, scale := word(key), s.broadcast(s.arg("d", "Scale"))
 	s.VPADDD(lanes, place, place)
-	next := s.bits(spread * uint32(s.m.lanes) & 0xFFFFFFFF)
-	first1, second := s.bits(0x85EBCA6B), s.bits(0xC2B2AE35)
+	word32 := func(bits uint32) reg.VecVirtual { return s.broadcast(s.memory(bits)) }
+	next, factor1, factor2 := word32(spread*uint32(s.m.lanes)&0xFFFFFFFF), word32(0x85EBCA6B), word32(0xC2B2AE35)
 	if !s.m.wide { // it compares signed numbers only
 		s.VXORPS(s.memory(1<<31), threshold, threshold)
 		s.VXORPS(s.memory(1<<31), high, high)
@@ -217,9 +217,9 @@ func (s *simd) drop() {
 		s.VMOVAPS(place, h)
 		s.VPADDD(next, place, place)
 		shift(16)
-		s.VPMULLD(first1, h, h)
+		s.VPMULLD(factor1, h, h)
 		shift(13)
-		s.VPMULLD(second, h, h)
+		s.VPMULLD(factor2, h, h)
 		shift(16)
 		s.xor(high, h)
 		v := s.loaded(s.at(x, i, u), m)
