@@ -19,7 +19,7 @@
 // methods cut their work into calls of less than 50 us.
 //
 // Of the peak, which a loop that only multiplies and adds reaches at the same
-// time, the products of a linear layer reach 94 to 99 % on a Zen 5 processor
+// time, the products of a linear layer reach 93 to 99 % on a Zen 5 processor
 // (270 GFLOP/s of float32, 540 of bfloat16, one thread), and 23 x 32 x 23, one
 // head of attention, 65 %: a register has 16 columns. BenchmarkProducts measures
 // it, BenchmarkLoops and BenchmarkMoves the rest.
