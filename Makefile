@@ -47,6 +47,10 @@ story: build ## The main job on real input ($$FETTLE_DATA): SKAB, NAB, the old s
 	FETTLE_DATA=$(abspath $(FETTLE_DATA)) go test -tags story ./patchtst ./internal/model ./internal/verdict ./internal/forecast
 	FETTLE_DATA=$(abspath $(FETTLE_DATA)) go run ./story
 
+bench: build ## Start-up, memory, messages a second beside Mosquitto, latency; about 3 minutes, best on a quiet machine
+	@scripts/needs.sh bench
+	PATH="$$PATH:/usr/sbin" go run ./bench -fettle bin/fettle
+
 picture: needs ## docs/page.png anew: the page of a machine in the demo that overheats, in Chromium
 	pictures=$$(mktemp -d) && FETTLE_PICTURES=$$pictures go test -count=1 -tags browser -run DemoInBrowser ./cmd/fettle && cp $$pictures/page.png docs/
 

@@ -34,6 +34,7 @@ var modelShapes = [][3]int{
 	{2382, 256, 256}, {2382, 256, 768}, {2382, 256, 512}, {2382, 512, 256}, // research, one sample
 	{397, 256, 256}, {397, 256, 768}, {397, 256, 512}, {397, 512, 256}, // one channel of it
 	{23, 32, 23}, {23, 23, 32}, {397, 64, 32}, {397, 32, 64},
+	{138, 5, 128}, {138, 5, 384}, // patches
 }
 
 // BenchmarkProducts prints GFLOP/s and the share of the peak, measured in turn
@@ -122,12 +123,16 @@ func BenchmarkMoves(b *testing.B) {
 	const rows, cols = 138, 128
 	x, y := make([]float32, rows*cols), make([]float32, rows*cols)
 	halves, pairs := make([]BF16, rows*cols), make([]Pair, rows*cols)
+	square32 := make([]float32, rows*cols)
 	sum, square, column := make([]float64, cols), make([]float64, cols), make([]float32, cols)
 	m, head := Dense(x, rows, cols), Dense(x, 23, 32)
 	for _, k := range Available()[1:] {
 		for name, work := range map[string]func(){
-			"Moments":        func() { k.Moments(sum, square, m) },
-			"BatchNormSums":  func() { k.BatchNormSums(sum, square, m, m, column, column) },
+			"Moments":       func() { k.Moments(sum, square, m) },
+			"BatchNormSums": func() { k.BatchNormSums(sum, square, m, m, column, column) },
+			"AdamW": func() {
+				k.AdamW(y, x, square32, y, AdamStep{GradientScale: 1, Decay: 1, Size: 1e-9, Root: 1, Beta1: 0.9, Beta2: 0.999, Epsilon: 1e-8})
+			},
 			"SumSquares":     func() { k.SumSquares(x) },
 			"Transpose":      func() { k.Transpose(Dense(y, cols, rows), m) },
 			"PackTransposed": func() { k.PackTransposed(y, Dense(x, 128, 128)) },

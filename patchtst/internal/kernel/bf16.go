@@ -157,7 +157,7 @@ func (k *Kernels) MultiplyPairs(c Matrix, a, w MatrixOf[Pair], plus Matrix) {
 	checkProduct(&c, &plus, a.Rows, w.Cols)
 	checkFactors(&a, &w, c.Rows, a.Cols, a.Cols, c.Cols)
 	p := walk{aRow: size * a.Stride, aStep: size, panel: size * k.width}
-	set(&p, &c, &a, &w, &plus)
+	fill(&p, &c, &a, &w, &plus)
 	k.inBlocks(&k.productPairs, &p)
 }
 
@@ -167,7 +167,7 @@ func (k *Kernels) MultiplyPanelsPairs(c Matrix, a MatrixOf[Pair], w PanelsOf[Pai
 	a.check("a", c.Rows, w.Rows)
 	w.check(k.width)
 	p := walk{aRow: size * a.Stride, aStep: size, panel: size * w.Width * w.Rows}
-	set(&p, &c, &a, &MatrixOf[Pair]{Data: w.Data, Rows: w.Rows, Stride: w.Width}, &plus)
+	fill(&p, &c, &a, &MatrixOf[Pair]{Data: w.Data, Rows: w.Rows, Stride: w.Width}, &plus)
 	k.inBlocks(&k.productPairs, &p)
 }
 
@@ -179,6 +179,6 @@ func (k *Kernels) MultiplyTransposedPairs(c Matrix, a, b MatrixOf[Pair], plus Ma
 	checkProduct(&c, &plus, a.Cols, b.Cols)
 	checkFactors(&a, &b, a.Rows, c.Rows, a.Rows, c.Cols)
 	p := walk{aRow: size, aStep: size * a.Stride, panel: size * k.width}
-	set(&p, &c, &a, &b, &plus)
+	fill(&p, &c, &a, &b, &plus)
 	k.inBlocks(&k.productTPairs, &p)
 }

@@ -21,7 +21,7 @@ type Kernels struct {
 	scale        func(y []float32, a float32)
 	dot          func(x, y []float32) float32
 	sumSquares   func(x []float32) float64
-	adamW        func(w, m, v, g []float32, s AdamStep)
+	adamW        func(w, m, v, g []float32, s adamFactors)
 	drop         func(x []float32, d Dropout, first uint32)
 	gelu         func(y, x []float32)
 	geluBackward func(g, y, x []float32)

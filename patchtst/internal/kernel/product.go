@@ -17,7 +17,7 @@ func (k *Kernels) Multiply(c, a, w, plus Matrix) {
 	checkProduct(&c, &plus, a.Rows, w.Cols)
 	checkFactors(&a, &w, c.Rows, a.Cols, a.Cols, c.Cols)
 	p := walk{aRow: size * a.Stride, aStep: size, panel: size * k.width}
-	set(&p, &c, &a, &w, &plus)
+	fill(&p, &c, &a, &w, &plus)
 	k.inBlocks(&k.product, &p)
 }
 
@@ -28,7 +28,7 @@ func (k *Kernels) MultiplyPanels(c, a Matrix, w Panels, plus Matrix) {
 	a.check("a", c.Rows, w.Rows)
 	w.check(k.width)
 	p := walk{aRow: size * a.Stride, aStep: size, panel: size * w.Width * w.Rows}
-	set(&p, &c, &a, &Matrix{Data: w.Data, Rows: w.Rows, Stride: w.Width}, &plus)
+	fill(&p, &c, &a, &Matrix{Data: w.Data, Rows: w.Rows, Stride: w.Width}, &plus)
 	k.inBlocks(&k.product, &p)
 }
 
@@ -42,7 +42,7 @@ func (k *Kernels) MultiplyTransposed(c, a, b, plus Matrix) {
 	checkProduct(&c, &plus, a.Cols, b.Cols)
 	checkFactors(&a, &b, a.Rows, c.Rows, a.Rows, c.Cols)
 	p := walk{aRow: size, aStep: size * a.Stride, panel: size * k.width}
-	set(&p, &c, &a, &b, &plus)
+	fill(&p, &c, &a, &b, &plus)
 	k.inBlocks(&k.productT, &p)
 }
 
@@ -83,8 +83,8 @@ type walk struct {
 	aRow, aStep, panel                    int
 }
 
-// set fills in the matrices.
-func set[T any](walk *walk, c *Matrix, a, w *MatrixOf[T], plus *Matrix) {
+// fill sets where the matrices are and how large they are.
+func fill[T any](walk *walk, c *Matrix, a, w *MatrixOf[T], plus *Matrix) {
 	walk.c, walk.a, walk.w, walk.plus = start(c), start(a), start(w), start(plus)
 	walk.cStride, walk.aStride, walk.wStride, walk.plusStride = size*c.Stride, size*a.Stride, size*w.Stride, size*plus.Stride
 	walk.rows, walk.depth, walk.cols = c.Rows, w.Rows, c.Cols

@@ -40,7 +40,7 @@ var kernelTypes = func() *types.Package {
 	pointer, integer, float := types.Typ[types.UnsafePointer], types.Typ[types.Int], types.Typ[types.Float32]
 	declare("pointer", pointer) // an alias of unsafe.Pointer
 	structure("view", fields(pointer, "at"), fields(integer, "stride"))
-	structure("AdamStep", fields(float, "GradientScale", "Decay", "Size", "Root", "Beta1", "Beta2", "Epsilon"))
+	structure("adamFactors", fields(float, "gradientScale", "decay", "size", "root", "epsilon", "rest1", "beta2", "rest2"))
 	structure("Dropout", fields(types.Typ[types.Uint32], "Threshold"), fields(float, "Scale"), fields(types.Typ[types.Uint64], "Key"))
 	structure("BatchNormGradient", fields(types.NewSlice(float), "Factor", "Mean", "MeanG", "Slope"))
 	declare("BF16", types.Typ[types.Uint16])
