@@ -17,7 +17,6 @@ type wakeSet struct {
 	changed *sync.Cond
 	queue   []string
 	state   map[string]wakeState // machines that wait, rest or are being worked on
-	resting int                  // of them
 }
 
 type wakeState struct {
@@ -54,31 +53,36 @@ func (w *wakeSet) wakeLocked(machine string) {
 		return
 	}
 	s.waiting = true
+	w.settle(machine, s)
+}
+
+// settle puts a machine where its state says.
+func (w *wakeSet) settle(machine string, s wakeState) {
 	w.state[machine] = s
-	if !s.working && !s.resting {
+	switch {
+	case s.working || s.resting:
+	case s.waiting:
 		w.queue = append(w.queue, machine)
 		w.changed.Signal()
+	default:
+		delete(w.state, machine)
 	}
 }
 
 // rest keeps a machine that is being worked on from being handed out for a
-// while, whatever wakes it. Then it is handed out again.
+// while. If it woke meanwhile, or wakes while it rests, it is handed out then.
 func (w *wakeSet) rest(machine string, pause time.Duration) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.state[machine] = wakeState{working: true, resting: true}
-	w.resting++
+	s := w.state[machine]
+	s.resting = true
+	w.state[machine] = s
 	time.AfterFunc(pause, func() {
 		w.mu.Lock()
 		defer w.mu.Unlock()
-		w.resting--
 		s := w.state[machine]
-		s.resting, s.waiting = false, true
-		w.state[machine] = s
-		if !s.working {
-			w.queue = append(w.queue, machine)
-			w.changed.Signal()
-		}
+		s.resting = false
+		w.settle(machine, s)
 	})
 }
 
@@ -122,17 +126,7 @@ func (w *wakeSet) done(machine string) {
 	defer w.mu.Unlock()
 	s := w.state[machine]
 	s.working = false
-	if s.resting {
-		w.state[machine] = s
-		return
-	}
-	if !s.waiting {
-		delete(w.state, machine)
-		return
-	}
-	w.state[machine] = s
-	w.queue = append(w.queue, machine)
-	w.changed.Signal()
+	w.settle(machine, s)
 }
 
 // drain takes all that wait at once, for a caller that does them itself.
@@ -145,9 +139,15 @@ func (w *wakeSet) drain() []string {
 	return machines
 }
 
-// len counts the machines that wait or rest.
+// len counts the machines that wait for work, or will when they have rested.
 func (w *wakeSet) len() int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return len(w.queue) + w.resting
+	n := 0
+	for _, s := range w.state {
+		if s.waiting {
+			n++
+		}
+	}
+	return n
 }

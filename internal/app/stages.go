@@ -19,6 +19,10 @@ import (
 const (
 	// block is how many rows are judged between two saves.
 	block = 512
+	// visitEvery is how often a machine is brought up to date at most. A visit
+	// costs much the same for many new rows as for one, and a machine that sends
+	// more often would take the processor from the gate.
+	visitEvery = 100 * time.Millisecond
 	// curveEvery thins the events of newest readings: a person sees no more.
 	curveEvery = 20 * time.Millisecond
 	// graceEvery is how often silent machines are looked for whose last row
@@ -51,9 +55,11 @@ func (p *pipeline) run(ctx context.Context) error {
 func (p *pipeline) advanceSafely(ctx context.Context, machine string) {
 	err := p.advance(ctx, machine, p.settled(machine))
 	if err == nil || ctx.Err() != nil {
+		p.awake.rest(machine, visitEvery)
 		return
 	}
 	p.awake.rest(machine, retryAfter)
+	p.awake.wake(machine)
 	level := slog.LevelDebug // what stops one machine, a full disk say, stops them all
 	if now := time.Now().Unix(); now-p.complained.Swap(now) >= int64(retryAfter.Seconds()) {
 		level = slog.LevelError
@@ -100,17 +106,20 @@ func (p *pipeline) showCurves() {
 	}
 }
 
-// every does something again and again until the context ends.
+// every does something again and again until the context ends. It pauses longer
+// after what took long, so that nothing of it takes more than a tenth of a core.
 func every(ctx context.Context, pause time.Duration, do func()) error {
-	tick := time.NewTicker(pause)
-	defer tick.Stop()
+	next := time.NewTimer(pause)
+	defer next.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-tick.C:
-			do()
+		case <-next.C:
 		}
+		began := time.Now()
+		do()
+		next.Reset(max(pause, 9*time.Since(began)))
 	}
 }
 

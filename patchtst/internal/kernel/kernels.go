@@ -1,5 +1,10 @@
 package kernel
 
+import (
+	"math"
+	"time"
+)
+
 // Kernels are the kernels in one implementation. The zero value is useless:
 // take them from Available, Fastest or Generic.
 type Kernels struct {
@@ -39,8 +44,8 @@ type Kernels struct {
 	widenBF16              func(dst []float32, src []BF16)
 	pairRows, pairRowsBF16 func(dst, src view, rows, cols int)
 
-	peak     func(turns int) // multiplies and adds only
-	turnFlop int             // floating-point operations of a turn of peak
+	peak, peakPairs func(turns int) // multiply and add only
+	turnFlop        int             // floating-point operations of a turn of peak
 }
 
 // String is the implementation's name: generic, avx2, avx512, avx512bf16.
@@ -71,10 +76,59 @@ func Generic() *Kernels {
 		transpose: transposeGeneric, roundBF16: roundBF16Generic, widenBF16: widenBF16Generic,
 		pairRows: pairRowsGeneric, pairRowsBF16: pairRowsBF16Generic,
 
-		peak: peakGeneric, turnFlop: 16,
+		peak: peakGeneric, peakPairs: peakGeneric, turnFlop: 16,
 	}
 }
 
 // Available are all implementations that this processor has, the one that
 // should be the fastest last.
 func Available() []*Kernels { return append([]*Kernels{Generic()}, vectorised()...) }
+
+// Named is the available implementation of that name: so that a training run
+// goes on, to the bit, with the kernels that it began with.
+func Named(name string) (k *Kernels, ok bool) {
+	for _, k := range Available() {
+		if k.name == name {
+			return k, true
+		}
+	}
+	return nil, false
+}
+
+// Fastest is the available implementation that multiplies matrices fastest. A
+// later one of Available is taken unless it is clearly slower, which would be
+// an old processor that turns its clock down for wide registers; so the choice
+// is the same each time. It takes about a millisecond.
+func Fastest() *Kernels {
+	fastest, most := Generic(), 0.0
+	for _, k := range vectorised() {
+		if rate, _ := k.Speed(); rate > 0.8*most {
+			fastest, most = k, max(most, rate)
+		}
+	}
+	return fastest
+}
+
+// Speed measures the operations a second, in one thread, of products of float32
+// and of bfloat16 (0 where HasBF16 is false) of the size that a small
+// transformer has. A multiplication and an addition are two operations.
+func (k *Kernels) Speed() (float32s, bfloat16s float64) {
+	const rows, width, tries = 132, 128, 8
+	fastest := func(work func()) float64 {
+		shortest := math.Inf(1)
+		for range tries {
+			start := time.Now()
+			work()
+			shortest = min(shortest, time.Since(start).Seconds())
+		}
+		return 2 * rows * width * width / shortest
+	}
+	a, w := make([]float32, rows*width), make([]float32, width*width)
+	c := Dense(make([]float32, rows*width), rows, width)
+	float32s = fastest(func() { k.Multiply(c, Dense(a, rows, width), Dense(w, width, width), Matrix{}) })
+	if k.bf16 {
+		a, w := make([]Pair, rows*width/2), make([]Pair, width/2*width)
+		bfloat16s = fastest(func() { k.MultiplyPairs(c, Dense(a, rows, width/2), Dense(w, width/2, width), Matrix{}) })
+	}
+	return float32s, bfloat16s
+}

@@ -93,3 +93,34 @@ func testProduct(t *testing.T, k *Kernels, s productCase, form, plusKind string,
 	}
 	guardC.checkBetween(t, c)
 }
+
+// TestSameBits: a number of a product does not depend on how the rows are cut
+// into calls, nor on where the matrices lie.
+func TestSameBits(t *testing.T) {
+	everyPath(t, func(t *testing.T, k *Kernels) {
+		r := rand.New(rand.NewPCG(1, 2))
+		const rows, depth, cols = 150, 300, 70
+		a, _ := randomMatrix(r, rows, depth, depth, 0)
+		w, _ := randomMatrix(r, depth, cols, cols, 0)
+		turned, _ := randomMatrix(r, depth, rows, rows, 0)
+		k.Transpose(turned, a)
+		packed := k.Pack(make([]float32, k.PanelsLen(depth, cols)), w)
+		for name, multiply := range map[string]func(c Matrix, from, to int){
+			"Multiply":           func(c Matrix, from, to int) { k.Multiply(c, a.RowRange(from, to), w, Matrix{}) },
+			"MultiplyPanels":     func(c Matrix, from, to int) { k.MultiplyPanels(c, a.RowRange(from, to), packed, Matrix{}) },
+			"MultiplyTransposed": func(c Matrix, from, to int) { k.MultiplyTransposed(c, turned.Columns(from, to), w, Matrix{}) },
+		} {
+			whole, _ := randomMatrix(r, rows, cols, cols, 0)
+			parts, _ := randomMatrix(r, rows, cols, cols+3, 5)
+			multiply(whole, 0, rows)
+			for from := 0; from < rows; {
+				to := min(rows, from+1+r.IntN(30))
+				multiply(parts.RowRange(from, to), from, to)
+				from = to
+			}
+			for i := range rows {
+				compare(t, fmt.Sprintf("%s, row %d", name, i), parts.Row(i), whole.Row(i), 0)
+			}
+		}
+	})
+}

@@ -19,9 +19,19 @@ import (
 func main() {
 	log.SetFlags(0)
 	for name, emit := range map[string]func(*build.Context){
-		"product_avx512": func(c *build.Context) { products(c, avx512, false); peak(c, avx512, false) },
-		"product_avx2":   func(c *build.Context) { products(c, avx2, false); peak(c, avx2, false) },
-		"product_bf16":   func(c *build.Context) { products(c, avx512, true); peak(c, avx512, true) },
+		"product_avx512":   func(c *build.Context) { products(c, avx512, false); peak(c, avx512, false) },
+		"product_avx2":     func(c *build.Context) { products(c, avx2, false); peak(c, avx2, false) },
+		"vector_avx512":    func(c *build.Context) { vectors(c, avx512) },
+		"vector_avx2":      func(c *build.Context) { vectors(c, avx2) },
+		"softmax_avx512":   func(c *build.Context) { softmaxes(c, avx512) },
+		"softmax_avx2":     func(c *build.Context) { softmaxes(c, avx2) },
+		"norm_avx512":      func(c *build.Context) { norms(c, avx512) },
+		"norm_avx2":        func(c *build.Context) { norms(c, avx2) },
+		"transpose_avx512": func(c *build.Context) { transposes(c, avx512) },
+		"transpose_avx2":   func(c *build.Context) { transposes(c, avx2) },
+		"convert_bf16":     bf16,
+		"pause":            pauses,
+		"product_bf16":     func(c *build.Context) { products(c, avx512, true); peak(c, avx512, true) },
 	} {
 		if err := write(filepath.Join("..", name+"_amd64"), emit); err != nil {
 			log.Fatalf("gen: write %s: %v", name, err)

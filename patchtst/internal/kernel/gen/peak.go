@@ -7,6 +7,16 @@ import (
 	"github.com/mmcloughlin/avo/reg"
 )
 
+// pauses emits the instruction with which a thread waits for another.
+func pauses(c *build.Context) {
+	c.Function("pause")
+	c.Attributes(attr.NOSPLIT)
+	c.SignatureExpr("func()")
+	c.Doc("pause tells the processor that its thread is waiting for another one.")
+	c.PAUSE()
+	c.RET()
+}
+
 // peak emits the loop that does nothing but multiply and add, in as many
 // registers as the tallest tile has.
 func peak(c *build.Context, m machine, pairs bool) {

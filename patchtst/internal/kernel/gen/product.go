@@ -2,12 +2,9 @@ package main
 
 import (
 	"fmt"
-	"go/token"
-	"go/types"
 
 	"github.com/mmcloughlin/avo/attr"
 	"github.com/mmcloughlin/avo/build"
-	"github.com/mmcloughlin/avo/gotypes"
 	"github.com/mmcloughlin/avo/operand"
 	"github.com/mmcloughlin/avo/reg"
 )
@@ -62,27 +59,11 @@ func products(c *build.Context, m machine, pairs bool) {
 	}
 }
 
-// tileSignature is func(t tile), with the tile that package kernel declares.
-func tileSignature() *gotypes.Signature {
-	pkg := types.NewPackage("kernel", "kernel")
-	field := func(t types.BasicKind, names ...string) (fields []*types.Var) {
-		for _, name := range names {
-			fields = append(fields, types.NewField(token.NoPos, pkg, name, types.Typ[t], false))
-		}
-		return fields
-	}
-	fields := append(field(types.UnsafePointer, "c", "a", "w", "plus"),
-		field(types.Int, "cStride", "aStride", "wStride", "plusStride", "rows", "depth", "cols")...)
-	tile := types.NewNamed(types.NewTypeName(token.NoPos, pkg, "tile", nil), types.NewStruct(fields, nil), nil)
-	t := types.NewParam(token.NoPos, pkg, "t", tile)
-	return gotypes.NewSignature(pkg, types.NewSignatureType(nil, nil, nil, types.NewTuple(t), nil, false))
-}
-
 func (p *product) emit(shape string) {
 	p.Function(p.name)
 	p.Attributes(attr.NOSPLIT)
 	p.Pragma("noescape")
-	p.Signature(tileSignature())
+	p.Signature(signature("func(t tile)"))
 	p.Doc(p.doc(shape)...)
 	arg := func(name string, to reg.Register) { p.MOVQ(p.field(name), to) }
 	arg("a", regA[0])
@@ -245,7 +226,7 @@ func (p *product) step(rows, step int) {
 // multiplyAdd is acc += x y.
 func (p *product) multiplyAdd(x, y, acc reg.VecPhysical) {
 	if p.pairs {
-		p.dpbf16(x, y, acc)
+		dpbf16(p.Context, x, y, acc)
 	} else {
 		p.VFMADD231PS(x, y, acc)
 	}
