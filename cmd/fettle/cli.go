@@ -26,6 +26,8 @@ type cli struct {
 	Replay   replayCmd   `cmd:"" help:"Publish a recording (CSV) to a broker."`
 	Query    queryCmd    `cmd:"" help:"Print stored readings."`
 	Status   statusCmd   `cmd:"" help:"Tell how the server and its machines are doing."`
+	Fit      fitCmd      `cmd:"" help:"Train a forecasting model on a table (CSV)."`
+	Predict  predictCmd  `cmd:"" help:"Forecast how a table (CSV) goes on."`
 	Key      keyCmd      `cmd:"" help:"Create, list and revoke API keys."`
 	User     userCmd     `cmd:"" help:"Add, list, change and remove users of the MQTT broker."`
 	Model    modelCmd    `cmd:"" help:"Import and list forecasting models."`
