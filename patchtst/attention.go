@@ -64,35 +64,50 @@ func (p *pass) heads(kind blockKind, qkv, mixed matrix, do func(h head)) {
 // which a processor does for many at once, and of all operands only the query
 // has to be transposed.
 func (p *pass) attend(index int, kind blockKind, y, x matrix) {
-	l, kept, d := &p.layers.blocks[index], p.sample.kept[index], p.config.ModelWidth
-	l.query.forward(p.k, columns(kept.qkv, 0, d), x)
-	l.key.forward(p.k, columns(kept.qkv, d, d), x)
-	l.value.forward(p.k, columns(kept.qkv, 2*d, d), x)
+	d := p.config.ModelWidth
+	for i, l := range p.layers.blocks[index].projections() {
+		l.forward(p.k, columns(p.sample.kept[index].qkv, i*d, d), x)
+	}
+	p.mix(index, kind, y)
+}
+
+// attendFirst is attend of the first block, from the sample's patches.
+func (p *pass) attendFirst(y matrix) {
+	p.first.project(p.k, p.sample.kept[0].qkv, p.sample.patches)
+	p.mix(0, attendPatches, y)
+}
+
+// mix is attend after the projections, from the kept qkv to y (C K, D).
+func (p *pass) mix(index int, kind blockKind, y matrix) {
+	kept := p.sample.kept[index]
 	p.heads(kind, kept.qkv, kept.mixed, func(h head) {
 		shares := p.sharesOf(index, h)
 		p.share(shares, h)
 		p.k.MultiplyTransposed(h.mixed, p.dropShares(index, shares, h), h.value, matrix{})
 	})
-	l.output.forward(p.k, y, kept.mixed)
+	p.layers.blocks[index].output.forward(p.k, y, kept.mixed)
 }
 
 // attendBackward takes the gradient dy of y to the weights and to the input,
 // dx = plus + ... .
 func (p *pass) attendBackward(index int, kind blockKind, gradient *block, dx, plus, x, dy matrix) {
-	l, kept, d := &p.layers.blocks[index], p.sample.kept[index], p.config.ModelWidth
-	dMixed, dQKV := p.scratch.mixedGradient, p.scratch.qkvGradient
-	l.output.learn(p.k, &gradient.output, kept.mixed, dy)
-	l.output.backward(p.k, dMixed, dy, matrix{})
-	p.headsBackward(index, kind, kept, dQKV, dMixed)
-	for i, part := range []struct {
-		l *layer
-		g *linear
-	}{{&l.query, &gradient.query}, {&l.key, &gradient.key}, {&l.value, &gradient.value}} {
-		dPart := columns(dQKV, i*d, d)
-		part.l.learn(p.k, part.g, x, dPart)
-		part.l.backward(p.k, dx, dPart, plus)
+	p.mixBackward(index, kind, gradient, dy)
+	d, weights := p.config.ModelWidth, [3]*linear{&gradient.query, &gradient.key, &gradient.value}
+	for i, l := range p.layers.blocks[index].projections() {
+		dPart := columns(p.scratch.qkvGradient, i*d, d)
+		l.learn(p.k, weights[i], x, dPart)
+		l.backward(p.k, dx, dPart, plus)
 		plus = dx
 	}
+}
+
+// mixBackward takes the gradient dy of y to the last layer's weights and to
+// query, key and value, in p.scratch.
+func (p *pass) mixBackward(index int, kind blockKind, gradient *block, dy matrix) {
+	l, kept := &p.layers.blocks[index].output, p.sample.kept[index]
+	l.learn(p.k, &gradient.output, kept.mixed, dy)
+	l.backward(p.k, p.scratch.mixedGradient, dy, matrix{})
+	p.headsBackward(index, kind, kept, p.scratch.qkvGradient, p.scratch.mixedGradient)
 }
 
 // headsBackward takes the gradient of mixed to that of query, key and value.

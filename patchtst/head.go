@@ -13,6 +13,12 @@ func (p *pass) readOut(x matrix) {
 	for channel := range c.Channels {
 		pool(p.k, s.pooled.Row(channel), x.RowRange(channel*c.tokens(), (channel+1)*c.tokens()), c)
 	}
+	p.answer()
+}
+
+// answer makes the forecast of what the head reads, the scratch's pooled.
+func (p *pass) answer() {
+	c, s := p.config, p.scratch
 	p.drop(s.pooled.Data, c.HeadDropout, headSite, 0)
 	p.layers.head.forward(p.k, s.output, s.pooled)
 	for channel := range c.Channels {
@@ -27,6 +33,17 @@ func (p *pass) readOut(x matrix) {
 // which it overwrites, and to the head's weights. It follows readOut on the
 // same scratch, which still holds what the head read.
 func (p *pass) readOutBackward(gradient *tensors, dx, x matrix, dForecast []float32) {
+	p.answerBackward(gradient, dForecast)
+	clear(dx.Data)
+	for channel := range p.config.Channels {
+		from, to := channel*p.config.tokens(), (channel+1)*p.config.tokens()
+		poolBackward(p.k, dx.RowRange(from, to), p.scratch.pooledGradient.Row(channel), x.RowRange(from, to), p.config)
+	}
+}
+
+// answerBackward takes the gradient of the forecast to what the head read, the
+// scratch's pooledGradient, and to the head's weights.
+func (p *pass) answerBackward(gradient *tensors, dForecast []float32) {
 	c, s := p.config, p.scratch
 	dOutput := s.output
 	for channel := range c.Channels {
@@ -38,11 +55,6 @@ func (p *pass) readOutBackward(gradient *tensors, dx, x matrix, dForecast []floa
 	p.layers.head.learn(p.k, &gradient.head, s.pooled, dOutput)
 	p.layers.head.backward(p.k, s.pooledGradient, dOutput, matrix{})
 	p.drop(s.pooledGradient.Data, c.HeadDropout, headSite, 0)
-	clear(dx.Data)
-	for channel := range c.Channels {
-		from, to := channel*c.tokens(), (channel+1)*c.tokens()
-		poolBackward(p.k, dx.RowRange(from, to), s.pooledGradient.Row(channel), x.RowRange(from, to), c)
-	}
 }
 
 // pool is what the head reads of a channel's tokens x (K, D): the class token

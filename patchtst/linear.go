@@ -52,6 +52,9 @@ type layers struct {
 // a feed-forward block.
 type blockLayers struct{ query, key, value, output, up, down layer }
 
+// projections are the layers that make query, key and value, in this order.
+func (l *blockLayers) projections() [3]*layer { return [3]*layer{&l.query, &l.key, &l.value} }
+
 // newLayers takes the memory out of an arena. Of tensors that only have shapes
 // it counts.
 func newLayers(a *arena, k *kernel.Kernels, t *tensors) *layers {

@@ -20,6 +20,7 @@ type Model struct {
 	norms       []normalizer
 	kernels     *kernel.Kernels
 	layers      *layers   // packed for forecasts
+	first       *first    // likewise; nil if the first attention is as the others
 	workspaces  sync.Pool // of *workspace: one for each forecast under way
 }
 
@@ -30,6 +31,9 @@ func newModel(c Config) *Model {
 	m.kernels = fastest()
 	m.layers = fill(func(a *arena) *layers { return newLayers(a, m.kernels, &m.tensors) })
 	m.norms = fill(func(a *arena) []normalizer { return newNormalizers(a, c, m.tensors.blocks, false) })
+	if c.hasFirst() {
+		m.first = fill(func(a *arena) *first { return newFirst(a, c, false) })
+	}
 	m.workspaces.New = func() any {
 		return fill(func(a *arena) *workspace { return newWorkspace(a, c, m.tensors.blocks) })
 	}
@@ -61,6 +65,9 @@ func (m *Model) prepare() {
 	}
 	for _, l := range m.layers.list() {
 		l.pack(m.kernels)
+	}
+	if m.first != nil {
+		m.first.prepare(m.kernels, &m.tensors, m.layers, &m.norms[0])
 	}
 }
 

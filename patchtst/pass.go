@@ -21,6 +21,7 @@ type pass struct {
 	config  Config // its dropouts are 0 in a forecast
 	tensors *tensors
 	layers  *layers
+	first   *first       // of the first attention; nil: as the others
 	norms   []normalizer // of each block
 	sample  *sample
 	scratch *scratch
@@ -49,17 +50,20 @@ func (p *pass) view(stream int) matrix {
 
 // block computes stream i+1 from stream i.
 func (p *pass) block(i int) {
-	x, next := p.view(i), p.sample.streams[i+1]
-	if kind := p.tensors.blocks[i].kind; kind == feedForward {
-		p.feed(i, next, x)
-	} else {
-		p.attend(i, kind, next, x)
+	base, next := p.sample.streams[i], p.sample.streams[i+1]
+	switch kind := p.tensors.blocks[i].kind; {
+	case i == 0 && p.first != nil:
+		p.attendFirst(next)
+	case kind == feedForward:
+		p.feed(i, next, p.view(i))
+	default:
+		p.attend(i, kind, next, p.view(i))
 	}
 	p.drop(next.Data, p.config.PathDropout, pathSite(i), 0)
-	if p.config.PreNorm {
-		x = p.sample.streams[i]
+	if !p.config.PreNorm {
+		base = p.view(i)
 	}
-	p.k.Add(next.Data, x.Data)
+	p.k.Add(next.Data, base.Data)
 }
 
 // blockBackward takes the gradient of the view of stream i+1 to that of the
@@ -67,13 +71,8 @@ func (p *pass) block(i int) {
 // viewGradient.
 func (p *pass) blockBackward(i int, gradient *tensors) {
 	p.viewBackward(i+1, gradient)
-	s := p.sample
-	dAdded, past := s.streamGradient, matrix{}
-	if p.config.PathDropout > 0 {
-		dAdded = p.scratch.addedGradient
-		copy(dAdded.Data, s.streamGradient.Data)
-		p.drop(dAdded.Data, p.config.PathDropout, pathSite(i), 0)
-	}
+	s, past := p.sample, matrix{}
+	dAdded := p.addedBackward(i)
 	if !p.config.PreNorm {
 		past = s.streamGradient // what was added to is the view itself
 	}
@@ -82,6 +81,25 @@ func (p *pass) blockBackward(i int, gradient *tensors) {
 	} else {
 		p.attendBackward(i, kind, &gradient.blocks[i], s.viewGradient, past, p.view(i), dAdded)
 	}
+}
+
+// addedBackward is the gradient of what block i adds to the stream.
+func (p *pass) addedBackward(i int) matrix {
+	if p.config.PathDropout == 0 {
+		return p.sample.streamGradient
+	}
+	dAdded := p.scratch.addedGradient
+	copy(dAdded.Data, p.sample.streamGradient.Data)
+	p.drop(dAdded.Data, p.config.PathDropout, pathSite(i), 0)
+	return dAdded
+}
+
+// firstBackward is blockBackward of the first block, down to the patches: it
+// adds what the window gives to the batch's sums.
+func (p *pass) firstBackward(gradient *tensors, sums *firstSums) {
+	p.viewBackward(1, gradient)
+	p.mixBackward(0, attendPatches, &gradient.blocks[0], p.addedBackward(0))
+	sums.addGradients(p.k, p.sample.patches, p.scratch.qkvGradient, p.sample.streamGradient)
 }
 
 // viewBackward takes the gradient of a stream's view to the stream itself, in

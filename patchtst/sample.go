@@ -29,7 +29,10 @@ type kept struct {
 func newSample(a *arena, c Config, blocks []block) *sample {
 	s := newSampleFrame(a, c)
 	s.streams = append(s.streams, a.matrix(c.rows(), c.ModelWidth))
-	for _, b := range blocks {
+	for i, b := range blocks {
+		if i == len(blocks)-1 && c.hasLast() {
+			break // it keeps nothing: see readOutLast
+		}
 		s.streams = append(s.streams, a.matrix(c.rows(), c.ModelWidth))
 		if b.kind == feedForward {
 			s.kept = append(s.kept, kept{up: a.matrix(c.rows(), c.FeedForwardWidth)})
@@ -85,13 +88,15 @@ func longestSequence(c Config) int {
 // scratch is what is needed only while one sample is at one place. One is
 // enough for all samples that are computed one after the other.
 type scratch struct {
-	scaled     []float32 // (L, C) the window in its own units
-	view       matrix    // (C K, D) the stream as a block sees it
-	shares     []float32 // (keys, queries) of one head
-	transposed []float32 // (D/H, tokens) of one head
-	hidden     matrix    // (C K, F) inside a feed-forward block, after the activation
-	pooled     matrix    // (C, D') what the head reads
-	output     matrix    // (C, T) what the head answers, in the encoder's units
+	scaled                 []float32 // (L, C) the window in its own units
+	view                   matrix    // (C K, D) the stream as a block sees it
+	shares                 []float32 // (keys, queries) of one head
+	transposed             []float32 // (D/H, tokens) of one head
+	hidden                 matrix    // (C K, F) inside a feed-forward block, after the activation
+	pooled                 matrix    // (C, D') what the head reads
+	up                     matrix    // (C K, F) of the last block, see readOutLast
+	hiddenMean, streamMean matrix    // (C, F), (C, D) likewise
+	output                 matrix    // (C, T) what the head answers, in the encoder's units
 
 	// Of a training step alone:
 	hiddenGradient matrix    // (C K, F)
@@ -114,6 +119,10 @@ func newScratch(a *arena, c Config, training bool) *scratch {
 		hidden: a.matrix(c.rows(), c.FeedForwardWidth),
 		pooled: a.matrix(c.Channels, c.headWidth()),
 		output: a.matrix(c.Channels, c.PredictionLength),
+	}
+	if c.hasLast() {
+		s.up = a.matrix(c.rows(), c.FeedForwardWidth)
+		s.hiddenMean, s.streamMean = a.matrix(c.Channels, c.FeedForwardWidth), a.matrix(c.Channels, c.ModelWidth)
 	}
 	if training {
 		s.hiddenGradient = a.matrix(c.rows(), c.FeedForwardWidth)

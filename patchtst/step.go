@@ -20,6 +20,7 @@ type trainer struct {
 	model   *Model
 	options stepOptions
 	layers  *layers
+	first   *first   // nil if the first attention is as the others
 	packing []*layer // all of them
 	norms   []normalizer
 	pool    *kernel.Pool
@@ -49,6 +50,7 @@ type shard struct {
 	gradient      []float32 // of all trained numbers
 	tensors       tensors   // the same, tensor by tensor
 	sum, product  []float64 // (D) of a norm
+	first         *firstSums
 }
 
 // newTrainer starts the threads of a trainer; close ends them.
@@ -67,6 +69,9 @@ func buildTrainer(a *arena, c Config, k *kernel.Kernels, model *tensors, o stepO
 	trained, _, _ := countNumbers(c)
 	t := &trainer{layers: newLayers(a, k, model), norms: newNormalizers(a, c, blocks, true)}
 	t.packing = t.layers.list()
+	if c.hasFirst() {
+		t.first = newFirst(a, c, true)
+	}
 	for range o.batch {
 		t.samples = append(t.samples, newSample(a, c, blocks))
 	}
@@ -76,6 +81,9 @@ func buildTrainer(a *arena, c Config, k *kernel.Kernels, model *tensors, o stepO
 			forecastError: a.take(c.PredictionLength, c.Channels),
 			gradient:      a.take(trained),
 			sum:           make([]float64, c.ModelWidth), product: make([]float64, c.ModelWidth),
+		}
+		if c.hasFirst() {
+			s.first = newFirstSums(a, c)
 		}
 		if a.real {
 			s.tensors = bindGradient(c, s.gradient)
@@ -102,44 +110,95 @@ func (t *trainer) step(b batch, rate float64) (loss, norm float64, err error) {
 
 // gradient computes a batch's loss, and leaves its gradient in the shards.
 func (t *trainer) gradient(b batch) float64 {
-	last := len(t.norms)
 	t.pool.Run(len(t.packing), func(i int) { t.packing[i].pack(t.model.kernels) })
-	if c := t.model.config; c.Scaling == "mean" && b.series.Observed != nil {
-		batchMeans(t.means, len(b.starts), func(i int) window { return b.window(c, i) })
+	t.embed(b)
+	blocks := len(t.norms) // that are taken one by one
+	if t.model.config.hasLast() {
+		blocks--
 	}
-	t.overSamples(b, func(p *pass, s *shard, i int) {
-		p.embed(b.window(p.config, i), t.means)
-		t.sumMoments(p, s, 0)
-	})
-	t.joinMoments(b, 0)
-	for block := range last {
+	for block := range blocks {
 		t.overSamples(b, func(p *pass, s *shard, _ int) {
 			p.block(block)
 			t.sumMoments(p, s, block+1)
 		})
 		t.joinMoments(b, block+1)
 	}
-	t.overSamples(b, func(p *pass, s *shard, i int) {
-		x := p.view(last)
-		p.readOut(x)
-		cells := len(b.starts) * len(s.forecastError)
-		t.losses[i] = squaredError(s.forecastError, p.sample.forecast, b.target(p.config, i), cells)
-		p.readOutBackward(&s.tensors, p.sample.viewGradient, x, s.forecastError)
-		t.sumGradients(p, s, last)
-	})
-	t.joinGradients(b, last)
-	for block := last - 1; block >= 0; block-- {
+	t.readOut(b, blocks)
+	for block := blocks - 1; block > 0 || block == 0 && t.first == nil; block-- {
 		t.overSamples(b, func(p *pass, s *shard, _ int) {
 			p.blockBackward(block, &s.tensors)
 			t.sumGradients(p, s, block)
 		})
 		t.joinGradients(b, block)
 	}
-	t.overSamples(b, func(p *pass, s *shard, _ int) {
-		p.viewBackward(0, &s.tensors)
-		p.embedBackward(&s.tensors)
-	})
+	t.embedBackward(b)
 	return t.loss(len(b.starts))
+}
+
+// embed starts the streams.
+func (t *trainer) embed(b batch) {
+	if c := t.model.config; c.Scaling == "mean" && b.series.Observed != nil {
+		batchMeans(t.means, len(b.starts), func(i int) window { return b.window(c, i) })
+	}
+	t.overSamples(b, func(p *pass, s *shard, i int) {
+		p.embed(b.window(p.config, i), t.means)
+		t.sumMoments(p, s, 0)
+		if s.first != nil {
+			s.first.addPatches(p.sample.patches)
+		}
+	})
+	t.joinMoments(b, 0)
+	if t.first != nil {
+		t.first.prepare(t.model.kernels, &t.model.tensors, t.layers, &t.norms[0])
+	}
+}
+
+// readOut makes the forecasts after so many blocks, and goes the way back from
+// their errors to the view of the stream there.
+func (t *trainer) readOut(b batch, blocks int) {
+	t.overSamples(b, func(p *pass, s *shard, i int) {
+		miss := func() {
+			cells := len(b.starts) * len(s.forecastError)
+			t.losses[i] = squaredError(s.forecastError, p.sample.forecast, b.target(p.config, i), cells)
+		}
+		if blocks < len(t.norms) {
+			p.readOutLast()
+			miss()
+			p.readOutLastBackward(&s.tensors, s.forecastError)
+		} else {
+			x := p.view(blocks)
+			p.readOut(x)
+			miss()
+			p.readOutBackward(&s.tensors, p.sample.viewGradient, x, s.forecastError)
+		}
+		t.sumGradients(p, s, blocks)
+	})
+	t.joinGradients(b, blocks)
+}
+
+// embedBackward goes the last part of the way back: from the view of the first
+// stream, or with t.first from the stream after the first block.
+func (t *trainer) embedBackward(b batch) {
+	if t.first == nil {
+		t.overSamples(b, func(p *pass, s *shard, _ int) {
+			p.viewBackward(0, &s.tensors)
+			p.embedBackward(&s.tensors)
+		})
+		return
+	}
+	t.overSamples(b, func(p *pass, s *shard, _ int) { p.firstBackward(&s.tensors, s.first) })
+	k, model, sums, gradient := t.model.kernels, &t.model.tensors, t.shards[0].first, &t.shards[0].tensors
+	for i := 1; i < shards; i++ {
+		sums.add(k, t.shards[i].first)
+	}
+	t.first.learn(k, sums, t.layers, &gradient.blocks[0])
+	count := float64(len(b.starts) * t.model.config.Channels)
+	t.pool.Run(t.model.config.ModelWidth, func(i int) {
+		t.first.learnFeature(i, sums, model, &t.norms[0], count, gradient)
+	})
+	for i := range t.shards {
+		t.shards[i].first.clear()
+	}
 }
 
 // overSamples runs do for every sample of the batch, shard by shard.
@@ -148,7 +207,7 @@ func (t *trainer) overSamples(b batch, do func(p *pass, s *shard, i int)) {
 		for i := k * len(b.starts) / shards; i < (k+1)*len(b.starts)/shards; i++ {
 			do(&pass{
 				k: t.model.kernels, config: t.model.config,
-				tensors: &t.model.tensors, layers: t.layers, norms: t.norms,
+				tensors: &t.model.tensors, layers: t.layers, first: t.first, norms: t.norms,
 				sample: t.samples[i], scratch: t.shards[k].scratch,
 				noise: newNoise(t.options.seed, t.steps, i),
 			}, &t.shards[k], i)
