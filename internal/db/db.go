@@ -93,7 +93,7 @@ func open(dir string, o Options, disk vfs.FS) (*DB, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := checkFormat(dir, disk); err != nil {
+	if err := checkFormat(dir, disk, o.Log); err != nil {
 		return nil, errors.Join(err, lock.Close())
 	}
 	health := newHealth(o.Log.With("folder", dir))
