@@ -66,7 +66,7 @@ func openBackend(ctx context.Context, d config.Data, make bool) (backend, error)
 	if err != nil {
 		return nil, err
 	}
-	rows, err := readings.Open(store)
+	rows, err := readings.Open(store, d.Dir, nil)
 	if err != nil {
 		return nil, errors.Join(err, store.Close())
 	}

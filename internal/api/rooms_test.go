@@ -37,13 +37,15 @@ type plant struct {
 func newPlant(t *testing.T) plant {
 	t.Helper()
 	log := slog.New(slog.DiscardHandler)
-	d, err := db.Open(filepath.Join(t.TempDir(), "db"), db.Options{Log: log})
+	dir := t.TempDir()
+	d, err := db.Open(filepath.Join(dir, "db"), db.Options{Log: log})
 	check(t, err)
 	t.Cleanup(func() { check(t, d.Close()) })
 	clock := func() time.Time { return noon.Add(time.Hour) }
 	var p plant
-	p.rows, err = readings.Open(d)
+	p.rows, err = readings.Open(d, dir, log)
 	check(t, err)
+	t.Cleanup(func() { mustBeSound(t, p.rows) })
 	models, err := model.Open(t.TempDir(), clock, nil, log)
 	check(t, err)
 	p.forecasts, err = forecast.New(forecast.Config{Now: clock}, p.rows, models, d, log)
@@ -275,5 +277,13 @@ func TestAlarmFromRaisedToAnswered(t *testing.T) {
 	}
 	if w := p.do("POST", path+"/acknowledge", `{"by":"Bob"}`); w.Code != 409 {
 		t.Errorf("somebody else: %d %s", w.Code, w.Body)
+	}
+}
+
+// mustBeSound checks everything in a store of readings.
+func mustBeSound(t testing.TB, rows *readings.Store) {
+	t.Helper()
+	if r, err := rows.Check(context.Background()); err != nil || len(r.Faults) > 0 {
+		t.Errorf("check of the readings found %q, %v", r.Faults, err)
 	}
 }

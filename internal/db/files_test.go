@@ -28,26 +28,26 @@ func says(text string) func(io.Writer) error {
 // only drafted has no name by then.
 func TestFilesSurvivePowerCut(t *testing.T) {
 	disk := NewMemoryDisk()
-	d, err := disk.Open("data/db", Options{})
+	d, err := disk.Open("/data/db", Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer d.Close()
 	f := d.Files()
 	for _, err := range []error{
-		f.MakeFolder("data/a/b"), f.Draft("data/a/b/.x", says("one")), f.Move("data/a/b/.x", "data/a/b/x"),
-		f.Draft("data/a/b/.x", says("two")),
+		f.MakeFolder("/data/a/b"), f.Draft("/data/a/b/.x", says("one")), f.Move("/data/a/b/.x", "/data/a/b/x"),
+		f.Draft("/data/a/b/.x", says("two")),
 	} {
 		if err != nil {
 			t.Fatal(err)
 		}
 	}
-	after, err := disk.PowerCut().Open("data/db", Options{})
+	after, err := disk.PowerCut().Open("/data/db", Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer after.Close()
-	if got := contentOf(after.Files(), "data/a/b/x"); got != "one" {
+	if got := contentOf(after.Files(), "/data/a/b/x"); got != "one" {
 		t.Errorf("file is %q after a power cut", got)
 	}
 }

@@ -3,8 +3,10 @@ package readings
 import (
 	"bufio"
 	"fmt"
+	"log/slog"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -27,11 +29,11 @@ func TestMain(m *testing.M) {
 // writeForEver appends rows, now and then a late one, a merge, or a new sensor,
 // and prints the number of each second once it is on disk.
 func writeForEver(dir string) error {
-	d, err := db.Open(dir, db.Options{MemTableBytes: 256 << 10})
+	d, err := db.Open(filepath.Join(dir, "db"), db.Options{MemTableBytes: 256 << 10})
 	if err != nil {
 		return err
 	}
-	s, err := Open(d)
+	s, err := Open(d, dir, slog.New(slog.DiscardHandler))
 	if err != nil {
 		return err
 	}
@@ -54,11 +56,11 @@ func TestKill(t *testing.T) {
 	dir := t.TempDir()
 	for range 5 {
 		acknowledged := killed(t, dir)
-		d, err := db.Open(dir, db.Options{})
+		d, err := db.Open(filepath.Join(dir, "db"), db.Options{})
 		if err != nil {
 			t.Fatal(err)
 		}
-		s, err := Open(d)
+		s, err := Open(d, dir, slog.New(slog.DiscardHandler))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -69,7 +71,7 @@ func TestKill(t *testing.T) {
 		}); err != nil {
 			t.Fatal(err)
 		}
-		if got, want := fmt.Sprint(firstOf(s.Info("m"))), fmt.Sprint(model.info("m")); got != want {
+		if got, want := fmt.Sprint(plainInfo(s, "m")), fmt.Sprint(model.info("m")); got != want {
 			t.Errorf("info is %s, its rows say %s", got, want)
 		}
 		if got, want := fmt.Sprint(s.Latest("m")), fmt.Sprint(model.latest("m")); got != want {
@@ -80,6 +82,7 @@ func TestKill(t *testing.T) {
 				t.Fatalf("row %d of %d acknowledged is gone", i, acknowledged)
 			}
 		}
+		mustBeSound(t, s)
 		if err := d.Close(); err != nil {
 			t.Fatal(err)
 		}

@@ -1,14 +1,18 @@
 package readings
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"math"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"pgregory.net/rapid"
 
 	"fettle"
 	"fettle/internal/db"
@@ -24,13 +28,33 @@ func openDB(t *testing.T, dir string) *db.DB {
 	return d
 }
 
+// openStore opens a store in a folder of its own, and checks it at the end.
 func openStore(t *testing.T) *Store {
 	t.Helper()
-	s, err := Open(openDB(t, t.TempDir()))
+	dir := t.TempDir()
+	return openIn(t, openDB(t, filepath.Join(dir, "db")), dir)
+}
+
+func openIn(t *testing.T, d *db.DB, dir string) *Store {
+	t.Helper()
+	s, err := Open(d, dir, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() { mustBeSound(t, s) })
 	return s
+}
+
+// mustBeSound checks everything in a store that is still open.
+func mustBeSound(t rapid.TB, s *Store) {
+	t.Helper()
+	if s.db.Stats().Trouble != nil {
+		return
+	}
+	r, err := s.Check(context.Background())
+	if err != nil || len(r.Faults) > 0 {
+		t.Errorf("check found %q, %v", r.Faults, err)
+	}
 }
 
 // at is n seconds after a fixed moment.
@@ -304,11 +328,8 @@ func TestSensorLimit(t *testing.T) {
 
 func TestTagSetLimit(t *testing.T) {
 	dir := t.TempDir()
-	d := openDB(t, dir)
-	s, err := Open(d)
-	if err != nil {
-		t.Fatal(err)
-	}
+	d := openDB(t, filepath.Join(dir, "db"))
+	s := openIn(t, d, dir)
 	for i := range MaxTagSets {
 		appendAll(t, s, fmt.Sprintf("m %d a=1 #k=%d", i, i))
 	}
@@ -316,10 +337,7 @@ func TestTagSetLimit(t *testing.T) {
 		t.Errorf("Append did %+v, expected one row without its tags", done)
 	}
 	d.Close()
-	s, err = Open(openDB(t, dir))
-	if err != nil {
-		t.Fatal(err)
-	}
+	s = openIn(t, openDB(t, filepath.Join(dir, "db")), dir)
 	rows, err := s.Last("m", time.Time{}, 2)
 	if err != nil || write(rows[0]) != "m 1000 a=1" || write(rows[1]) != "m 1001 a=1 #k=7" {
 		t.Errorf("rows are %v, %v", rows, err)
@@ -328,12 +346,9 @@ func TestTagSetLimit(t *testing.T) {
 
 // When the store cannot commit, nothing of the call is remembered.
 func TestFailedAppend(t *testing.T) {
-	dir := filepath.Join(t.TempDir(), "db")
-	d := openDB(t, dir)
-	s, err := Open(d)
-	if err != nil {
-		t.Fatal(err)
-	}
+	dir := t.TempDir()
+	d := openDB(t, filepath.Join(dir, "db"))
+	s := openIn(t, d, dir)
 	appendAll(t, s, "m 1 a=1")
 	d.Close()
 	if _, err := s.Append([]fettle.Reading{reading("m 2 b=2"), reading("n 1 a=1")}); fettle.KindOf(err) != fettle.Unavailable {
@@ -350,8 +365,9 @@ func TestFailedAppend(t *testing.T) {
 // A row that cannot be read on disk refuses what would be merged into it, and
 // nothing else.
 func TestDamagedRow(t *testing.T) {
-	d := openDB(t, t.TempDir())
-	s, err := Open(d)
+	dir := t.TempDir()
+	d := openDB(t, filepath.Join(dir, "db"))
+	s, err := Open(d, dir, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
