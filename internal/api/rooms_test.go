@@ -128,6 +128,27 @@ func TestReadingsThereAndBack(t *testing.T) {
 	}
 }
 
+// However long the range, there are at most as many points as asked for.
+func TestPoints(t *testing.T) {
+	p := newPlant(t)
+	p.send(t, messages("cnc-mill-5-axis", 0, 120))
+	p.send(t, `{"machine":"cnc-mill-5-axis","timestamp":"2025-11-25T12:00:01Z","extra":5}`)
+	for _, c := range []struct{ query, want string }{
+		{"sensors=current,extra&points=3&to=2025-11-25T12:00:03Z", `{"machine":"cnc-mill-5-axis","resolution":"raw","step_seconds":0,` +
+			`"times":["2025-11-25T12:00:00Z","2025-11-25T12:00:01Z","2025-11-25T12:00:02Z"],"sensors":{` +
+			`"current":{"min":[17.0,null,17.14],"max":[17.0,null,17.14],"mean":[17.0,null,17.14]},"extra":{"min":[null,5.0,null],"max":[null,5.0,null],"mean":[null,5.0,null]}}}`},
+		{"sensors=tempB&points=5", `{"machine":"cnc-mill-5-axis","resolution":"1m","step_seconds":60,` +
+			`"times":["2025-11-25T12:00:00Z","2025-11-25T12:01:00Z","2025-11-25T12:02:00Z","2025-11-25T12:03:00Z"],"sensors":{` +
+			`"tempB":{"min":[61.5,61.5,61.5,61.5],"max":[61.5,61.5,61.5,61.5],"mean":[61.5,61.5,61.5,61.5]}}}`},
+		{"sensors=tempB&points=1&from=2025-11-26T00:00:00Z", `{"machine":"cnc-mill-5-axis","resolution":"raw","step_seconds":0,"times":[],"sensors":{"tempB":{"min":[],"max":[],"mean":[]}}}`},
+	} {
+		w := p.get("/api/v1/machines/cnc-mill-5-axis/readings?" + c.query)
+		if w.Body.String() != c.want {
+			t.Errorf("%s: got %s, want %s", c.query, w.Body, c.want)
+		}
+	}
+}
+
 // Bad readings are named, kept to look at, and stop no good ones.
 func TestBadReadingsAreKeptToLookAt(t *testing.T) {
 	p := newPlant(t)
