@@ -37,7 +37,7 @@ func (f Files) MakeFolder(dir string) error {
 	if parent == dir {
 		return nil
 	}
-	return f.syncFolder(parent)
+	return f.SyncFolder(parent)
 }
 
 // Draft writes a file and syncs it. It may be there in part if it fails half-way,
@@ -65,7 +65,7 @@ func (f Files) Move(from, to string) error {
 	if err := f.disk.Rename(from, to); err != nil {
 		return err
 	}
-	return f.syncFolder(filepath.Dir(to))
+	return f.SyncFolder(filepath.Dir(to))
 }
 
 // Remove removes a file; one that is not there is no error. After a power cut
@@ -109,7 +109,8 @@ func (f Files) List(dir string) ([]string, error) {
 // cannot do that, copies it.
 func (f Files) Link(from, to string) error { return vfs.LinkOrCopy(f.disk, from, to) }
 
-func (f Files) syncFolder(dir string) error {
+// SyncFolder makes the names in a folder last.
+func (f Files) SyncFolder(dir string) error {
 	folder, err := f.disk.OpenDir(dir)
 	if err != nil {
 		return err
