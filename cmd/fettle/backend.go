@@ -6,10 +6,12 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"time"
 
 	"fettle"
 	"fettle/internal/api"
+	"fettle/internal/backup"
 	"fettle/internal/config"
 	"fettle/internal/db"
 	"fettle/internal/readings"
@@ -21,6 +23,8 @@ type backend interface {
 	Machines(ctx context.Context) ([]machineRows, error)
 	Readings(ctx context.Context, machine string, s stretch, yield func(fettle.Reading) error) error
 	Keys() (keyRing, error)
+	Backup(ctx context.Context, dir string) (backup.Note, error)
+	Check(ctx context.Context) (readings.Report, error)
 	Close() error
 }
 
@@ -70,11 +74,12 @@ func openBackend(ctx context.Context, d config.Data, make bool) (backend, error)
 	if err != nil {
 		return nil, errors.Join(err, store.Close())
 	}
-	return &folder{store: store, rows: rows}, nil
+	return &folder{data: d, store: store, rows: rows}, nil
 }
 
 // A folder is a backend that opened the data folder itself.
 type folder struct {
+	data  config.Data
 	store *db.DB
 	rows  *readings.Store
 }
@@ -116,6 +121,14 @@ func (f *folder) Keys() (keyRing, error) {
 	}
 	return localKeys{keys}, nil
 }
+
+func (f *folder) Backup(ctx context.Context, dir string) (backup.Note, error) {
+	return backup.Source{
+		Readings: f.rows, Store: filepath.Base(f.data.Store()), Models: f.data.Models(), Dir: f.data.Dir, Version: versionText(),
+	}.Make(ctx, dir, time.Now())
+}
+
+func (f *folder) Check(ctx context.Context) (readings.Report, error) { return f.rows.Check(ctx) }
 
 func (f *folder) Close() error { return f.store.Close() }
 

@@ -26,6 +26,9 @@ type cli struct {
 	Replay   replayCmd   `cmd:"" help:"Publish a recording (CSV) to a broker."`
 	Query    queryCmd    `cmd:"" help:"Print stored readings."`
 	Status   statusCmd   `cmd:"" help:"Tell how the server and its machines are doing."`
+	Backup   backupCmd   `cmd:"" help:"Copy readings, state and models into a folder."`
+	Restore  restoreCmd  `cmd:"" help:"Make a data folder of a backup."`
+	Check    checkCmd    `cmd:"" help:"Tell whether all readings are as they should be."`
 	Key      keyCmd      `cmd:"" help:"Create, list and revoke API keys."`
 	Model    modelCmd    `cmd:"" help:"Import and list forecasting models."`
 	Version  versionCmd  `cmd:"" help:"Print the version."`

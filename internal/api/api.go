@@ -43,6 +43,7 @@ type Deps struct {
 	Alarms    Alarms
 	Events    *events.Log
 	Keys      *Keys
+	Keeping   Keeping
 
 	Status  func() Status
 	Samples func() []Sample // what /metrics tells beside the status; may be nil

@@ -28,12 +28,12 @@ import (
 type Note struct {
 	Made     time.Time `json:"made"`
 	Version  string    `json:"version" doc:"Of the fettle that made it"`
-	Machines []Machine `json:"machines"`
+	Machines []Holding `json:"machines"`
 	Models   int       `json:"models" doc:"Files of model versions"`
 }
 
-// A Machine is what a backup holds of one machine.
-type Machine struct {
+// A Holding is what a backup holds of one machine.
+type Holding struct {
 	Machine string    `json:"machine"`
 	Rows    int64     `json:"rows"`
 	First   time.Time `json:"first"`

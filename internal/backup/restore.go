@@ -80,7 +80,7 @@ func ReadNote(dir string) (Note, error) {
 }
 
 // compare says the first difference of two lists of machines; empty if none.
-func compare(want, got []Machine) string {
+func compare(want, got []Holding) string {
 	if len(want) != len(got) {
 		return fmt.Sprintf("%d machines, expected %d", len(got), len(want))
 	}
@@ -94,10 +94,10 @@ func compare(want, got []Machine) string {
 }
 
 // look opens a data folder that nobody holds and lists what is in it.
-func look(dir, store string) (machines []Machine, err error) {
+func look(dir, store string) (machines []Holding, err error) {
 	err = within(dir, store, func(s *readings.Store) error {
 		for _, info := range s.Machines() {
-			machines = append(machines, Machine{info.Machine, info.Rows, info.First, info.Last})
+			machines = append(machines, Holding{info.Machine, info.Rows, info.First, info.Last})
 		}
 		return nil
 	})
