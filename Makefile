@@ -21,9 +21,9 @@ run: ## The demo: three simulated machines, the page on http://127.0.0.1:8000
 
 vet: $(STATICCHECK) ## gofmt, go vet (Linux and Windows), staticcheck
 	@unformatted=$$(gofmt -l $$(git ls-files -co --exclude-standard '*.go')); [ -z "$$unformatted" ] || { echo "gofmt -w $$unformatted"; exit 1; }
-	go vet -tags 'browser peers_light story' ./...
+	go vet -tags 'browser peers_light peers story' ./...
 	GOOS=windows go vet ./...
-	$(STATICCHECK) -tags 'browser peers_light story' ./...
+	$(STATICCHECK) -tags 'browser peers_light peers story' ./...
 
 $(STATICCHECK): tools/go.mod
 	cd tools && go build -o $@ honnef.co/go/tools/cmd/staticcheck
@@ -40,7 +40,7 @@ race: ## The concurrent packages under the race detector, if there is a C compil
 	@if command -v cc >/dev/null; then CGO_ENABLED=1 go test -race $(CONCURRENT); else echo "race: no C compiler, left out"; fi
 
 test-peers: ## The heavy real peers; what they need is cached outside the tree
-	go test -tags peers -timeout 55m ./...
+	go test -tags peers -timeout 55m ./patchtst
 
 story: build ## The main job on real input ($$FETTLE_DATA): SKAB, NAB, the old system's model
 	@test -n "$(FETTLE_DATA)" || { echo "FETTLE_DATA is not set: name the folder that holds skab, nab, ett, migration and patchtst-goldens"; exit 1; }

@@ -65,8 +65,17 @@ func (c checkpoint) load(t testing.TB) *Model {
 // goldenFile is one golden file with what goldens.json says about it.
 type goldenFile struct {
 	*safetensors.File
-	config map[string]any
-	models map[string]struct{ Config map[string]any }
+	config        map[string]any
+	zeroGradients []string
+	models        map[string]hashedModel
+}
+
+// hashedModel is a model whose weights come from a hash, and what became of
+// it in a step of training.
+type hashedModel struct {
+	Config map[string]any
+	Loss   float64
+	Grads  map[string]struct{ L2, Sum, Hashdot float64 }
 }
 
 func openGolden(t testing.TB, name string) goldenFile {
@@ -77,14 +86,16 @@ func openGolden(t testing.TB, name string) goldenFile {
 	}
 	var index struct {
 		Files map[string]struct {
-			Config map[string]any
-			Models map[string]struct{ Config map[string]any }
+			Config        map[string]any
+			ZeroGradients []string `json:"analytically_zero_grads"`
+			Models        map[string]hashedModel
 		}
 	}
 	if err := json.Unmarshal(text, &index); err != nil {
 		t.Fatal(err)
 	}
-	return goldenFile{openTensors(t, filepath.Join("testdata", name)), index.Files[name].Config, index.Files[name].Models}
+	said := index.Files[name]
+	return goldenFile{openTensors(t, filepath.Join("testdata", name)), said.Config, said.ZeroGradients, said.Models}
 }
 
 func openTensors(t testing.TB, path string) *safetensors.File {

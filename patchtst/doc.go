@@ -1,24 +1,58 @@
-// Package patchtst computes HuggingFace's PatchTSTForPrediction: a transformer
-// that forecasts several channels of a time series, each from patches of its
-// own past. What comes in is a folder that save_pretrained wrote (config.json,
-// model.safetensors) and windows of numbers; what goes out are the numbers
-// that transformers would answer, to 1e-5. It stands on the standard library
-// alone, knows nothing of machines or sensors, and never guesses: a
-// configuration that it does not compute exactly is refused by name.
+// Package patchtst computes and trains HuggingFace's PatchTSTForPrediction: a
+// transformer that forecasts several channels of a time series, each from
+// patches of its own past. What comes in is a folder that save_pretrained
+// wrote (config.json, model.safetensors), or a config and a series to learn
+// from; what goes out are the numbers that transformers would answer, to 1e-5,
+// and folders that transformers loads. It stands on the standard library alone,
+// knows nothing of machines or sensors, and never guesses: a configuration that
+// it does not compute exactly is refused by name.
+//
+//	model, err := patchtst.Load("model")       // or New(Deployed(), seed)
+//	forecast := model.Forward(nil, window)     // (L, C) -> (T, C)
+//	plan, err := patchtst.PlanFit(config, rows, options)
+//	report, err := patchtst.Fit(ctx, model, series, options)
+//	err = model.Save("model")
+//
+// # Shapes
 //
 // The letters in the shapes beside the tensors:
 //
+//	B  windows of a batch
 //	L  rows of a window         (context_length)
 //	T  rows forecast            (prediction_length)
 //	C  channels                 (num_input_channels)
 //	P  rows of a patch          (patch_length)
 //	S  rows between patches     (patch_stride)
 //	N  patches of a channel     floor((L-P)/S) + 1
+//	K  tokens of a channel      N, or N + 1 with a class token
 //	D  width of the model       (d_model)
 //	H  heads of attention       (num_attention_heads), each D/H wide
 //	F  width inside a feed-forward block (ffn_dim)
+//	D' numbers of a channel that the head reads: D, or N D of a flat head
 //
-// Read forward.go for the computation from the first row to the last, config.go
-// for what is supported, parameters.go for the tensors. The format of the
-// tensors' file is the business of package safetensors below.
+// # Where things are
+//
+// The computation, each step forward with its way back below it, in the order
+// of the data: scaler.go, embedding.go, attention.go, feedforward.go,
+// normalizer.go, head.go. pass.go leads one window through them; forward.go
+// does so for forecasts, step.go for the batch of a training step, whose batch
+// norms make all windows wait for each other between two blocks. sample.go is
+// the memory of a window on its way.
+//
+// tensors.go names the tensors, load.go and save.go read and write them,
+// config.go says which computations there are. fit.go trains: series.go finds
+// the windows, shuffle.go orders them, resume.go keeps the state, plan.go says
+// what it will take.
+//
+// The loops that take the time stand by themselves: product.go (matrix
+// products), softmax.go, activation.go (gelu), norm.go, dropout.go and
+// adamw.go. Each is the plain meaning of what a faster one must equal.
+//
+// # The same bits
+//
+// A batch is cut into four shards, whatever the number of threads, and sums
+// over a batch are sums over shards in their order; dropout depends on seed,
+// step and place alone, and so does the order of windows. So the same seed
+// makes the same model on any number of threads, and a training that was
+// stopped goes on to the same one.
 package patchtst

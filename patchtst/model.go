@@ -2,39 +2,54 @@ package patchtst
 
 import (
 	"fmt"
-	"path/filepath"
 	"sync"
-
-	"fettle/patchtst/safetensors"
 )
 
-// A Model is a PatchTST that is ready to forecast. It does not change, and may
-// be used from any number of goroutines at once.
+// A Model is a PatchTST: ready to forecast, and to be trained by Fit. While
+// nobody trains it, it does not change, and may be used from any number of
+// goroutines at once.
 type Model struct {
-	config     Config
-	parameters *parameters
-	workspaces sync.Pool // of *workspace: one for each forecast under way
+	config      Config
+	forecasting Config    // the same without dropout
+	other       otherKeys // of the config.json that it was loaded from
+	numbers     numbers
+	tensors     tensors // pieces of the numbers
+	named       []named // the same, by HuggingFace's names
+	norms       []normalizer
+	workspaces  sync.Pool // of *workspace: one for each forecast under way
 }
 
-// Load reads the model in a folder that transformers' save_pretrained wrote:
-// config.json and model.safetensors.
-func Load(dir string) (*Model, error) {
-	config, err := readConfig(filepath.Join(dir, "config.json"))
-	if err != nil {
-		return nil, fmt.Errorf("patchtst: %w", err)
+// newModel makes a model whose numbers are all zero.
+func newModel(c Config) *Model {
+	m := &Model{config: c, forecasting: c.withoutDropout(), numbers: newNumbers(c)}
+	m.tensors, m.named = m.numbers.bind(c)
+	m.norms = fill(func(a *arena) []normalizer { return newNormalizers(a, c, m.tensors.blocks, false) })
+	m.workspaces.New = func() any {
+		return fill(func(a *arena) *workspace { return newWorkspace(a, c, m.tensors.blocks) })
 	}
-	weights, err := safetensors.Open(filepath.Join(dir, "model.safetensors"))
-	if err != nil {
-		return nil, fmt.Errorf("patchtst: %w", err)
+	return m
+}
+
+// New makes an untrained model: its weights are drawn as transformers draws
+// them, from the seed. The same seed makes the same bits.
+func New(c Config, seed uint64) (*Model, error) {
+	if err := c.check(); err != nil {
+		return nil, fmt.Errorf("patchtst: config: %w", err)
 	}
-	defer weights.Close()
-	parameters, err := loadParameters(weights, config)
-	if err != nil {
-		return nil, fmt.Errorf("patchtst: model.safetensors: %w", err)
+	m := newModel(c)
+	for _, t := range m.named {
+		initialise(t, c, seed)
 	}
-	m := &Model{config: config, parameters: parameters}
-	m.workspaces.New = func() any { return newWorkspace(config) }
+	m.prepare()
 	return m, nil
+}
+
+// prepare takes the running statistics into the norms: the model's numbers
+// have changed.
+func (m *Model) prepare() {
+	for i := range m.norms {
+		m.norms[i].useRunning()
+	}
 }
 
 // Config says which computation the model is.
@@ -42,4 +57,12 @@ func (m *Model) Config() Config { return m.config }
 
 // Parameters counts the model's parameters, the position table included, as
 // PyTorch's sum over model.parameters() does.
-func (m *Model) Parameters() int { return m.parameters.count }
+func (m *Model) Parameters() int {
+	sum := 0
+	for _, t := range m.named {
+		if t.role.parameter() {
+			sum += len(t.values)
+		}
+	}
+	return sum
+}

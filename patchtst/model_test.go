@@ -1,6 +1,7 @@
 package patchtst
 
 import (
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -27,7 +28,9 @@ func TestRefusesCheckpoints(t *testing.T) {
 		{"a layer too many", func(c checkpoint) { c.tensors[spare] = tensor{[]int{1}, []float32{0}} }, "tensor " + spare + " (F32 [1]) has no place in the config's model"},
 		{"a negative variance", func(c checkpoint) { c.tensors[vary].values[3] = -1 }, "tensor " + vary + " holds -1; a variance is not negative"},
 		{"another context", func(c checkpoint) { c.config["context_length"] = 40 }, "tensor " + table + " has shape [9 16]; the config asks for [19 16]"},
-		{"a class token", func(c checkpoint) { c.config["use_cls_token"] = true }, "patchtst: config: use_cls_token is true; this version supports false only"},
+		{"a class token", func(c checkpoint) { c.config["use_cls_token"] = true }, "tensor model.encoder.positional_encoder.cls_token is missing"},
+		{"a NaN", func(c checkpoint) { c.tensors[query].values[17] = float32(math.NaN()) }, "tensor " + query + " holds NaN at place 17; expected finite numbers"},
+		{"another family", func(c checkpoint) { c.config["model_type"] = "autoformer" }, `patchtst: config: model_type is "autoformer"; only patchtst is supported`},
 	} {
 		spoiled := golden.checkpoint(t, "init.")
 		c.spoil(spoiled)

@@ -27,14 +27,13 @@ func TestDeployedModel(t *testing.T) {
 	near(t, "forecast", forwardAll(m, float32s(t, golden, "input")), float32s(t, golden, "output"), tolerance)
 }
 
-// TestResearchSize compares a model of the research size with transformers.
+// TestResearchSize compares models of the research size with transformers:
+// 42 GFLOP each.
 func TestResearchSize(t *testing.T) {
-	golden := openGolden(t, "hash_models.safetensors")
-	m := hashModel(golden.models["research"].Config).load(t)
-	if m.Parameters() != 1_220_848 {
-		t.Errorf("%d parameters; want 1,220,848", m.Parameters())
-	}
-	x := make([]float32, 2*1200*6)
-	fillHash(x, "past_values", func(u float32) float32 { return u })
-	near(t, "forecast", forwardAll(m, x), float32s(t, golden.File, "research.pred_eval"), tolerance)
+	testHashModel(t, "research", 1_220_848)
+}
+
+// TestResearchFlatten is the same with a head that reads every patch.
+func TestResearchFlatten(t *testing.T) {
+	testHashModel(t, "research_flatten", 25_551_088)
 }

@@ -133,7 +133,7 @@ func (c *demoCmd) fillIn(ctx context.Context, server *app.App, machines *plant.P
 				return tick{}, fmt.Errorf("fill in the past: %w", err)
 			}
 			progress.step(len(batch), at)
-			batch = batch[:0]
+			batch = nil // the gate owns what it was given
 		}
 		if !at.Before(live) {
 			return tick{at, messages}, nil

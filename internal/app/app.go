@@ -211,6 +211,6 @@ func (a *App) unit(sensor string) string { return a.cfg.Units[sensor] }
 // modelsChanged tells everybody about a folder of models that is not what it was.
 func (a *App) modelsChanged(models []fettle.Model) {
 	for _, m := range models {
-		a.flow.events.Append(fettle.EventModel, m.Machine, m)
+		a.flow.say(fettle.EventModel, m.Machine, m)
 	}
 }

@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"sync"
+	"time"
 
 	"fettle"
 )
@@ -15,11 +16,11 @@ type wakeSet struct {
 	mu      sync.Mutex
 	changed *sync.Cond
 	queue   []string
-	state   map[string]wakeState // machines that wait or are being worked on
+	state   map[string]wakeState // machines that wait, rest or are being worked on
 }
 
 type wakeState struct {
-	waiting, working bool
+	waiting, working, resting bool
 }
 
 func newWakeSet() *wakeSet {
@@ -52,11 +53,37 @@ func (w *wakeSet) wakeLocked(machine string) {
 		return
 	}
 	s.waiting = true
+	w.settle(machine, s)
+}
+
+// settle puts a machine where its state says.
+func (w *wakeSet) settle(machine string, s wakeState) {
 	w.state[machine] = s
-	if !s.working {
+	switch {
+	case s.working || s.resting:
+	case s.waiting:
 		w.queue = append(w.queue, machine)
 		w.changed.Signal()
+	default:
+		delete(w.state, machine)
 	}
+}
+
+// rest keeps a machine that is being worked on from being handed out for a
+// while. If it woke meanwhile, or wakes while it rests, it is handed out then.
+func (w *wakeSet) rest(machine string, pause time.Duration) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	s := w.state[machine]
+	s.resting = true
+	w.state[machine] = s
+	time.AfterFunc(pause, func() {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		s := w.state[machine]
+		s.resting = false
+		w.settle(machine, s)
+	})
 }
 
 // work hands out machines to do, one after the other, until the context ends.
@@ -97,13 +124,9 @@ func (w *wakeSet) take(ctx context.Context) (machine string, ok bool) {
 func (w *wakeSet) done(machine string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if !w.state[machine].waiting {
-		delete(w.state, machine)
-		return
-	}
-	w.state[machine] = wakeState{waiting: true}
-	w.queue = append(w.queue, machine)
-	w.changed.Signal()
+	s := w.state[machine]
+	s.working = false
+	w.settle(machine, s)
 }
 
 // drain takes all that wait at once, for a caller that does them itself.
@@ -116,9 +139,15 @@ func (w *wakeSet) drain() []string {
 	return machines
 }
 
-// len counts the machines that wait.
+// len counts the machines that wait for work, or will when they have rested.
 func (w *wakeSet) len() int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return len(w.queue)
+	n := 0
+	for _, s := range w.state {
+		if s.waiting {
+			n++
+		}
+	}
+	return n
 }

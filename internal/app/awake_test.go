@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"sync"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"fettle"
 )
@@ -31,6 +33,35 @@ func TestWakeSetHandsOutEachMachineOnce(t *testing.T) {
 	if got := fmt.Sprint(seen); got != "[a b a]" {
 		t.Errorf("handed out %s, want [a b a]", got)
 	}
+}
+
+// A machine that rests is left alone however often it wakes; others are not. It
+// is handed out after that, but only if it woke.
+func TestWakeSetLetsAMachineRest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWakeSet()
+		ctx, cancel := context.WithCancel(t.Context())
+		var seen []string
+		start := time.Now()
+		w.wake("a")
+		go w.work(ctx, func(machine string) {
+			seen = append(seen, fmt.Sprint(machine, time.Since(start)))
+			w.rest(machine, 5*time.Second)
+		})
+		time.Sleep(time.Second)
+		w.wake("a")
+		w.wake("b")
+		synctest.Wait()
+		if w.len() != 1 {
+			t.Errorf("%d machines are behind, want 1", w.len())
+		}
+		time.Sleep(time.Minute)
+		cancel()
+		synctest.Wait()
+		if got := fmt.Sprint(seen); got != "[a0s b1s a5s]" || w.len() != 0 || len(w.state) != 0 {
+			t.Errorf("handed out %s, want [a0s b1s a5s]; %d left", got, w.len())
+		}
+	})
 }
 
 func TestWakeSetKeepsAMachineWithOneWorker(t *testing.T) {

@@ -9,6 +9,7 @@ import (
 
 	"fettle"
 	"fettle/internal/readings"
+	"fettle/internal/web"
 )
 
 // silentAfter is how many of its own steps a machine may be silent before it
@@ -18,7 +19,8 @@ const (
 	silentAtLeast = 30 * time.Second
 )
 
-// machines sums up every machine, the one that needs people most on top.
+// machines sums up every machine, the one that needs people most on top. Those
+// that are well hold still: by name, whatever their scores do.
 func (a *App) machines() []fettle.Machine {
 	infos := a.flow.readings.Machines()
 	machines := make([]fettle.Machine, len(infos))
@@ -33,7 +35,7 @@ func worseFirst(a, b fettle.Machine) int {
 	return cmp.Or(
 		cmp.Compare(a.State.Rank(), b.State.Rank()),
 		cmp.Compare(urgency(a), urgency(b)),
-		cmp.Compare(b.Score, a.Score),
+		cmp.Compare(max(b.Score, 1), max(a.Score, 1)),
 		strings.Compare(a.Name, b.Name))
 }
 
@@ -72,7 +74,7 @@ func (a *App) state(m fettle.Machine, v fettle.Verdict, judged bool) (fettle.Mac
 	case len(m.Alarms) > 0:
 		return fettle.StateAlarm, m.Alarms[0].Sentence
 	case silent > limit:
-		return fettle.StateNoData, fmt.Sprintf("No data for %s; a reading every %s is usual.", silent.Round(time.Second), spoken(m.StepSeconds))
+		return fettle.StateNoData, fmt.Sprintf("No data for %s; a reading every %s is usual.", web.Duration(silent), web.Rhythm(m.StepSeconds))
 	case !judged || v.Learning:
 		return fettle.StateLearning, fmt.Sprintf("Learning what is usual: %d readings so far.", m.Rows)
 	case v.Score > 1:
@@ -80,8 +82,4 @@ func (a *App) state(m fettle.Machine, v fettle.Verdict, judged bool) (fettle.Mac
 	default:
 		return fettle.StateNormal, "All sensors as usual."
 	}
-}
-
-func spoken(seconds float64) string {
-	return time.Duration(seconds * float64(time.Second)).Round(time.Millisecond).String()
 }

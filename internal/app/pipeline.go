@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"fettle"
@@ -32,6 +33,8 @@ type pipeline struct {
 	rhythm    *rhythm
 	unit      func(sensor string) string
 	log       *slog.Logger
+
+	complained atomic.Int64 // unix seconds of the last machine that failed
 }
 
 // receive: a message becomes readings, is made durable, and only then
@@ -63,7 +66,7 @@ func (p *pipeline) committed(rows []fettle.Reading) {
 // show: a machine's newest reading goes to whoever watches.
 func (p *pipeline) show(machine string) {
 	if newest, err := p.readings.Last(machine, time.Time{}, 1); err == nil && len(newest) > 0 {
-		p.events.Append(fettle.EventReadings, machine, newest[0])
+		p.say(fettle.EventReadings, machine, newest[0])
 	}
 }
 
@@ -96,7 +99,7 @@ func (p *pipeline) judgeUntil(ctx context.Context, machine string, until time.Ti
 			return err
 		}
 		if len(verdicts) > 0 {
-			p.events.Append(fettle.EventVerdict, machine, verdicts[len(verdicts)-1])
+			p.say(fettle.EventVerdict, machine, verdicts[len(verdicts)-1])
 		}
 		return p.judge.Save(machine)
 	})
@@ -114,7 +117,7 @@ func (p *pipeline) forecastAt(ctx context.Context, machine string, at time.Time)
 	} else if err != nil {
 		return err
 	}
-	p.events.Append(fettle.EventForecast, machine, made.Forecast)
+	p.say(fettle.EventForecast, machine, made.Forecast)
 	if anomaly, found := verdict.RangeRule(made.Forecast, made.Window, made.Scale); found {
 		return p.judge.AddAnomaly(anomaly)
 	}
@@ -123,6 +126,6 @@ func (p *pipeline) forecastAt(ctx context.Context, machine string, at time.Time)
 
 // alarmed: an alarm that changed goes to the event log and, retained, to MQTT.
 func (p *pipeline) alarmed(a fettle.Alarm) {
-	p.events.Append(fettle.EventAlarm, a.Machine, a)
+	p.say(fettle.EventAlarm, a.Machine, a)
 	p.tell(a)
 }

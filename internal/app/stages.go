@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"encoding/json"
+	"log/slog"
 	"net/url"
 	"runtime"
 	"time"
@@ -18,6 +19,10 @@ import (
 const (
 	// block is how many rows are judged between two saves.
 	block = 512
+	// visitEvery is how often a machine is brought up to date at most. A visit
+	// costs much the same for many new rows as for one, and a machine that sends
+	// more often would take the processor from the gate.
+	visitEvery = 100 * time.Millisecond
 	// curveEvery thins the events of newest readings: a person sees no more.
 	curveEvery = 20 * time.Millisecond
 	// graceEvery is how often silent machines are looked for whose last row
@@ -40,8 +45,8 @@ func (p *pipeline) run(ctx context.Context) error {
 			return nil
 		})
 	}
-	workers.Go(func() error { return p.showCurves(ctx) })
-	workers.Go(func() error { return p.wakeSilent(ctx) })
+	workers.Go(func() error { return every(ctx, curveEvery, p.showCurves) })
+	workers.Go(func() error { return every(ctx, graceEvery, p.wakeSilent) })
 	return workers.Wait()
 }
 
@@ -50,55 +55,71 @@ func (p *pipeline) run(ctx context.Context) error {
 func (p *pipeline) advanceSafely(ctx context.Context, machine string) {
 	err := p.advance(ctx, machine, p.settled(machine))
 	if err == nil || ctx.Err() != nil {
+		p.awake.rest(machine, visitEvery)
 		return
 	}
-	p.log.Error("machine is behind, will try again", "machine", machine, "err", err)
-	time.AfterFunc(retryAfter, func() { p.awake.wake(machine) })
+	p.awake.rest(machine, retryAfter)
+	p.awake.wake(machine)
+	level := slog.LevelDebug // what stops one machine, a full disk say, stops them all
+	if now := time.Now().Unix(); now-p.complained.Swap(now) >= int64(retryAfter.Seconds()) {
+		level = slog.LevelError
+	}
+	p.log.Log(ctx, level, "machine is behind, will try again", "machine", machine, "err", err, "behind", p.awake.len())
 }
 
 // settled is the event time up to which a machine's rows are complete: all but
 // the newest, which a second message may still add to, unless the machine has
 // been silent for two of its steps.
+//
+// A newest row ahead of the clock is left alone until its time has come. It may
+// be one reading of a clock that jumped, and the rows of the minutes until then
+// must not find the judge gone ahead of them.
 func (p *pipeline) settled(machine string) time.Time {
 	info, _ := p.readings.Info(machine)
-	if time.Since(p.gate.Arrived(machine)) > 2*p.rhythm.step(machine) {
+	now, before := time.Now(), info.Last.Add(-time.Microsecond)
+	switch {
+	case info.Last.After(now):
+		if rows, err := p.readings.Last(machine, before, 1); err == nil && len(rows) > 0 {
+			return rows[0].Time
+		}
+		return before
+	case now.Sub(p.gate.Arrived(machine)) > 2*p.rhythm.step(machine):
 		return info.Last
+	default:
+		return before
 	}
-	return info.Last.Add(-time.Microsecond)
 }
 
 // wakeSilent wakes machines that went silent with their last row not judged.
-func (p *pipeline) wakeSilent(ctx context.Context) error {
-	tick := time.NewTicker(graceEvery)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-tick.C:
-		}
-		for _, info := range p.readings.Machines() {
-			if p.judge.Cursor(info.Machine).Before(info.Last) && p.settled(info.Machine).Equal(info.Last) {
-				p.awake.wake(info.Machine)
-			}
+func (p *pipeline) wakeSilent() {
+	for _, info := range p.readings.Machines() {
+		if p.judge.Cursor(info.Machine).Before(info.Last) && p.settled(info.Machine).Equal(info.Last) {
+			p.awake.wake(info.Machine)
 		}
 	}
 }
 
-// showCurves shows every machine's newest reading, each at most once in
-// curveEvery.
-func (p *pipeline) showCurves(ctx context.Context) error {
-	tick := time.NewTicker(curveEvery)
-	defer tick.Stop()
+// showCurves shows the newest reading of every machine that has a new one.
+func (p *pipeline) showCurves() {
+	for _, machine := range p.curves.drain() {
+		p.show(machine)
+	}
+}
+
+// every does something again and again until the context ends. It pauses longer
+// after what took long, so that nothing of it takes more than a tenth of a core.
+func every(ctx context.Context, pause time.Duration, do func()) error {
+	next := time.NewTimer(pause)
+	defer next.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-tick.C:
+		case <-next.C:
 		}
-		for _, machine := range p.curves.drain() {
-			p.show(machine)
-		}
+		began := time.Now()
+		do()
+		next.Reset(max(pause, 9*time.Since(began)))
 	}
 }
 
@@ -128,6 +149,14 @@ func (p *pipeline) eachBlock(ctx context.Context, machine string, after, until t
 	return flush()
 }
 
+// say writes an event. The change it tells of has happened either way, so what
+// cannot be kept is only logged.
+func (p *pipeline) say(kind fettle.EventKind, machine string, data any) {
+	if err := p.events.Append(kind, machine, data); err != nil {
+		p.log.Warn("event is not in the log", "machine", machine, "kind", kind, "err", err)
+	}
+}
+
 func (p *pipeline) sentence(v fettle.Verdict) string { return verdict.Sentence(v.Causes, p.unit) }
 
 // tell keeps the retained message about a machine on MQTT: its worst open
@@ -146,9 +175,14 @@ func (p *pipeline) tell(a fettle.Alarm) {
 	}
 }
 
-// tellAll says again what was open before a restart.
+// tellAll says again, after a restart, what was last said about each machine:
+// what was open, and that the rest is over, for whoever was away when it ended.
 func (p *pipeline) tellAll() {
-	for _, a := range p.alarms.List(alarm.Filter{State: alarm.StateOpen}) {
-		p.tell(a)
+	told := map[string]bool{}
+	for _, a := range p.alarms.List(alarm.Filter{}) { // the newest first
+		if !told[a.Machine] {
+			told[a.Machine] = true
+			p.tell(a)
+		}
 	}
 }

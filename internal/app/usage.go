@@ -17,21 +17,14 @@ type usage struct {
 }
 
 func (u *usage) run(ctx context.Context) error {
-	tick := time.NewTicker(usageEvery)
-	defer tick.Stop()
 	before, at := processorTime(), time.Now()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-tick.C:
-		}
+	return every(ctx, usageEvery, func() {
 		now := processorTime()
 		u.mu.Lock()
 		u.cpuPercent = 100 * (now - before).Seconds() / time.Since(at).Seconds()
 		u.mu.Unlock()
 		before, at = now, time.Now()
-	}
+	})
 }
 
 func (u *usage) cpu() float64 {

@@ -1,6 +1,7 @@
 package codec
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -275,9 +276,9 @@ func (m *message) whose() string {
 	case topic != "" && topic != name:
 		m.fail(reasonDisagree, field, strconv.Quote(name), strconv.Quote(topic)+" as in the topic, or no name")
 	}
-	if len(name) > fettle.MaxName || strings.ContainsFunc(name, unfitForMachine) {
+	if len(name) > fettle.MaxName || strings.ContainsFunc(name, unfitForMachine) || name == "." || name == ".." {
 		m.fail(reasonName, fieldMachine, strconv.Quote(name),
-			fmt.Sprintf(`1 to %d bytes without / \ + # and control characters`, fettle.MaxName))
+			fmt.Sprintf(`1 to %d bytes without / \ + # and control characters, and neither . nor ..`, fettle.MaxName))
 	}
 	return name
 }
@@ -297,11 +298,12 @@ func (m *message) when() time.Time {
 		text := "neither text nor a number"
 		if v := m.times[i]; v.kind == kindText || v.kind == kindNumber {
 			text = string(v.text)
-			if t, ok := parseTime(text); ok {
-				return t
-			}
 		}
-		m.fail(reasonTime, field, text, "RFC 3339, such as 2025-11-25T04:20:00.5Z, or the time since 1970")
+		t, expected := parseTime(text)
+		if expected == "" {
+			return t
+		}
+		m.fail(reasonTime, field, cmp.Or(text, "empty"), expected)
 		break
 	}
 	return time.Time{}

@@ -22,17 +22,21 @@ const (
 	fromNanos  = 1e17
 )
 
-// parseTime reads RFC 3339 and its relatives, or the time since 1970.
-func parseTime(text string) (time.Time, bool) {
+// parseTime reads RFC 3339 and its relatives, or the time since 1970. What it
+// cannot take it answers with what it expected.
+func parseTime(text string) (t time.Time, expected string) {
 	text = strings.TrimSpace(text)
 	t, ok := parseCalendar(text)
 	if !ok {
 		t, ok = parseEpoch(text)
 	}
-	if micros := t.UnixMicro(); !ok || micros < earliestMicros || micros >= latestMicros {
-		return time.Time{}, false
+	switch micros := t.UnixMicro(); {
+	case !ok:
+		return time.Time{}, "RFC 3339, such as 2025-11-25T04:20:00.5Z, or the time since 1970"
+	case micros < earliestMicros || micros >= latestMicros:
+		return time.Time{}, "a time from 1970 to 2261"
 	}
-	return t.Truncate(time.Microsecond), true
+	return t.Truncate(time.Microsecond), ""
 }
 
 // layouts of times, after T has been put between date and time. Go reads a

@@ -41,6 +41,7 @@ var vectors = []struct {
 	{"an empty name is none", "", `{"machine": "", "x": 1}`, nil, []string{"no machine | machine is missing"}},
 	{"a machine that is no text", "", `{"machine": {"id": 1}, "x": 1}`, nil, []string{"no machine | machine is not text; expected the machine's name"}},
 	{"a name that would break topics", "", `{"machine": "a/b", "x": 1}`, nil, []string{`name not usable | machine is "a/b"; expected 1 to 128 bytes`}},
+	{"a name that is a way up", "", `{"machine": "..", "x": 1}`, nil, []string{`name not usable | machine is ".."; expected 1 to 128 bytes without / \ + # and control characters, and neither . nor ..`}},
 	{"a name that is too long", "", `{"machine": "` + strings.Repeat("m", 129) + `", "x": 1}`, nil, []string{"name not usable | machine is "}},
 	{"names in any script", "", `{"machine": "Säge Süd 2", "Strom °": 1}`, []string{"Säge Süd 2 - Strom °=1"}, nil},
 
@@ -62,7 +63,8 @@ var vectors = []struct {
 		[]string{"time not readable | timestamp is 04:20; expected RFC 3339, such as 2025-11-25T04:20:00.5Z, or the time since 1970"}},
 	{"a day that is none", "", `{"machine": "m", "time": "2025-02-30T00:00:00Z", "x": 1}`, nil, []string{"time not readable | time is 2025-02-30T00:00:00Z"}},
 	{"before 1970", "", `{"machine": "m", "ts": -0.5, "x": 1}`, nil, []string{"time not readable | ts is -0.5"}},
-	{"in the next millennium", "", `{"machine": "m", "ts": "3025-01-01T00:00:00Z", "x": 1}`, nil, []string{"time not readable | ts is 3025-01-01T00:00:00Z"}},
+	{"in the next millennium", "", `{"machine": "m", "ts": "3025-01-01T00:00:00Z", "x": 1}`, nil, []string{"time not readable | ts is 3025-01-01T00:00:00Z; expected a time from 1970 to 2261"}},
+	{"an empty time", "", `{"machine": "m", "ts": "", "x": 1}`, nil, []string{"time not readable | ts is empty; expected RFC 3339"}},
 	{"a time that is no time", "", `{"machine": "m", "ts": true, "x": 1}`, nil, []string{"time not readable | ts is neither text nor a number"}},
 
 	// What.

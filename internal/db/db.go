@@ -98,7 +98,11 @@ func open(dir string, o Options, disk vfs.FS) (*DB, error) {
 	health := newHealth(o.Log.With("folder", dir))
 	d := &DB{dir: dir, guard: newGuard(disk, dir, health), health: health, lock: lock}
 	if err := d.openPebble(o); err != nil {
-		return nil, errors.Join(fettle.Errorf(fettle.Unavailable, "open store in %s: %w", dir, err), lock.Close())
+		err = fettle.Errorf(fettle.Unavailable, "open store in %s: %w", dir, err)
+		if health.failure() != nil { // Pebble never comes back, so its half of the lock is let go for it
+			err = errors.Join(err, lock.Close())
+		}
+		return nil, errors.Join(err, lock.Close())
 	}
 	d.guard.watch()
 	return d, nil

@@ -23,7 +23,9 @@ import (
 // A failed sync is always an "other error", full disk or not: the kernel may
 // have dropped the pages, and a second sync would then succeed without them.
 // Reads, removals, and files outside the folder (checkpoints) pass unchanged,
-// and so does everything before watch: opening a store may fail like any call.
+// and so does most of what comes before watch: opening a store may fail like
+// any call. Only a full disk ends the opening at once, because Pebble, which
+// flushes its log then, would try again for ever and as fast as it can.
 type guard struct {
 	vfs.FS
 	dir    string
@@ -64,18 +66,19 @@ func (g *guard) taken() (bytes int64) {
 	return bytes
 }
 
-func (g *guard) guards(name string) bool {
-	return g.watching.Load() && filepath.Dir(name) == filepath.Clean(g.dir)
-}
+func (g *guard) guards(name string) bool { return filepath.Dir(name) == filepath.Clean(g.dir) }
 
 // write runs a write operation under the guard's promise. It returns an error
 // only before watch.
 func (g *guard) write(what string, op func() error) error {
 	err := op()
-	if err == nil || !g.watching.Load() {
+	opening := !g.watching.Load()
+	switch {
+	case err == nil:
+		return nil
+	case opening && !noRoom(err):
 		return err
-	}
-	if noRoom(err) {
+	case !opening && noRoom(err):
 		err = g.waitForRoom(what, op, err)
 	}
 	if err != nil {
@@ -161,7 +164,7 @@ func (g *guard) openForWrite(name string, open func() (vfs.File, error)) (vfs.Fi
 	} else {
 		err = attempt()
 	}
-	if err != nil || filepath.Dir(name) != filepath.Clean(g.dir) {
+	if err != nil || !g.guards(name) {
 		return file, err
 	}
 	return &guardedFile{file, g, name}, nil
@@ -201,7 +204,7 @@ func (f *guardedFile) SyncTo(length int64) (full bool, err error) {
 }
 
 func (f *guardedFile) synced(err error) error {
-	if err != nil && f.guard.watching.Load() {
+	if err != nil && (f.guard.watching.Load() || noRoom(err)) {
 		f.guard.breakOff("sync "+f.name, err)
 	}
 	return err

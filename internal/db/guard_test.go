@@ -72,6 +72,28 @@ func TestFullDiskNoticedInTime(t *testing.T) {
 	wantList(t, d, "a=1", "c=3")
 }
 
+// Pebble flushes its log while it opens: on a full disk it would go on trying.
+func TestFullDiskEndsOpening(t *testing.T) {
+	for _, ends := range []string{".sst", ".log"} {
+		disk := newBadDisk()
+		d := disk.open(t)
+		mustPut(t, d, "a=1")
+		if err := d.Close(); err != nil {
+			t.Fatal(err)
+		}
+		disk.broken.Store(fault{err: syscall.ENOSPC, ends: ends})
+		_, err := open("store", Options{}, disk)
+		wantKind(t, err, fettle.Unavailable, "open store", "check its disk", "no space left")
+
+		disk.broken.Store(fault{})
+		d = disk.open(t)
+		wantList(t, d, "a=1")
+		if err := d.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // The commit that meets a full disk waits; the others are refused until there
 // is room. Then everything goes on, and nothing is missing.
 func TestFullDiskBySurprise(t *testing.T) {

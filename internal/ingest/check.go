@@ -113,7 +113,7 @@ func checkTags(tags map[string]string) *fettle.Error {
 // checkName checks the name of a machine, a sensor or a tag. It ends up in
 // keys, topics, addresses and tables, so it must be something to see.
 func checkName(what, name string) *fettle.Error {
-	const expected = "UTF-8 without control characters, not only spaces"
+	const expected = "UTF-8 without control characters, not only spaces or invisible ones"
 	switch {
 	case name == "" || len(name) > fettle.MaxName:
 		return fettle.BadField(reasonName, what, fmt.Sprintf("%d bytes long", len(name)), fmt.Sprintf("1..%d", fettle.MaxName))
@@ -123,4 +123,4 @@ func checkName(what, name string) *fettle.Error {
 	return nil
 }
 
-func isInk(r rune) bool { return !unicode.IsSpace(r) }
+func isInk(r rune) bool { return unicode.IsGraphic(r) && !unicode.IsSpace(r) }

@@ -183,6 +183,7 @@ func TestRefusedReadings(t *testing.T) {
 		{fettle.Reading{Machine: "", Values: good}, reasonName, "machine is 0 bytes long; expected 1..128"},
 		{fettle.Reading{Machine: long, Values: good}, reasonName, "129 bytes long"},
 		{fettle.Reading{Machine: " \u00a0", Values: good}, reasonName, "not only spaces"},
+		{fettle.Reading{Machine: "\u200b", Values: good}, reasonName, "invisible"},
 		{fettle.Reading{Machine: "a\nb", Values: good}, reasonName, `"a\nb"`},
 		{fettle.Reading{Machine: "a\x00", Values: good}, reasonName, `"a\x00"`},
 		{fettle.Reading{Machine: "\xff", Values: good}, reasonName, `"\xff"`},

@@ -68,7 +68,7 @@ func TestBrokenFolders(t *testing.T) {
 		{map[string][]byte{"config.json": patchTST(6)["config.json"]}, "model.safetensors"},
 		{patchTST(6), "there is no scaler: neither scaler.json nor scaler.pkl in the folder, nor scaler_b_20250101_000000.pkl beside it"},
 		{net("model.safetensors", patchTST(6)["model.safetensors"][:900]), "the file is cut short"},
-		{net("config.json", `{"use_cls_token": true, "scaling": null}`), "use_cls_token is true; this version supports false only"},
+		{net("config.json", `{"share_projection": false, "scaling": null}`), "share_projection is false; only true is supported"},
 		{net("scaler.json", scaler(5)), "the scaler has 5 channels; the model has 6"},
 		{net("scaler.json", pickleFile(t, "standard_1.9.1.pkl")), "StandardScaler"},
 		{withFiles(patchTST(7), "scaler.json", scaler(7)), `nothing names the model's 7 sensors: give them in the channels' order, by --sensors while importing, or as {"sensors": ["...", ...]} in the folder's fettle.json`},

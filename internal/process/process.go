@@ -42,6 +42,9 @@ func Start(ctx context.Context, binary, folder string, args ...string) (*Server,
 	if err != nil {
 		return nil, err
 	}
+	if folder, err = filepath.Abs(folder); err != nil {
+		return nil, err
+	}
 	if len(args) == 0 {
 		args = []string{"serve"}
 	}

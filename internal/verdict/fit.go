@@ -56,12 +56,13 @@ func fit(rows source) (*model, error) {
 	for j, sensor := range m.sensors {
 		m.usual[j] = f.spreads[j].usual(m, j, s.sensors[sensor])
 	}
+	m.beCautious()
 	return m, nil
 }
 
 // sketch makes a model that knows its sensors, but not yet how they move.
 func (s *survey) sketch() *model {
-	m := &model{sensors: s.choose(), rows: s.rows, caution: cautionOf(s.rows)}
+	m := &model{sensors: s.choose(), rows: s.rows}
 	for _, sensor := range m.sensors {
 		p := s.sensors[sensor]
 		m.mean = append(m.mean, p.mean)

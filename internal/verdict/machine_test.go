@@ -2,10 +2,12 @@ package verdict
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"log/slog"
 	"math/rand/v2"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"fettle"
@@ -136,6 +138,23 @@ func healthy(n int, seed uint64) []fettle.Reading {
 			{Sensor: "tempA", Value: 65 + 2*heat + 0.2*noise.NormFloat64()},
 			{Sensor: "tempB", Value: 60 + 2*heat + 0.2*noise.NormFloat64()},
 		}}
+	}
+	return rows
+}
+
+// wandering makes rows of many sensors that drift about, each on its own.
+func wandering(n, sensors int, seed uint64) []fettle.Reading {
+	noise := rand.New(rand.NewPCG(seed, 7))
+	values := make([]fettle.Value, sensors)
+	for s := range values {
+		values[s].Sensor = fmt.Sprintf("s%02d", s)
+	}
+	rows := make([]fettle.Reading, n)
+	for i := range rows {
+		for s := range values {
+			values[s].Value = 0.9*values[s].Value + noise.NormFloat64()
+		}
+		rows[i] = fettle.Reading{Machine: "m", Time: at(i), Values: slices.Clone(values)}
 	}
 	return rows
 }

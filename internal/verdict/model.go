@@ -32,13 +32,28 @@ type model struct {
 	caution float64       // by how much the model exaggerates, having seen so few rows; 1 or more
 }
 
-// seasoned is how many rows a model must have been fitted on before it is taken
-// at its word. One that has seen fewer takes everything that is slower than
-// those rows for a change: of stretches without a fault, fitted on 120 rows,
-// most exceed the limit within the next 120. So it is believed in proportion.
-const seasoned = 400
+// A model is seasoned, and taken at its word, once it has been fitted on this
+// many rows, and this many for each sensor that moves. One that has seen fewer
+// takes everything that is slower than those rows for a change: of stretches
+// without a fault, fitted on 120 rows, most exceed the limit within the next
+// 120. And one of many sensors, which has five weights for each pair of them,
+// has learned the rows by heart: 24 sensors that drift were in alarm for half
+// an hour. So it is believed in proportion.
+const (
+	seasonedRows          = 400
+	seasonedRowsPerSensor = 50
+)
 
-func cautionOf(rows int) float64 { return max(1, seasoned/float64(rows)) }
+// beCautious sets the caution of a model that is complete otherwise.
+func (m *model) beCautious() {
+	moving := 0
+	for _, usual := range m.usual {
+		if usual.Low < usual.High {
+			moving++
+		}
+	}
+	m.caution = max(1, float64(max(seasonedRows, seasonedRowsPerSensor*moving))/float64(m.rows))
+}
 
 func (m *model) dims() int { return len(m.sensors) }
 

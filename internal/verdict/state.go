@@ -49,12 +49,12 @@ func unpackModel(record []byte) (*model, error) {
 	}
 	m.habit = u.ints()
 	m.step, m.gap, m.rows = time.Duration(u.int()), time.Duration(u.int()), u.int()
-	m.caution = cautionOf(m.rows)
 	whole := d > 0 && d <= MaxSensors && len(m.mean) == d && len(m.scale) == d &&
 		len(m.weights) == d*features(d) && len(m.inverse) == d*d && len(m.habit) == d
 	if u.err != nil || !whole {
 		return nil, errDamaged
 	}
+	m.beCautious()
 	return m, nil
 }
 

@@ -53,11 +53,9 @@ func (j *Judge) Save(name string) error {
 	}
 	trim := m.cursor.Sub(m.trimmed) >= daily
 	if trim {
-		oldest, err := j.chunkAt(name, m.cursor.Add(-keep))
-		if err != nil {
+		if err := j.trim(batch, name, m.cursor.Add(-keep)); err != nil {
 			return fmt.Errorf("save verdicts of %s: %w", name, err)
 		}
-		batch.DeleteRange(key(chunkPrefix, name), oldest)
 		m.quarantine.forget(m.cursor.Add(-lookBack))
 	}
 	quarantine, changed := m.quarantine.pack()
@@ -78,6 +76,19 @@ func (j *Judge) Save(name string) error {
 		m.quarantine.saved()
 	}
 	return nil
+}
+
+// trim deletes the chunks that lie before a time as a whole, one by one: ranges
+// deleted from thousands of machines would slow every read in the store down.
+func (j *Judge) trim(batch *db.Batch, name string, before time.Time) error {
+	oldest, err := j.chunkAt(name, before)
+	if err != nil {
+		return err
+	}
+	return j.db.Ascend(key(chunkPrefix, name), oldest, func(k, _ []byte) error {
+		batch.Delete(k)
+		return nil
+	})
 }
 
 // restore reads what was saved of a machine; nil if nothing was.

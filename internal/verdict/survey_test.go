@@ -88,3 +88,19 @@ func ones(n int) []int {
 	}
 	return list
 }
+
+// The first models of a machine of many sensors have learned few rows by heart;
+// that must not be an alarm.
+func TestManyHealthySensorsAreNoAlarmAtFirst(t *testing.T) {
+	for _, sensors := range []int{16, 24, MaxSensors} {
+		anomalous := 0
+		for _, v := range newRoom(t).live(wandering(1000, sensors, 1)) {
+			if v.Score > 1 {
+				anomalous++
+			}
+		}
+		if anomalous > 10 {
+			t.Errorf("%d sensors: %d of 1000 healthy rows are anomalous", sensors, anomalous)
+		}
+	}
+}

@@ -154,7 +154,7 @@ func alarmRowOf(a fettle.Alarm, last time.Time, c clock) alarmRow {
 		r.Cleared = &cleared
 	}
 	if end.After(a.RaisedAt) {
-		r.Lasted = duration(end.Sub(a.RaisedAt))
+		r.Lasted = Duration(end.Sub(a.RaisedAt))
 	}
 	r.State = "unanswered"
 	if !a.Unanswered() {

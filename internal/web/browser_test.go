@@ -13,6 +13,7 @@ import (
 	"github.com/chromedp/chromedp"
 
 	"fettle"
+	"fettle/internal/chromium"
 )
 
 func sickPlant(t *testing.T) *plant {
@@ -27,7 +28,7 @@ func sickPlant(t *testing.T) *plant {
 }
 
 func TestBrowser(t *testing.T) {
-	chromium := browser(t)
+	browser := chromium.Start(t)
 	for _, part := range []struct {
 		name string
 		test func(*testing.T, context.Context)
@@ -49,69 +50,69 @@ func TestBrowser(t *testing.T) {
 		{"accessible", browserAccessible},
 		{"numbers as the server writes them", browserFormats},
 	} {
-		t.Run(part.name, func(t *testing.T) { part.test(t, chromium) })
+		t.Run(part.name, func(t *testing.T) { part.test(t, browser) })
 	}
 }
 
 func browserFleet(t *testing.T, browser context.Context) {
 	p := sickPlant(t)
-	b := newTab(t, browser, 1280, 860)
-	b.open(p.URL + "/")
-	b.until(`document.querySelectorAll('.spark .trace').length === 4`)
-	b.shows("main", "2 machines need attention", "Pump 07", "High", "Medium", "58.9–63.3 usual", "2 normal")
-	b.picture("fleet-light")
+	b := chromium.NewTab(t, browser, 1280, 860)
+	b.Visit(p.URL + "/")
+	b.Until(`document.querySelectorAll('.spark .trace').length === 4`)
+	b.Shows("main", "2 machines need attention", "Pump 07", "High", "Medium", "58.9–63.3 usual", "2 normal")
+	b.Picture("fleet-light")
 	p.raise("Fan 12", fettle.Low, "current is 15 A; 12–14 usual.", fettle.Cause{Sensor: "current", Share: 1})
-	b.until(`document.querySelector('h1').innerText === '3 machines need attention'`)
-	b.until(`document.title.startsWith('(3)')`)
-	b.until(`document.getElementById('announce').innerText.includes('new')`)
+	b.Until(`document.querySelector('h1').innerText === '3 machines need attention'`)
+	b.Until(`document.title.startsWith('(3)')`)
+	b.Until(`document.getElementById('announce').innerText.includes('new')`)
 }
 
 func browserFirstRun(t *testing.T, browser context.Context) {
 	p := newPlant(t)
-	b := newTab(t, browser, 1280, 860)
-	b.open(p.URL + "/")
-	b.shows("main", "No machine has sent a reading yet", "mosquitto_pub", "fettle simulate --broker")
-	b.picture("first-run")
+	b := chromium.NewTab(t, browser, 1280, 860)
+	b.Visit(p.URL + "/")
+	b.Shows("main", "No machine has sent a reading yet", "mosquitto_pub", "fettle simulate --broker")
+	b.Picture("first-run")
 	p.join("Pump 07", 0)
-	b.until(`document.querySelector('h1')?.innerText === 'The machine is normal'`)
+	b.Until(`document.querySelector('h1')?.innerText === 'The machine is normal'`)
 }
 
 func browserCurves(t *testing.T, browser context.Context) {
 	p := sickPlant(t)
-	b := newTab(t, browser, 1280, 860)
-	b.open(p.URL + "/m/Pump%2007")
-	b.until(drawn("history"))
-	b.until(`document.querySelector('#chart-tempA .band').innerText.includes('90 of 100 readings')`)
-	b.picture("machine-light")
+	b := chromium.NewTab(t, browser, 1280, 860)
+	b.Visit(p.URL + "/m/Pump%2007")
+	b.Until(chromium.Drawn("history"))
+	b.Until(`document.querySelector('#chart-tempA .band').innerText.includes('90 of 100 readings')`)
+	b.Picture("machine-light")
 	for range 9 {
 		p.step("Pump 07")
 	}
-	b.until(`document.querySelector('#chart-current .value').innerText === '` + withUnit(number(p.listMachines()[0].Latest[0].Value), "A") + `'`)
+	b.Until(`document.querySelector('#chart-current .value').innerText === '` + withUnit(number(p.listMachines()[0].Latest[0].Value), "A") + `'`)
 }
 
 func browserAnyName(t *testing.T, browser context.Context) {
 	p := sickPlant(t)
-	b := newTab(t, browser, 1280, 860)
-	b.open(p.URL + "/")
-	b.do(chromedp.Click(chromedp.CSS(`[id="row-CNC%20mill%2F5%20axis"] a`)))
-	b.until(`document.body.dataset.page === 'machine'`)
-	b.until(drawn("history"))
-	b.shows("h1", "CNC mill/5 axis")
+	b := chromium.NewTab(t, browser, 1280, 860)
+	b.Visit(p.URL + "/")
+	b.Do(chromedp.Click(chromedp.CSS(`[id="row-CNC%20mill%2F5%20axis"] a`)))
+	b.Until(`document.body.dataset.page === 'machine'`)
+	b.Until(chromium.Drawn("history"))
+	b.Shows("h1", "CNC mill/5 axis")
 }
 
 func browserAcknowledge(t *testing.T, browser context.Context) {
 	p := sickPlant(t)
-	b := newTab(t, browser, 1280, 860)
-	b.open(p.URL + "/m/Pump%2007")
-	b.shows("#head", "unanswered")
-	b.do(chromedp.Click(chromedp.CSS(`#answer-1`)))
-	b.until(`document.querySelector('#head').innerText.includes('acknowledged') && !document.querySelector('#head .actions')`)
-	b.picture("machine-acknowledged")
+	b := chromium.NewTab(t, browser, 1280, 860)
+	b.Visit(p.URL + "/m/Pump%2007")
+	b.Shows("#head", "unanswered")
+	b.Do(chromedp.Click(chromedp.CSS(`#answer-1`)))
+	b.Until(`document.querySelector('#head').innerText.includes('acknowledged') && !document.querySelector('#head .actions')`)
+	b.Picture("machine-acknowledged")
 
-	b.open(p.URL + "/alarms")
-	b.shows("main", "1 unanswered alarm")
-	b.do(chromedp.Click(chromedp.CSS(`#alarm-2 button`)))
-	b.until(`document.querySelector('h1').innerText === 'Every alarm is answered'`)
+	b.Visit(p.URL + "/alarms")
+	b.Shows("main", "1 unanswered alarm")
+	b.Do(chromedp.Click(chromedp.CSS(`#alarm-2 button`)))
+	b.Until(`document.querySelector('h1').innerText === 'Every alarm is answered'`)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if got := strings.Join(p.answers, ", "); got != `1 by "" note "", 2 by "" note ""` {
@@ -121,35 +122,35 @@ func browserAcknowledge(t *testing.T, browser context.Context) {
 
 func browserAcknowledgeWithNote(t *testing.T, browser context.Context) {
 	p := sickPlant(t)
-	b := newTab(t, browser, 1280, 860)
-	b.open(p.URL + "/m/Pump%2007")
-	b.do(chromedp.Click(chromedp.CSS(`#note-1`)),
+	b := chromium.NewTab(t, browser, 1280, 860)
+	b.Visit(p.URL + "/m/Pump%2007")
+	b.Do(chromedp.Click(chromedp.CSS(`#note-1`)),
 		chromedp.SendKeys(chromedp.CSS(`dialog input`), "Ann"), chromedp.SendKeys(chromedp.CSS(`dialog textarea`), "coupling ordered"))
-	b.picture("dialog")
-	b.do(chromedp.Click(chromedp.CSS(`dialog .primary`)))
-	b.until(`document.querySelector('#head').innerText.includes('acknowledged by Ann')`)
-	b.shows("#says", "coupling ordered")
+	b.Picture("dialog")
+	b.Do(chromedp.Click(chromedp.CSS(`dialog .primary`)))
+	b.Until(`document.querySelector('#head').innerText.includes('acknowledged by Ann')`)
+	b.Shows("#says", "coupling ordered")
 }
 
 func browserAcknowledgeRefused(t *testing.T, browser context.Context) {
 	p := sickPlant(t)
 	p.fail = true
-	b := newTab(t, browser, 1280, 860)
-	b.allowed = []string{"/acknowledge"}
-	b.open(p.URL + "/m/Pump%2007")
-	b.do(chromedp.Click(chromedp.CSS(`#answer-1`)))
-	b.until(`document.querySelector('#failure').innerText.includes('the disk is full')`)
-	b.until(`!document.querySelector('#answer-1').disabled`)
+	b := chromium.NewTab(t, browser, 1280, 860)
+	b.Allow("/acknowledge")
+	b.Visit(p.URL + "/m/Pump%2007")
+	b.Do(chromedp.Click(chromedp.CSS(`#answer-1`)))
+	b.Until(`document.querySelector('#failure').innerText.includes('the disk is full')`)
+	b.Until(`!document.querySelector('#answer-1').disabled`)
 }
 
 func browserLongPolls(t *testing.T, browser context.Context) {
 	p := sickPlant(t)
 	p.buffered = true
-	b := newTab(t, browser, 1280, 860)
-	b.open(p.URL + "/")
-	b.until(`!document.getElementById('offline').offsetParent`)
+	b := chromium.NewTab(t, browser, 1280, 860)
+	b.Visit(p.URL + "/")
+	b.Until(`!document.getElementById('offline').offsetParent`)
 	p.raise("Fan 12", fettle.Low, "current is 15 A; 12–14 usual.", fettle.Cause{Sensor: "current", Share: 1})
-	b.until(`document.querySelector('h1').innerText === '3 machines need attention'`)
+	b.Until(`document.querySelector('h1').innerText === '3 machines need attention'`)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.streams != 1 {
@@ -159,55 +160,55 @@ func browserLongPolls(t *testing.T, browser context.Context) {
 
 func browserNotLive(t *testing.T, browser context.Context) {
 	p := sickPlant(t)
-	b := newTab(t, browser, 1280, 860)
-	b.allowed = []string{"/api/v1/events", "ERR_", p.URL}
-	b.open(p.URL + "/")
+	b := chromium.NewTab(t, browser, 1280, 860)
+	b.Allow("/api/v1/events", "ERR_", p.URL)
+	b.Visit(p.URL + "/")
 	p.CloseClientConnections()
 	p.Listener.Close()
-	b.until(`document.getElementById('offline').innerText.startsWith('Not live since ')`)
-	b.picture("not-live")
+	b.Until(`document.getElementById('offline').innerText.startsWith('Not live since ')`)
+	b.Picture("not-live")
 }
 
 func browserDarkAndPhone(t *testing.T, browser context.Context) {
 	p := sickPlant(t)
-	b := newTab(t, browser, 1280, 860)
-	b.do(func(ctx context.Context, t *chromedp.Target) (v chromedp.Void, err error) {
+	b := chromium.NewTab(t, browser, 1280, 860)
+	b.Do(func(ctx context.Context, t *chromedp.Target) (v chromedp.Void, err error) {
 		_, err = chromedp.Call(ctx, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
 			Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: "dark"}}})
 		return v, err
 	})
-	b.open(p.URL + "/m/Pump%2007")
-	b.until(drawn("history"))
-	b.picture("machine-dark")
-	b.open(p.URL + "/")
-	b.until(`document.querySelectorAll('.spark .trace').length === 4`)
-	b.picture("fleet-dark")
-	b.open(p.URL + "/alarms?theme=light")
-	b.until(`getComputedStyle(document.body).backgroundColor === 'rgb(232, 234, 237)'`)
-	b.picture("alarms-light")
+	b.Visit(p.URL + "/m/Pump%2007")
+	b.Until(chromium.Drawn("history"))
+	b.Picture("machine-dark")
+	b.Visit(p.URL + "/")
+	b.Until(`document.querySelectorAll('.spark .trace').length === 4`)
+	b.Picture("fleet-dark")
+	b.Visit(p.URL + "/alarms?theme=light")
+	b.Until(`getComputedStyle(document.body).backgroundColor === 'rgb(232, 234, 237)'`)
+	b.Picture("alarms-light")
 
-	phone := newTab(t, browser, 375, 812, chromedp.EmulateMobile, chromedp.EmulateScale(2))
+	phone := chromium.NewTab(t, browser, 375, 812, chromedp.EmulateMobile, chromedp.EmulateScale(2))
 	for page, name := range map[string]string{"/": "fleet-phone", "/m/Pump%2007": "machine-phone", "/alarms": "alarms-phone"} {
-		phone.open(p.URL + page)
+		phone.Visit(p.URL + page)
 		if page == "/m/Pump%2007" {
-			phone.until(drawn("history"))
+			phone.Until(chromium.Drawn("history"))
 		}
-		phone.until(`document.documentElement.scrollWidth <= 375`)
-		phone.picture(name)
+		phone.Until(`document.documentElement.scrollWidth <= 375`)
+		phone.Picture(name)
 	}
 }
 
 func browserHeldList(t *testing.T, browser context.Context) {
 	p := sickPlant(t)
-	b := newTab(t, browser, 1280, 860)
-	b.open(p.URL + "/")
-	b.do(chromedp.Focus(chromedp.CSS(`#attention td a`)))
+	b := chromium.NewTab(t, browser, 1280, 860)
+	b.Visit(p.URL + "/")
+	b.Do(chromedp.Focus(chromedp.CSS(`#attention td a`)))
 	p.raise("Fan 12", fettle.High, "current is 15 A; 12–14 usual.", fettle.Cause{Sensor: "current", Share: 1})
-	b.until(`document.getElementById('held').offsetParent`)
-	b.shows("h1", "3 machines need attention")
-	b.until(`document.querySelectorAll('#attention tbody tr').length === 2`)
-	b.do(chromedp.Click(chromedp.CSS(`#held button`)))
-	b.until(`document.querySelectorAll('#attention tbody tr').length === 3 && !document.getElementById('held').offsetParent`)
+	b.Until(`document.getElementById('held').offsetParent`)
+	b.Shows("h1", "3 machines need attention")
+	b.Until(`document.querySelectorAll('#attention tbody tr').length === 2`)
+	b.Do(chromedp.Click(chromedp.CSS(`#held button`)))
+	b.Until(`document.querySelectorAll('#attention tbody tr').length === 3 && !document.getElementById('held').offsetParent`)
 }
 
 func browserThousandMachines(t *testing.T, browser context.Context) {
@@ -223,14 +224,14 @@ func browserThousandMachines(t *testing.T, browser context.Context) {
 		p.rows[name] = p.rows[names[2]]
 	}
 	p.raise("Machine 0001", fettle.High, "tempA is 73.1 °C; 58.9–63.3 usual.", fettle.Cause{Sensor: "tempA", Share: 1})
-	b := newTab(t, browser, 1280, 860)
-	b.open(p.URL + "/")
-	b.shows("main", "1 machine needs attention", "Machine 0001", "999 normal")
-	b.do(chromedp.Click(chromedp.CSS(`#normal summary`)))
-	b.until(`document.querySelectorAll('#normal tbody tr').length === 100`)
-	b.do(chromedp.Click(chromedp.CSS(`#normal .turn a[rel=next]`)))
-	b.until(`location.search === '?from=101' && document.querySelector('#normal').open`)
-	b.shows(".turn", "machines 101–200 of 999")
+	b := chromium.NewTab(t, browser, 1280, 860)
+	b.Visit(p.URL + "/")
+	b.Shows("main", "1 machine needs attention", "Machine 0001", "999 normal")
+	b.Do(chromedp.Click(chromedp.CSS(`#normal summary`)))
+	b.Until(`document.querySelectorAll('#normal tbody tr').length === 100`)
+	b.Do(chromedp.Click(chromedp.CSS(`#normal .turn a[rel=next]`)))
+	b.Until(`location.search === '?from=101' && document.querySelector('#normal').open`)
+	b.Shows(".turn", "machines 101–200 of 999")
 }
 
 func browserNoData(t *testing.T, browser context.Context) {
@@ -239,32 +240,32 @@ func browserNoData(t *testing.T, browser context.Context) {
 	m := &p.machines[p.index("Lathe 1 spindle")]
 	m.State, m.Arrived, m.Sentence = fettle.StateNoData, time.Now().Add(-4*time.Minute), "No data for 4 min; a reading every 2 s is usual."
 	p.mu.Unlock()
-	b := newTab(t, browser, 1280, 860)
-	b.open(p.URL + "/m/Lathe%201%20spindle")
-	b.until(drawn("faint"))
-	b.shows("main", "No data", "usual")
-	b.shows("#numbers", "–")
-	b.until(`[...document.querySelectorAll('.band')].every((band) => band.innerText === '')`)
-	b.picture("machine-no-data")
-	b.open(p.URL + "/")
-	b.shows("#no-data", "No data", "4 min old")
-	b.picture("fleet-no-data")
+	b := chromium.NewTab(t, browser, 1280, 860)
+	b.Visit(p.URL + "/m/Lathe%201%20spindle")
+	b.Until(chromium.Drawn("faint"))
+	b.Shows("main", "No data", "usual")
+	b.Shows("#numbers", "–")
+	b.Until(`[...document.querySelectorAll('.band')].every((band) => band.innerText === '')`)
+	b.Picture("machine-no-data")
+	b.Visit(p.URL + "/")
+	b.Shows("#no-data", "No data", "4 min old")
+	b.Picture("fleet-no-data")
 }
 
 func browserHidden(t *testing.T, browser context.Context) {
 	p := sickPlant(t)
-	b := newTab(t, browser, 1280, 860)
-	b.open(p.URL + "/")
+	b := chromium.NewTab(t, browser, 1280, 860)
+	b.Visit(p.URL + "/")
 	hide := func(hidden string) {
-		b.do(chromedp.Evaluate[chromedp.Void](`Object.defineProperty(document, 'hidden', { value: ` + hidden + `, configurable: true });
+		b.Do(chromedp.Evaluate[chromedp.Void](`Object.defineProperty(document, 'hidden', { value: ` + hidden + `, configurable: true });
 			document.dispatchEvent(new Event('visibilitychange'))`))
 	}
 	hide("true")
-	b.until(`document.body.dataset.live === 'resting'`)
+	b.Until(`document.body.dataset.live === 'resting'`)
 	p.raise("Fan 12", fettle.Low, "current is 15 A; 12–14 usual.", fettle.Cause{Sensor: "current", Share: 1})
 	hide("false")
-	b.until(`document.querySelector('h1').innerText === '3 machines need attention'`)
-	b.until(`document.body.dataset.live === 'live'`)
+	b.Until(`document.querySelector('h1').innerText === '3 machines need attention'`)
+	b.Until(`document.body.dataset.live === 'live'`)
 }
 
 // faults lists what keeps people with a keyboard, a screen reader or a finger
@@ -292,13 +293,13 @@ const faults = `(() => {
 func browserAccessible(t *testing.T, browser context.Context) {
 	p := sickPlant(t)
 	for _, width := range []int64{1280, 375} {
-		b := newTab(t, browser, width, 860)
+		b := chromium.NewTab(t, browser, width, 860)
 		for _, page := range []string{"/", "/m/Pump%2007", "/alarms", "/alarms?state=all"} {
-			b.open(p.URL + page)
+			b.Visit(p.URL + page)
 			if strings.HasPrefix(page, "/m/") {
-				b.until(drawn("history"))
+				b.Until(chromium.Drawn("history"))
 			}
-			found, err := chromedp.Run(b.ctx, chromedp.Evaluate[[]string](faults))
+			found, err := chromedp.Run(b.Context, chromedp.Evaluate[[]string](faults))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -312,8 +313,8 @@ func browserAccessible(t *testing.T, browser context.Context) {
 // The scripts write numbers and durations that the server wrote before.
 func browserFormats(t *testing.T, browser context.Context) {
 	p := newPlant(t)
-	b := newTab(t, browser, 1280, 860)
-	b.open(p.URL + "/")
+	b := chromium.NewTab(t, browser, 1280, 860)
+	b.Visit(p.URL + "/")
 	module, err := New(Deps{Machines: p.listMachines, Alarms: p.listAlarms, Unit: unitOf})
 	if err != nil {
 		t.Fatal(err)
@@ -324,7 +325,7 @@ func browserFormats(t *testing.T, browser context.Context) {
 	}
 	ask := func(call string) string {
 		t.Helper()
-		got, err := chromedp.Run(b.ctx, chromedp.Evaluate[string](`import('`+url+`').then((m) => m.`+call+`)`, chromedp.EvalAwaitPromise))
+		got, err := chromedp.Run(b.Context, chromedp.Evaluate[string](`import('`+url+`').then((m) => m.`+call+`)`, chromedp.EvalAwaitPromise))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -336,7 +337,7 @@ func browserFormats(t *testing.T, browser context.Context) {
 		}
 	}
 	for _, d := range durationsToWrite {
-		if got, want := ask(fmt.Sprintf("duration(%d)", d.Milliseconds())), duration(d); got != want {
+		if got, want := ask(fmt.Sprintf("duration(%d)", d.Milliseconds())), Duration(d); got != want {
 			t.Errorf("%v is %q in the browser, %q on the server", d, got, want)
 		}
 	}

@@ -79,8 +79,8 @@ func scoreText(m fettle.Machine) string {
 	return fixed(m.Score, 1)
 }
 
-// duration writes at most two units: "12 s", "22 min", "5 h 12 min", "3 d 4 h".
-func duration(d time.Duration) string {
+// Duration writes at most two units: "12 s", "22 min", "5 h 12 min", "3 d 4 h".
+func Duration(d time.Duration) string {
 	seconds := max(0, int64(d/time.Second))
 	minutes, hours, days := seconds/60, seconds/3600, seconds/86400
 	switch {
@@ -123,7 +123,7 @@ func (c clock) at(t time.Time) moment {
 	local := t.In(c.zone)
 	m := moment{Machine: t.UTC().Format(time.RFC3339), Text: local.Format("2006-01-02 15:04")}
 	if age := c.now.Sub(t); age > -time.Minute && age < 24*time.Hour {
-		m.Text, m.Ago = local.Format("15:04"), duration(age)
+		m.Text, m.Ago = local.Format("15:04"), Duration(age)
 	}
 	if repeated(local) {
 		m.Text += local.Format(" MST")

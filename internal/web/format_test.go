@@ -26,7 +26,7 @@ func TestNumbers(t *testing.T) {
 func TestDurations(t *testing.T) {
 	want := []string{"0 s", "0 s", "59 s", "1 min", "1 h", "1 h 30 min", "1 d 1 h", "2 d 2 h", "2 d"}
 	for i, d := range durationsToWrite {
-		if got := duration(d); got != want[i] {
+		if got := Duration(d); got != want[i] {
 			t.Errorf("%v is %q, want %q", d, got, want[i])
 		}
 	}

@@ -33,7 +33,7 @@ type machineView struct {
 	Ranges   []span
 	Range    span
 	Step     float64 // seconds between readings, 0 if unknown
-	Model    string
+	Ahead    bool    // there is a forecast to draw
 	Charts   []chart
 	More     []link // sensors without a chart
 	Unlisted int    // and those not even listed
@@ -59,14 +59,13 @@ type fact struct {
 
 // A chart is the box of one sensor's curve, which the script fills.
 type chart struct {
-	ID      string
-	Sensor  string
-	Unit    string
-	Value   string
-	Usual   string // "usual 4.1–5.6"
-	Low     string // the same for the script; empty if unknown
-	High    string
-	Suspect bool // one of the causes
+	ID     string
+	Sensor string
+	Unit   string
+	Value  string
+	Usual  string // "usual 4.1–5.6"
+	Low    string // the same for the script; empty if unknown
+	High   string
 }
 
 func (s *Site) machine(r *http.Request, c clock) view {
@@ -79,14 +78,15 @@ func (s *Site) machine(r *http.Request, c clock) view {
 	m := machines[i]
 	return view{http.StatusOK, "machine.html", frame{
 		Title: name, Page: "machine", Section: "fleet",
-		Watch: "readings,forecast,verdict,alarm,model", Machine: name, Body: s.machineView(m, r.URL.Query(), c),
+		Watch: "readings,verdict,alarm,model", Machine: name, Body: s.machineView(r, m, c),
 	}}
 }
 
-func (s *Site) machineView(m fettle.Machine, query url.Values, c clock) machineView {
+func (s *Site) machineView(r *http.Request, m fettle.Machine, c clock) machineView {
+	query := r.URL.Query()
 	v := machineView{
 		Name: m.Name, Chip: machineChip(m), Why: words(m.Sentence), Score: scoreText(m), Stale: m.State == fettle.StateNoData,
-		Step: m.StepSeconds, Model: m.Model, PastHref: "/alarms?state=all&machine=" + url.QueryEscape(m.Name),
+		Step: m.StepSeconds, Ahead: s.deps.Ahead(r.Context(), m.Name), PastHref: "/alarms?state=all&machine=" + url.QueryEscape(m.Name),
 	}
 	v.alarms(s.deps.Alarms("all", m.Name, mostAlarms), m, c)
 	causes := s.causes(m)
@@ -125,9 +125,16 @@ func (v *machineView) alarms(all []fettle.Alarm, m fettle.Machine, c clock) {
 	}
 }
 
+// leastShare leaves sensors that explain next to nothing out of the picture.
+const leastShare = 0.05
+
 // causes are the sensors behind the machine's trouble: by the newest verdict,
 // or as the open alarm keeps them; none while all is well.
 func (s *Site) causes(m fettle.Machine) []fettle.Cause {
+	return slices.DeleteFunc(slices.Clone(s.allCauses(m)), func(c fettle.Cause) bool { return c.Share < leastShare })
+}
+
+func (s *Site) allCauses(m fettle.Machine) []fettle.Cause {
 	if m.State == fettle.StateNoData || m.State == fettle.StateLearning {
 		return nil
 	}
@@ -165,18 +172,19 @@ func usual(c fettle.Cause, unit string) string {
 }
 
 // charts gives every sensor its box. Sensors behind the oldest open alarm come
-// first, in the alarm's order: it holds still, while the verdict's changes with
-// every reading.
+// first: its cause, then by name the others that belong to it. That order holds
+// still, while the order of their shares changes with every reading.
 func (v *machineView) charts(m fettle.Machine, causes []fettle.Cause, query url.Values, unit func(string) string) {
 	known := map[string]fettle.Cause{}
 	var suspects []string
-	for _, a := range slices.Backward(m.Alarms) {
+	for _, a := range slices.SortedFunc(slices.Values(m.Alarms), func(a, b fettle.Alarm) int { return a.RaisedAt.Compare(b.RaisedAt) }) {
+		var others []string
 		for _, c := range a.Causes {
 			known[c.Sensor] = c
+			others = append(others, c.Sensor)
 		}
-		if a.Cause != "" {
-			suspects = append([]string{a.Cause}, suspects...)
-		}
+		slices.Sort(others)
+		suspects = append(append(suspects, a.Cause), others...)
 	}
 	for _, c := range causes {
 		known[c.Sensor] = c
@@ -197,7 +205,7 @@ func (v *machineView) charts(m fettle.Machine, causes []fettle.Cause, query url.
 			v.link(m.Name, sensor)
 			continue
 		}
-		box := chart{ID: "chart-" + url.PathEscape(sensor), Sensor: sensor, Unit: unit(sensor), Value: "–", Suspect: slices.Contains(suspects, sensor)}
+		box := chart{ID: "chart-" + url.PathEscape(sensor), Sensor: sensor, Unit: unit(sensor), Value: "–"}
 		if value, found := latest[sensor]; found {
 			box.Value = withUnit(number(value), box.Unit)
 		}
@@ -229,7 +237,7 @@ func (v *machineView) facts(m fettle.Machine, c clock) {
 	last, first := c.at(m.Last), c.at(m.First)
 	v.Facts = append(v.Facts, fact{Name: "Last reading", Time: &last})
 	if m.StepSeconds > 0 {
-		v.Facts = append(v.Facts, fact{Name: "Rhythm", Text: "every " + rhythm(m.StepSeconds)})
+		v.Facts = append(v.Facts, fact{Name: "Rhythm", Text: "every " + Rhythm(m.StepSeconds)})
 	}
 	v.Facts = append(v.Facts, fact{Name: "Stored", Text: plural(int(m.Rows), "reading", "readings")}, fact{Name: "Since", Time: &first})
 	if m.Model != "" {
@@ -239,11 +247,12 @@ func (v *machineView) facts(m fettle.Machine, c clock) {
 	}
 }
 
-func rhythm(seconds float64) string {
+// Rhythm writes the time between two readings, which may be less than a second.
+func Rhythm(seconds float64) string {
 	if seconds < 60 {
 		return strconv.FormatFloat(seconds, 'g', 3, 64) + " s"
 	}
-	return duration(time.Duration(seconds * float64(time.Second)))
+	return Duration(time.Duration(seconds * float64(time.Second)))
 }
 
 // A span is how far back the charts look.
@@ -286,7 +295,7 @@ func spans(step float64, query url.Values) ([]span, span) {
 			others["sensor"] = sensors
 		}
 		offered = append(offered, span{
-			Text: duration(d), Value: d.String(), Href: "?" + others.Encode(),
+			Text: Duration(d), Value: d.String(), Href: "?" + others.Encode(),
 			Seconds: int(d / time.Second), Rows: int(math.Ceil(d.Seconds()/step)) + 1,
 		})
 	}

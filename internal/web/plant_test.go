@@ -3,6 +3,7 @@
 package web
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"math"
@@ -48,7 +49,7 @@ func newPlant(t *testing.T, names ...string) *plant {
 	for i, name := range names {
 		p.join(name, i)
 	}
-	site, err := New(Deps{Machines: p.listMachines, Alarms: p.listAlarms, Unit: unitOf, Verdict: p.verdict, Version: "test", Zone: time.UTC})
+	site, err := New(Deps{Machines: p.listMachines, Alarms: p.listAlarms, Unit: unitOf, Verdict: p.verdict, Ahead: func(context.Context, string) bool { return true }, Version: "test", Zone: time.UTC})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -14,6 +14,7 @@
 package web
 
 import (
+	"context"
 	"embed"
 	"errors"
 	"html/template"
@@ -40,9 +41,12 @@ type Deps struct {
 	// What follows may be left out.
 
 	Verdict func(machine string) (fettle.Verdict, bool) // the newest verdict
-	Broker  func() string                               // where sensors publish, host:port; nil: 127.0.0.1:1883
-	Zone    *time.Location                              // the plant's; nil: the server's
-	Now     func() time.Time                            // wall clock; nil: time.Now
+	// Ahead tells whether the API has a forecast from a machine's newest
+	// reading, so that the page does not ask for one in vain. nil: it has none.
+	Ahead  func(ctx context.Context, machine string) bool
+	Broker func() string    // where sensors publish, host:port; nil: 127.0.0.1:1883
+	Zone   *time.Location   // the plant's; nil: the server's
+	Now    func() time.Time // wall clock; nil: time.Now
 }
 
 // A Site serves the pages and the files they need.
@@ -59,6 +63,9 @@ func New(deps Deps) (*Site, error) {
 	}
 	if deps.Verdict == nil {
 		deps.Verdict = func(string) (fettle.Verdict, bool) { return fettle.Verdict{}, false }
+	}
+	if deps.Ahead == nil {
+		deps.Ahead = func(context.Context, string) bool { return false }
 	}
 	if deps.Broker == nil {
 		deps.Broker = func() string { return "127.0.0.1:1883" }

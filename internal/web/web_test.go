@@ -81,7 +81,7 @@ func normal(name string) fettle.Machine {
 
 func silent(name string) fettle.Machine {
 	m := normal(name)
-	m.State, m.Arrived, m.Sentence = fettle.StateNoData, noon.Add(-3*time.Minute), "No data for 3m0s."
+	m.State, m.Arrived, m.Sentence = fettle.StateNoData, noon.Add(-3*time.Minute), "No data for 3 min."
 	return m
 }
 
@@ -133,7 +133,7 @@ func TestFleetSays(t *testing.T) {
 		{"an alarm, and the rest", []fettle.Machine{alarmed("Pump 07", high), silent("S"), learning, normal("A")},
 			"1 machine needs attention 1 without data · 1 learning · 1 normal The order has changed. Sort again Priority Machine Why Score Recent Seen High Pump 07 tempA is 81.2 °C; 61.0–70.3 usual. score 2.3 2 s 1 without data"},
 		{"acknowledged", []fettle.Machine{alarmed("Fan 12", medium)}, "1 machine needs attention The order has changed. Sort again Priority Machine Why Score Recent Seen Medium Fan 12"},
-		{"silent: no score, and how old it is", []fettle.Machine{silent("S")}, "No data S No data for 3m0s. score – 3 min old"},
+		{"silent: no score, and how old it is", []fettle.Machine{silent("S")}, "No data S No data for 3 min. score – 3 min old"},
 		{"learning: no score", []fettle.Machine{learning}, "1 machine learning"},
 		{"nobody yet", nil, "No machine has sent a reading yet"},
 	} {

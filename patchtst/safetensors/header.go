@@ -20,17 +20,18 @@ type entry struct {
 }
 
 // parseHeader checks everything a header says against the size of the data
-// that follows it, and returns the tensors in the order of their data.
-func parseHeader(header []byte, dataSize int64) ([]Tensor, error) {
-	entries, err := decodeHeader(header)
+// that follows it, and returns the tensors in the order of their data, and the
+// texts that stand beside them.
+func parseHeader(header []byte, dataSize int64) ([]Tensor, map[string]string, error) {
+	entries, metadata, err := decodeHeader(header)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	tensors := make([]Tensor, 0, len(entries))
 	for name, e := range entries {
 		t, err := e.tensor(name, dataSize)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		tensors = append(tensors, t)
 	}
@@ -39,50 +40,50 @@ func parseHeader(header []byte, dataSize int64) ([]Tensor, error) {
 	slices.SortFunc(tensors, func(a, b Tensor) int {
 		return cmp.Or(cmp.Compare(a.from, b.from), cmp.Compare(a.to, b.to), cmp.Compare(a.Name, b.Name))
 	})
-	return tensors, checkCover(tensors, dataSize)
+	return tensors, metadata, checkCover(tensors, dataSize)
 }
 
 // decodeHeader decodes the JSON key by key, because a key that comes twice, of
 // which encoding/json would silently take one, must be refused.
-func decodeHeader(header []byte) (map[string]entry, error) {
+func decodeHeader(header []byte) (map[string]entry, map[string]string, error) {
 	decoder := json.NewDecoder(bytes.NewReader(header))
 	if open, err := decoder.Token(); err != nil || open != json.Delim('{') {
-		return nil, fmt.Errorf("header is not a JSON object: it starts with %q", header[:min(16, len(header))])
+		return nil, nil, fmt.Errorf("header is not a JSON object: it starts with %q", header[:min(16, len(header))])
 	}
 	entries := map[string]entry{}
+	var metadata map[string]string
 	for decoder.More() {
 		token, err := decoder.Token()
 		if err != nil {
-			return nil, fmt.Errorf("decode header at byte %d: %w", decoder.InputOffset(), err)
+			return nil, nil, fmt.Errorf("decode header at byte %d: %w", decoder.InputOffset(), err)
 		}
 		name := token.(string) // a key of an object is always a string
 		if name == metadataKey {
-			var texts map[string]string
-			if err := decoder.Decode(&texts); err != nil {
-				return nil, fmt.Errorf("decode header: %s: %w", metadataKey, err)
+			if err := decoder.Decode(&metadata); err != nil {
+				return nil, nil, fmt.Errorf("decode header: %s: %w", metadataKey, err)
 			}
 			continue
 		}
 		var e entry
 		if err := decoder.Decode(&e); err != nil {
-			return nil, fmt.Errorf("decode header: tensor %q: %w", name, err)
+			return nil, nil, fmt.Errorf("decode header: tensor %q: %w", name, err)
 		}
 		if _, twice := entries[name]; twice {
-			return nil, fmt.Errorf("decode header: tensor %q is there twice", name)
+			return nil, nil, fmt.Errorf("decode header: tensor %q is there twice", name)
 		}
 		if len(entries) == MaxTensors {
-			return nil, fmt.Errorf("decode header: more than %d tensors", MaxTensors)
+			return nil, nil, fmt.Errorf("decode header: more than %d tensors", MaxTensors)
 		}
 		entries[name] = e
 	}
 	if _, err := decoder.Token(); err != nil {
-		return nil, fmt.Errorf("decode header at byte %d: %w", decoder.InputOffset(), err)
+		return nil, nil, fmt.Errorf("decode header at byte %d: %w", decoder.InputOffset(), err)
 	}
 	// Writers pad the header with spaces to align the data.
 	if rest := bytes.TrimRight(header[decoder.InputOffset():], " "); len(rest) > 0 {
-		return nil, fmt.Errorf("decode header: %d bytes follow the JSON object", len(rest))
+		return nil, nil, fmt.Errorf("decode header: %d bytes follow the JSON object", len(rest))
 	}
-	return entries, nil
+	return entries, metadata, nil
 }
 
 // tensor checks one entry: a known type, and offsets that hold exactly the

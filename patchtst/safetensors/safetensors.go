@@ -1,7 +1,7 @@
-// Package safetensors reads files of named tensors in HuggingFace's
+// Package safetensors reads and writes files of named tensors in HuggingFace's
 // safetensors format. What comes in is a file that somebody else wrote; what
 // goes out are tensors as plain slices, or an error that says what is wrong
-// and where. It never reads a byte before the whole header has been checked,
+// and where; and the other way round. It never reads a byte before the whole header has been checked,
 // and it never allocates more than the file's own size asks for.
 //
 // The format, little endian throughout:
@@ -56,10 +56,11 @@ var sizes = map[string]int{
 // A File is an open file of tensors. Its methods may be called from several
 // goroutines at once.
 type File struct {
-	tensors []Tensor // in the order of their data
-	byName  map[string]int
-	data    io.ReaderAt // the bytes after the header
-	close   func() error
+	tensors  []Tensor          // in the order of their data
+	metadata map[string]string // may be nil
+	byName   map[string]int
+	data     io.ReaderAt // the bytes after the header
+	close    func() error
 }
 
 // Open opens the file and checks its header. The caller closes it.
@@ -104,7 +105,7 @@ func Read(r io.ReaderAt, size int64) (*File, error) {
 		return nil, fmt.Errorf("read header: %w", err)
 	}
 	dataSize := size - 8 - int64(length)
-	tensors, err := parseHeader(header, dataSize)
+	tensors, metadata, err := parseHeader(header, dataSize)
 	if err != nil {
 		return nil, err
 	}
@@ -112,7 +113,7 @@ func Read(r io.ReaderAt, size int64) (*File, error) {
 	for i, t := range tensors {
 		byName[t.Name] = i
 	}
-	return &File{tensors, byName, io.NewSectionReader(r, 8+int64(length), dataSize), func() error { return nil }}, nil
+	return &File{tensors, metadata, byName, io.NewSectionReader(r, 8+int64(length), dataSize), func() error { return nil }}, nil
 }
 
 // Close closes the file.
@@ -121,6 +122,10 @@ func (f *File) Close() error { return f.close() }
 // Tensors lists the file's tensors in the order of their data. The slice is
 // the file's own.
 func (f *File) Tensors() []Tensor { return f.tensors }
+
+// Metadata are the texts that the writer put beside the tensors; nil if there
+// are none. The map is the file's own.
+func (f *File) Metadata() map[string]string { return f.metadata }
 
 // Find returns the tensor of that name.
 func (f *File) Find(name string) (Tensor, bool) {
@@ -156,6 +161,21 @@ func (f *File) Float64(name string) ([]float64, error) {
 	err = f.chunks(t, func(bytes []byte) {
 		for ; len(bytes) >= 8; bytes = bytes[8:] {
 			values = append(values, math.Float64frombits(binary.LittleEndian.Uint64(bytes)))
+		}
+	})
+	return values, err
+}
+
+// Int64 reads the values of a tensor of type I64.
+func (f *File) Int64(name string) ([]int64, error) {
+	t, err := f.typed(name, "I64")
+	if err != nil {
+		return nil, err
+	}
+	values := make([]int64, 0, t.Len())
+	err = f.chunks(t, func(bytes []byte) {
+		for ; len(bytes) >= 8; bytes = bytes[8:] {
+			values = append(values, int64(binary.LittleEndian.Uint64(bytes)))
 		}
 	})
 	return values, err

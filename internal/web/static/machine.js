@@ -7,12 +7,12 @@ import { Rows } from './rows.js';
 import { clock, clockSeconds } from './time.js';
 import { fillTable } from './table.js';
 
-const redraw = 250, lookAhead = 4000; // ms
+const redraw = 250, betweenForecasts = 400, afterNone = 5000; // ms
 
 export function startMachine(machine) {
   const path = '/api/v1/machines/' + encodeURIComponent(machine);
   const rows = new Rows(), charts = new Map(), visible = new Set(); // section elements; charts -> Chart
-  let forecast = null, alarms = [], zoom = null, timer = 0, loading = false, described = 0;
+  let forecast = null, alarms = [], zoom = null, timer = 0, loading = false, looking = false, described = 0;
   const box = () => document.getElementById('charts').dataset;
   const stale = () => 'stale' in box();
 
@@ -28,7 +28,7 @@ export function startMachine(machine) {
     loading = true;
     await Promise.allSettled([
       get(`${path}/readings?last=${box().rows}`).then((answer) => rows.fill(answer)),
-      loadForecast(),
+      lookAhead(),
       loadAlarms(),
     ]);
     loading = false;
@@ -36,9 +36,18 @@ export function startMachine(machine) {
   }
 
   // A forecast falls due once a minute; who watches gets one from the newest
-  // reading, every few seconds.
-  async function loadForecast() {
-    if (box().model) forecast = await get(`${path}/forecast?fresh=true`);
+  // reading. The page says whether there is one to ask for.
+  async function lookAhead() {
+    if (looking || document.hidden || stale() || !('ahead' in box())) return;
+    looking = true;
+    let rest = betweenForecasts;
+    try {
+      forecast = await get(`${path}/forecast?fresh=true`);
+      soon();
+    } catch {
+      rest = afterNone;
+    }
+    setTimeout(() => (looking = false), rest);
   }
 
   async function loadAlarms() {
@@ -61,13 +70,13 @@ export function startMachine(machine) {
   function drawChart(section, chart) {
     const { sensor, low, high } = section.dataset, seconds = Number(box().seconds);
     const ahead = Math.max(0, ((forecast?.sensors[0]?.values.length ?? 0) * (forecast?.step_seconds ?? 0)));
-    const room = stale() ? 0 : ahead;
-    const now = rows.last, [from, to] = zoom ?? [now - seconds, now + room + seconds * 0.01];
+    const room = stale() ? 0 : ahead, margin = Math.max(room + seconds * 0.01, seconds * 0.08); // at least for the words under "now"
+    const now = rows.last, [from, to] = zoom ?? [now - seconds, now + margin];
     chart.show({
       sensor, now, from, to, horizon: now + room, stale: stale(), forecast, alarms,
       points: rows.points(sensor), usual: low && high ? [Number(low), Number(high)] : null,
     });
-    const coverage = forecast?.coverage;
+    const coverage = section === sections()[0] && forecast?.coverage; // said once
     const words = chart.ahead?.upper && coverage ? `band: where ${Math.round(coverage * 100)} of 100 readings should lie` : '';
     if (!chart.pointed) section.querySelector('.band').textContent = words;
   }
@@ -127,6 +136,8 @@ export function startMachine(machine) {
       inSight.unobserve(section);
     }
     there.forEach((section) => inSight.observe(section));
+    sections().slice(1).forEach((section) => !charts.get(section)?.pointed && (section.querySelector('.band').textContent = ''));
+    if (!forecast) lookAhead();
     soon();
   }
 
@@ -136,6 +147,7 @@ export function startMachine(machine) {
     rows.add(time, values);
     rows.forget(rows.last - Number(box().seconds) * 1.5);
     if (missed) load();
+    lookAhead();
     if (stale()) return;
     for (const section of sections()) {
       const value = values[section.dataset.sensor];
@@ -148,7 +160,6 @@ export function startMachine(machine) {
   new ResizeObserver(() => charts.forEach((chart) => chart.resize())).observe(document.getElementById('charts'));
   matchMedia('(prefers-color-scheme: dark)').addEventListener('change', soon);
   document.addEventListener('visibilitychange', soon);
-  setInterval(() => document.hidden || stale() || loadForecast().then(soon, () => {}), lookAhead);
   document.getElementById('table').addEventListener('toggle', soon);
   arrange();
   load();

@@ -1,0 +1,121 @@
+package patchtst
+
+// sample is what the computation of one window keeps on its way. For a
+// gradient everything is kept that the way back needs; a forecast uses the
+// same memory for every block.
+//
+// Activations have a row for each token: (C, K, D) is a matrix of C K rows.
+type sample struct {
+	center, scale []float32 // (C) units of each channel
+	patches       matrix    // (C N, P)
+	streams       []matrix  // (C K, D) after the embedding, and after each block
+	kept          []kept    // of each block
+	forecast      []float32 // (T, C)
+
+	// Of a training step alone:
+	streamGradient matrix // (C K, D) of the stream that the way back has reached
+	viewGradient   matrix // (C K, D) of that stream as the block after it saw it
+}
+
+// kept is what one block leaves for its way back.
+type kept struct {
+	qkv    matrix    // (C K, 3 D) query, key and value side by side, heads side by side in each
+	shares []float32 // (sequences, H, tokens, tokens) of attention
+	mixed  matrix    // (C K, D) what attention gave each token, heads side by side
+	up     matrix    // (C K, F) inside a feed-forward block, before the activation
+}
+
+// newSample makes a sample for training.
+func newSample(a *arena, c Config, blocks []block) *sample {
+	s := newSampleFrame(a, c)
+	s.streams = append(s.streams, a.matrix(c.rows(), c.ModelWidth))
+	for _, b := range blocks {
+		s.streams = append(s.streams, a.matrix(c.rows(), c.ModelWidth))
+		if b.kind == feedForward {
+			s.kept = append(s.kept, kept{up: a.matrix(c.rows(), c.FeedForwardWidth)})
+			continue
+		}
+		size := b.kind.sequences(c).length
+		s.kept = append(s.kept, kept{
+			qkv:    a.matrix(c.rows(), 3*c.ModelWidth),
+			shares: a.take(c.rows(), c.Heads, size),
+			mixed:  a.matrix(c.rows(), c.ModelWidth),
+		})
+	}
+	s.streamGradient, s.viewGradient = a.matrix(c.rows(), c.ModelWidth), a.matrix(c.rows(), c.ModelWidth)
+	return s
+}
+
+// newForecastSample makes a sample whose blocks share their memory.
+func newForecastSample(a *arena, c Config, blocks []block) *sample {
+	s := newSampleFrame(a, c)
+	stream := a.matrix(c.rows(), c.ModelWidth)
+	shared := kept{
+		qkv:    a.matrix(c.rows(), 3*c.ModelWidth),
+		shares: a.take(longestSequence(c), longestSequence(c)), // one head's
+		mixed:  a.matrix(c.rows(), c.ModelWidth),
+		up:     a.matrix(c.rows(), c.FeedForwardWidth),
+	}
+	s.streams = append(s.streams, stream)
+	for range blocks {
+		s.streams, s.kept = append(s.streams, stream), append(s.kept, shared)
+	}
+	return s
+}
+
+// newSampleFrame makes what both kinds have.
+func newSampleFrame(a *arena, c Config) *sample {
+	return &sample{
+		center: a.take(c.Channels), scale: a.take(c.Channels),
+		patches:  a.matrix(c.Channels*c.Patches(), c.PatchLength),
+		forecast: a.take(c.PredictionLength, c.Channels),
+	}
+}
+
+// longestSequence is the most tokens that look at each other.
+func longestSequence(c Config) int {
+	if c.ChannelAttention {
+		return max(c.tokens(), c.Channels)
+	}
+	return c.tokens()
+}
+
+// scratch is what is needed only while one sample is at one place. One is
+// enough for all samples that are computed one after the other.
+type scratch struct {
+	scaled []float32 // (L, C) the window in its own units
+	view   matrix    // (C K, D) the stream as a block sees it
+	added  matrix    // (C K, D) what a block adds; on the way back its gradient
+	hidden matrix    // (C K, F) inside a feed-forward block, after the activation
+	pooled matrix    // (C, D') what the head reads
+	output matrix    // (C, T) what the head answers, in the encoder's units
+
+	// Of a training step alone:
+	hiddenGradient matrix    // (C K, F)
+	qkvGradient    matrix    // (C K, 3 D)
+	mixedGradient  matrix    // (C K, D)
+	shares         []float32 // (tokens, tokens) of one head, after dropout
+	shareGradient  []float32 // (tokens, tokens) of one head
+	pooledGradient matrix    // (C, D')
+}
+
+// newScratch makes the scratch of a forecast, or of a training step.
+func newScratch(a *arena, c Config, training bool) *scratch {
+	s := &scratch{
+		scaled: a.take(c.ContextLength, c.Channels),
+		view:   a.matrix(c.rows(), c.ModelWidth),
+		added:  a.matrix(c.rows(), c.ModelWidth),
+		hidden: a.matrix(c.rows(), c.FeedForwardWidth),
+		pooled: a.matrix(c.Channels, c.headWidth()),
+		output: a.matrix(c.Channels, c.PredictionLength),
+	}
+	if training {
+		longest := longestSequence(c)
+		s.hiddenGradient = a.matrix(c.rows(), c.FeedForwardWidth)
+		s.qkvGradient = a.matrix(c.rows(), 3*c.ModelWidth)
+		s.mixedGradient = a.matrix(c.rows(), c.ModelWidth)
+		s.shares, s.shareGradient = a.take(longest, longest), a.take(longest, longest)
+		s.pooledGradient = a.matrix(c.Channels, c.headWidth())
+	}
+	return s
+}

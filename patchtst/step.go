@@ -1,0 +1,258 @@
+package patchtst
+
+import (
+	"fmt"
+	"math"
+)
+
+// shards is how many parts a batch is cut into, each computed in one piece.
+// The number is fixed, and not that of the threads: sums over a batch are sums
+// over shards, in order, so that any number of threads makes the same bits.
+const shards = 4
+
+// chunk is how many weights are added up and changed in one piece.
+const chunk = 1 << 14
+
+// trainer takes steps of training. Its memory is allocated once.
+type trainer struct {
+	model   *Model
+	options stepOptions
+	norms   []normalizer
+	samples []*sample
+	shards  [shards]shard
+	means   []float64 // (C) see batchMeans
+	losses  []float64 // of each sample: the sum of its squared errors
+	squares []float64 // of each chunk of the gradient
+
+	momentum, variance []float32 // AdamW's running means of the gradient and its square
+	steps              int       // taken so far
+}
+
+// stepOptions is what does not change from step to step.
+type stepOptions struct {
+	batch       int // windows in the largest batch
+	weightDecay float64
+	clip        float64 // the gradient's largest norm; 0 is no limit
+	seed        uint64  // of dropout
+	threads     int
+}
+
+// shard is what one part of a batch needs for itself.
+type shard struct {
+	scratch       *scratch
+	forecastError []float32 // (T, C) the gradient of a forecast
+	gradient      []float32 // of all trained numbers
+	tensors       tensors   // the same, tensor by tensor
+	sum, product  []float64 // (D) of a norm
+}
+
+func newTrainer(m *Model, o stepOptions) *trainer {
+	t := fill(func(a *arena) *trainer { return buildTrainer(a, m.config, m.tensors.blocks, len(m.numbers.trained), o) })
+	t.model, t.options = m, o
+	return t
+}
+
+// buildTrainer takes a trainer's memory out of an arena.
+func buildTrainer(a *arena, c Config, blocks []block, trained int, o stepOptions) *trainer {
+	t := &trainer{norms: newNormalizers(a, c, blocks, true)}
+	for range o.batch {
+		t.samples = append(t.samples, newSample(a, c, blocks))
+	}
+	for i := range t.shards {
+		s := shard{
+			scratch:       newScratch(a, c, true),
+			forecastError: a.take(c.PredictionLength, c.Channels),
+			gradient:      a.take(trained),
+			sum:           make([]float64, c.ModelWidth), product: make([]float64, c.ModelWidth),
+		}
+		if a.real {
+			s.tensors = bindGradient(c, s.gradient)
+		}
+		t.shards[i] = s
+	}
+	t.momentum, t.variance = a.take(trained), a.take(trained)
+	t.means = make([]float64, c.Channels)
+	t.losses = make([]float64, o.batch)
+	t.squares = make([]float64, (trained+chunk-1)/chunk)
+	return t
+}
+
+// step trains the model on one batch and answers what its loss and the norm of
+// the gradient were before: the mean squared error over all B T C numbers, in
+// the series' units. A loss that is not finite changes no weights.
+func (t *trainer) step(b batch, rate float64) (loss, norm float64, err error) {
+	loss = t.gradient(b)
+	if math.IsNaN(loss) || math.IsInf(loss, 0) {
+		return loss, math.NaN(), fmt.Errorf("the loss is %v", loss)
+	}
+	return loss, t.update(rate), nil
+}
+
+// gradient computes a batch's loss, and leaves its gradient in the shards.
+func (t *trainer) gradient(b batch) float64 {
+	last := len(t.norms)
+	if c := t.model.config; c.Scaling == "mean" && b.series.Observed != nil {
+		batchMeans(t.means, len(b.starts), func(i int) window { return b.window(c, i) })
+	}
+	t.overSamples(b, func(p *pass, s *shard, i int) {
+		p.embed(b.window(p.config, i), t.means)
+		t.sumMoments(p, s, 0)
+	})
+	t.joinMoments(b, 0)
+	for block := range last {
+		t.overSamples(b, func(p *pass, s *shard, _ int) {
+			p.block(block)
+			t.sumMoments(p, s, block+1)
+		})
+		t.joinMoments(b, block+1)
+	}
+	t.overSamples(b, func(p *pass, s *shard, i int) {
+		x := p.view(last)
+		p.readOut(x)
+		cells := len(b.starts) * len(s.forecastError)
+		t.losses[i] = squaredError(s.forecastError, p.sample.forecast, b.target(p.config, i), cells)
+		p.readOutBackward(&s.tensors, p.sample.viewGradient, x, s.forecastError)
+		t.sumGradients(p, s, last)
+	})
+	t.joinGradients(b, last)
+	for block := last - 1; block >= 0; block-- {
+		t.overSamples(b, func(p *pass, s *shard, _ int) {
+			p.blockBackward(block, &s.tensors)
+			t.sumGradients(p, s, block)
+		})
+		t.joinGradients(b, block)
+	}
+	t.overSamples(b, func(p *pass, s *shard, _ int) {
+		p.viewBackward(0, &s.tensors)
+		p.embedBackward(&s.tensors)
+	})
+	return t.loss(len(b.starts))
+}
+
+// overSamples runs do for every sample of the batch, shard by shard.
+func (t *trainer) overSamples(b batch, do func(p *pass, s *shard, i int)) {
+	each(t.options.threads, shards, func(k int) {
+		for i := k * len(b.starts) / shards; i < (k+1)*len(b.starts)/shards; i++ {
+			do(&pass{
+				config: t.model.config, tensors: &t.model.tensors, norms: t.norms,
+				sample: t.samples[i], scratch: t.shards[k].scratch,
+				noise: newNoise(t.options.seed, t.steps, i),
+			}, &t.shards[k], i)
+		}
+	})
+}
+
+// sumMoments adds a sample's stream to the shard's sums, if a batch norm
+// stands on it.
+func (t *trainer) sumMoments(p *pass, s *shard, stream int) {
+	if block, there := p.normOn(stream); there && !t.norms[block].layer {
+		momentSums(s.sum, s.product, p.sample.streams[stream])
+	}
+}
+
+// joinMoments gives the sums over the whole batch to the norm.
+func (t *trainer) joinMoments(b batch, stream int) {
+	p := pass{config: t.model.config, norms: t.norms}
+	if block, there := p.normOn(stream); there && !t.norms[block].layer {
+		sum, square := t.joinSums()
+		t.norms[block].useBatch(sum, square, len(b.starts)*p.config.rows())
+		t.model.numbers.counters[block]++
+	}
+	t.clearSums()
+}
+
+// sumGradients and joinGradients do the same for the gradient of a view.
+func (t *trainer) sumGradients(p *pass, s *shard, stream int) {
+	if block, there := p.normOn(stream); there && !t.norms[block].layer {
+		n := &t.norms[block]
+		batchNormSums(s.sum, s.product, p.sample.viewGradient, p.sample.streams[stream], n.mean, n.inverse)
+	}
+}
+
+func (t *trainer) joinGradients(b batch, stream int) {
+	p := pass{config: t.model.config, norms: t.norms}
+	if block, there := p.normOn(stream); there && !t.norms[block].layer {
+		sum, product := t.joinSums()
+		t.norms[block].useGradient(sum, product, len(b.starts)*p.config.rows(), &t.shards[0].tensors.blocks[block].norm)
+	}
+	t.clearSums()
+}
+
+// joinSums adds up the shards' sums in their order, into the first.
+func (t *trainer) joinSums() (sum, product []float64) {
+	sum, product = t.shards[0].sum, t.shards[0].product
+	for k := 1; k < shards; k++ {
+		for i := range sum {
+			sum[i] += t.shards[k].sum[i]
+			product[i] += t.shards[k].product[i]
+		}
+	}
+	return sum, product
+}
+
+func (t *trainer) clearSums() {
+	for k := range t.shards {
+		clear(t.shards[k].sum)
+		clear(t.shards[k].product)
+	}
+}
+
+// squaredError is the sum of (forecast - target) squared; the gradient of its
+// mean over all cells of a batch goes to dForecast.
+func squaredError(dForecast, forecast, target []float32, cells int) float64 {
+	var sum float64
+	for i, y := range forecast {
+		d := y - target[i]
+		sum += float64(d) * float64(d)
+		dForecast[i] = 2 * d / float32(cells)
+	}
+	return sum
+}
+
+// loss is the mean squared error of a batch.
+func (t *trainer) loss(windows int) float64 {
+	var sum float64
+	for _, l := range t.losses[:windows] {
+		sum += l
+	}
+	return sum / float64(windows*len(t.shards[0].forecastError))
+}
+
+// update adds the shards' gradients up, clips the sum, takes a step of AdamW
+// with it, and clears the gradients for the next step. It answers the norm of
+// the gradient before clipping.
+func (t *trainer) update(rate float64) (norm float64) {
+	chunks := len(t.squares)
+	each(t.options.threads, chunks, func(i int) { t.squares[i] = sumSquares(t.joinChunk(i)) })
+	for _, s := range t.squares {
+		norm += s
+	}
+	norm = math.Sqrt(norm)
+	left := 1.0
+	if t.options.clip > 0 {
+		left = min(1, t.options.clip/(norm+1e-6))
+	}
+	t.steps++
+	step := newAdamStep(rate, t.options.weightDecay, left, t.steps)
+	w := t.model.numbers.trained
+	each(t.options.threads, chunks, func(i int) {
+		from, to := i*chunk, min((i+1)*chunk, len(w))
+		adamW(w[from:to], t.momentum[from:to], t.variance[from:to], t.shards[0].gradient[from:to], step)
+		for k := range t.shards {
+			clear(t.shards[k].gradient[from:to])
+		}
+	})
+	return norm
+}
+
+// joinChunk adds up a piece of the shards' gradients in their order, into the
+// first's.
+func (t *trainer) joinChunk(i int) []float32 {
+	from := i * chunk
+	to := min(from+chunk, len(t.momentum))
+	sum := t.shards[0].gradient[from:to]
+	for k := 1; k < shards; k++ {
+		add(sum, t.shards[k].gradient[from:to])
+	}
+	return sum
+}
