@@ -249,6 +249,16 @@ func fleet(dir string, machines int) error {
 		return err
 	}
 	line(fmt.Sprintf("seal %d machine-days, one after the other", sealed), "%.1f s, %d -> %d MB resident", took.Seconds(), before>>20, most>>20)
+	var reads []time.Duration
+	for _, info := range s.Machines() {
+		start := time.Now()
+		if _, err := s.Last(info.Machine, time.Time{}, 1); err != nil {
+			return err
+		}
+		reads = append(reads, time.Since(start))
+	}
+	slices.Sort(reads)
+	line("newest row of each machine right after that, p50 / p99", "%.2f / %.2f ms", ms(reads[len(reads)/2]), ms(reads[len(reads)*99/100]))
 	return nil
 }
 

@@ -347,7 +347,9 @@ func (s *Store) forget(m *machine, at int64, k Kind) error {
 	if k == Raw {
 		if open := m.open[at]; open != nil {
 			c.state.rows -= open.over
-			batch.DeleteRange(appendMicros(rowsOf(nil, m.name), at), appendMicros(rowsOf(nil, m.name), d.end()))
+			if err := s.deleteRows(batch, m.name, d); err != nil {
+				return err
+			}
 			batch.Delete(openDayKey(m.name, at))
 			c.days = map[int64]*openDay{at: nil}
 		}

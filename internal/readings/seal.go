@@ -1,9 +1,11 @@
 package readings
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 
 	"fettle/internal/days"
@@ -294,11 +296,40 @@ func (s *Store) close(m *machine, at int64, before *day, next *version) (Sealed,
 	}
 	d := &day{at: at, version: *next, damaged: before != nil && before.damaged}
 	batch.Set(dayKey(m.name, at), appendDay(nil, d))
-	prefix := rowsOf(nil, m.name)
-	batch.DeleteRange(appendMicros(prefix, at), appendMicros(rowsOf(nil, m.name), d.end()))
+	if err := s.deleteRows(batch, m.name, d); err != nil {
+		return Sealed{}, err
+	}
 	batch.Delete(openDayKey(m.name, at))
 	c.days = map[int64]*openDay{at: nil}
 	c.save(batch)
 	m.sealedTo.Store(max(m.sealedTo.Load(), d.end()))
 	return done, s.commit(batch, []*change{c})
+}
+
+// fewRows are deleted one by one: reads in all of the store step over deleted
+// ranges, which are for many rows.
+const fewRows = 256
+
+// deleteRows takes the rows of a day out of the store.
+func (s *Store) deleteRows(batch *db.Batch, machine string, d *day) error {
+	prefix := rowsOf(nil, machine)
+	from, to := appendMicros(slices.Clone(prefix), d.at), appendMicros(prefix, d.end())
+	var keys [][]byte
+	err := s.db.Ascend(from, to, func(key, _ []byte) error {
+		if keys = append(keys, bytes.Clone(key)); len(keys) > fewRows {
+			return Stop
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	if len(keys) > fewRows {
+		batch.DeleteRange(from, to)
+		return nil
+	}
+	for _, key := range keys {
+		batch.Delete(key)
+	}
+	return nil
 }
