@@ -13,7 +13,7 @@ import (
 func write(t rapid.TB, tables ...Table) []byte {
 	t.Helper()
 	var file bytes.Buffer
-	w, err := NewWriter(&file, tables[0], len(tables) > 1)
+	w, err := NewPress().NewWriter(&file, tables[0], len(tables) > 1)
 	for _, table := range tables {
 		if err == nil {
 			err = w.Write(table)

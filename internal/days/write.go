@@ -26,14 +26,25 @@ const (
 	blockRows = 1024
 )
 
+// A Press compresses pages. Its tables take some MB, so all writers of a store
+// share one.
+type Press struct {
+	codec zstd.Codec
+}
+
+// NewPress makes one.
+func NewPress() *Press {
+	return &Press{codec: zstd.Codec{Level: zstd.SpeedDefault, Concurrency: 1}}
+}
+
 // NewWriter begins a file whose columns suit its first table. more says that
 // other tables follow it, so that any sensor may yet turn out to be silent.
-func NewWriter(out io.Writer, first Table, more bool) (w *Writer, err error) {
+func (p *Press) NewWriter(out io.Writer, first Table, more bool) (w *Writer, err error) {
 	defer survive("begin file", &err)
 	s := newSchema(first, more)
 	return &Writer{
 		out: parquet.NewGenericWriter[any](out, parquet.NewSchema("readings", s),
-			parquet.Compression(&zstd.Codec{Level: zstd.SpeedDefault, Concurrency: 1}),
+			parquet.Compression(&p.codec),
 			parquet.PageBufferSize(pageBytes), parquet.DataPageStatistics(false),
 			parquet.CreatedBy("fettle", "1", "")),
 		schema:  s,

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"fettle/internal/days"
 	"fettle/internal/db"
 )
 
@@ -17,7 +18,7 @@ func Open(d *db.DB, dir string, log *slog.Logger) (*Store, error) {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	s := &Store{db: d, dir: dir, files: d.Files(), log: log, machines: map[string]*machine{}}
+	s := &Store{db: d, dir: dir, files: d.Files(), press: days.NewPress(), log: log, machines: map[string]*machine{}}
 	load := []struct {
 		prefix string
 		record func(m *machine, rest, value []byte) error

@@ -29,10 +29,10 @@ func (p *piece) fits() bool { return (len(p.times)+1)*(p.filled+1) <= maxPiece }
 
 // grow adds a row in which all sensors are silent.
 func (p *piece) grow(micros int64, tag int32) {
-	p.times = append(p.times, micros)
+	p.times = append(doubled(p.times), micros)
 	for i, column := range p.columns {
 		if column != nil {
-			p.columns[i] = append(column, math.NaN())
+			p.columns[i] = append(doubled(column), math.NaN())
 		}
 	}
 	if tag != 0 && p.tags == nil {
@@ -41,6 +41,15 @@ func (p *piece) grow(micros int64, tag int32) {
 	if p.tags != nil {
 		p.tags = append(p.tags, tag)
 	}
+}
+
+// doubled makes room for as much again once a list is full: the lists get long,
+// and Go's own steps are shorter.
+func doubled[T int64 | float64](list []T) []T {
+	if len(list) < cap(list) {
+		return list
+	}
+	return slices.Grow(list, max(64, len(list)))
 }
 
 // set puts a value into the last row.

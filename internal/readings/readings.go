@@ -43,6 +43,7 @@ import (
 	"time"
 
 	"fettle"
+	"fettle/internal/days"
 	"fettle/internal/db"
 )
 
@@ -54,6 +55,7 @@ type Store struct {
 	db    *db.DB
 	dir   string // data folder, below which the closed days are
 	files db.Files
+	press *days.Press
 	log   *slog.Logger
 
 	// Locks, in the order in which they are taken.

@@ -118,7 +118,7 @@ func (w *dayWriter) draft(k Kind, fill func() error) error {
 	s, name := w.view.store, w.view.machine.name
 	return s.files.Draft(s.draftOf(k, name, w.at), func(out io.Writer) error {
 		m := &meter{out: out}
-		w.files[k] = &tableFile{out: m}
+		w.files[k] = &tableFile{press: s.press, out: m}
 		if err := fill(); err != nil {
 			return err
 		}
@@ -206,6 +206,7 @@ func (v *view) table(p *piece, sensors []string, all bool) days.Table {
 
 // A tableFile is a Parquet file that begins with its first table.
 type tableFile struct {
+	press  *days.Press
 	out    io.Writer
 	writer *days.Writer
 }
@@ -214,7 +215,7 @@ func (f *tableFile) begun() bool { return f.writer != nil }
 
 func (f *tableFile) write(t days.Table, more bool) (err error) {
 	if f.writer == nil {
-		if f.writer, err = days.NewWriter(f.out, t, more); err != nil {
+		if f.writer, err = f.press.NewWriter(f.out, t, more); err != nil {
 			return err
 		}
 	}
