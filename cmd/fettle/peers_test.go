@@ -49,7 +49,7 @@ func TestOtherTools(t *testing.T) {
 			post(t, server, machine, n, day)
 		}
 	}
-	closed := firstRow().AddDate(0, 0, days-1)
+	closed := peersBegin().AddDate(0, 0, days-1)
 	want := map[string]reckoning{}
 	err = process.WaitFor(t.Context(), "the days to be sealed", func() (bool, error) {
 		files, err := filepath.Glob(filepath.Join(folder, "readings", "*", "*.parquet"))
@@ -82,7 +82,7 @@ func TestOtherTools(t *testing.T) {
 	}
 }
 
-func firstRow() time.Time { return time.Date(2025, 3, 3, 0, 0, 0, 0, time.UTC) }
+func peersBegin() time.Time { return time.Date(2025, 3, 3, 0, 0, 0, 0, time.UTC) }
 
 // post sends a day of readings, one a minute: different sensors by machine,
 // some of them silent now and then or from a day on, some with tags.
@@ -90,7 +90,7 @@ func post(t *testing.T, server *process.Server, machine string, n, day int) {
 	t.Helper()
 	var list []map[string]any
 	for i := range 1440 {
-		row := map[string]any{"machine": machine, "timestamp": firstRow().AddDate(0, 0, day).Add(time.Duration(i) * time.Minute),
+		row := map[string]any{"machine": machine, "timestamp": peersBegin().AddDate(0, 0, day).Add(time.Duration(i) * time.Minute),
 			"tempA": 20 + math.Round(1e3*math.Sin(float64(i)/50))/1e3, "current": math.Sqrt(float64(i + n))}
 		if i%3 == 0 {
 			row["flow rate"] = float64(i % 7)

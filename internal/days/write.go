@@ -154,9 +154,7 @@ func newSchema(t Table, more bool) *schema {
 
 func (s *schema) add(name string, node parquet.Node) {
 	s.Group[name] = node
-	for _, f := range (parquet.Group{name: node}).Fields() {
-		s.fields = append(s.fields, f)
-	}
+	s.fields = append(s.fields, parquet.Group{name: node}.Fields()...)
 }
 
 // survey tells whether a column has few different values, and gaps.

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"math"
 	"slices"
-	"strings"
 
 	"fettle/internal/days"
 )
@@ -185,14 +184,4 @@ func setAll(stats []stat, values []float64, measure int) {
 			stats[b].min = v
 		}
 	}
-}
-
-// sensorOfRollup takes the measure off the name of a rollup's column.
-func sensorOfRollup(column string) string {
-	for _, measure := range measures {
-		if sensor, found := strings.CutSuffix(column, measure); found {
-			return sensor
-		}
-	}
-	return column
 }
