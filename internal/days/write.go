@@ -66,16 +66,7 @@ func (w *Writer) Write(t Table) (err error) {
 		if err != nil {
 			break
 		}
-		defined := 0
-		if w.schema.optional[i] {
-			defined = 1
-		}
-		err = w.column(columns[1+i], t.Rows(), func(row int) parquet.Value {
-			if math.IsNaN(values[row]) {
-				return parquet.NullValue().Level(0, 0, 1+i)
-			}
-			return parquet.DoubleValue(values[row]).Level(0, defined, 1+i)
-		})
+		err = w.numbers(columns[1+i], values, 1+i, w.schema.optional[i])
 	}
 	if err == nil && w.schema.tags {
 		last := 1 + len(t.Columns)
@@ -104,6 +95,31 @@ func (w *Writer) column(out *parquet.ColumnWriter, rows int, value func(row int)
 		if _, err := out.WriteRowValues(block); err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+// numbers is column for a sensor: nearly all that a day holds.
+func (w *Writer) numbers(out *parquet.ColumnWriter, values []float64, column int, optional bool) error {
+	defined := 0
+	if optional {
+		defined = 1
+	}
+	silent := parquet.NullValue().Level(0, 0, column)
+	for len(values) > 0 {
+		n := min(len(values), blockRows)
+		block := w.scratch[:n]
+		for i, v := range values[:n] {
+			if v != v { // NaN
+				block[i] = silent
+			} else {
+				block[i] = parquet.DoubleValue(v).Level(0, defined, column)
+			}
+		}
+		if _, err := out.WriteRowValues(block); err != nil {
+			return err
+		}
+		values = values[n:]
 	}
 	return nil
 }
@@ -162,18 +178,21 @@ func survey(values []float64) (few, gaps bool) {
 	limit := min(fewValues, len(values)/2)
 	different := make(map[uint64]struct{}, min(limit, 256))
 	few = true
+	last := ^uint64(0) // a NaN that nobody makes
 	for _, v := range values {
-		if math.IsNaN(v) {
+		bits := math.Float64bits(v)
+		switch {
+		case bits == last:
+		case math.IsNaN(v):
 			gaps = true
 			if !few {
 				return few, gaps
 			}
-			continue
-		}
-		if few {
-			different[math.Float64bits(v)] = struct{}{}
+		case few:
+			different[bits] = struct{}{}
 			few = len(different) <= limit
 		}
+		last = bits
 	}
 	return few, gaps
 }

@@ -143,7 +143,8 @@ func (c *checkup) day(d *day) error {
 			continue
 		}
 		if k == Raw {
-			times, err = c.raw(d, file, sensors, func(p *piece) { made[Minute].addPiece(p); made[Hour].addPiece(p) })
+			times, err = c.raw(d, file, sensors, made[Minute].addPiece)
+			made[Hour].addSeries(made[Minute])
 		} else if times != nil {
 			err = c.rollups(d, file, k, sensors, made[k])
 		}

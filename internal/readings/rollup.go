@@ -33,7 +33,21 @@ type stat struct {
 }
 
 // add takes one more value in.
-func (s *stat) add(v float64) { s.join(stat{1, v, v, v}) }
+func (s *stat) add(v float64) {
+	s.count++
+	if s.count == 1 {
+		s.min, s.max, s.mean = v, v, v
+		return
+	}
+	if v < s.min {
+		s.min = v
+	}
+	if v > s.max {
+		s.max = v
+	}
+	share := 1 / float64(s.count)
+	s.mean += v*share - s.mean*share
+}
 
 // join takes the values of another stat in. The mean moves by the difference,
 // which neither overflows nor loses small values beside a large sum.
@@ -85,12 +99,33 @@ func (s *series) bucket(micros int64) int {
 
 // addPiece takes rows in.
 func (s *series) addPiece(p *piece) {
-	for row, micros := range p.times {
-		b := s.bucket(micros)
+	for from := 0; from < len(p.times); {
+		b := s.bucket(p.times[from])
+		to := from + 1
+		for to < len(p.times) && p.times[to] < s.times[b]+s.width {
+			to++
+		}
 		for i, column := range p.columns {
-			if column != nil && !math.IsNaN(column[row]) {
-				s.stats[i][b].add(column[row])
+			if column == nil {
+				continue
 			}
+			st := &s.stats[i][b]
+			for _, v := range column[from:to] {
+				if !math.IsNaN(v) {
+					st.add(v)
+				}
+			}
+		}
+		from = to
+	}
+}
+
+// addSeries takes narrower buckets in.
+func (s *series) addSeries(o *series) {
+	for n, micros := range o.times {
+		b := s.bucket(micros)
+		for i := range s.stats {
+			s.stats[i][b].join(o.stats[i][n])
 		}
 	}
 }

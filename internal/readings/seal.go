@@ -150,6 +150,7 @@ func (w *dayWriter) write() error {
 	if err := w.rows(w.waiting, false); err != nil {
 		return err
 	}
+	w.series[Hour].addSeries(w.series[Minute])
 	for k := Minute; k <= Hour; k++ {
 		more := w.files[k].begun()
 		if err := w.files[k].write(w.series[k].table(w.sensors, more), more); err != nil {
@@ -170,15 +171,13 @@ func (w *dayWriter) rows(p *piece, more bool) error {
 	}
 	w.version.last = p.times[len(p.times)-1]
 	w.version.rows += int64(len(p.times))
-	for k := Minute; k <= Hour; k++ {
-		w.series[k].addPiece(p)
-		if w.series[k].full() {
-			if err := w.files[k].write(w.series[k].finished().table(w.sensors, true), true); err != nil {
-				return err
-			}
-		}
+	w.series[Minute].addPiece(p)
+	if !w.series[Minute].full() {
+		return nil
 	}
-	return nil
+	minutes := w.series[Minute].finished()
+	w.series[Hour].addSeries(minutes)
+	return w.files[Minute].write(minutes.table(w.sensors, true), true)
 }
 
 // table is a piece as the columns of a file; sensors that were silent
