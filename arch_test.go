@@ -23,7 +23,7 @@ var floors = [][]string{
 	{"fettle/internal/api", "fettle/internal/web"},
 	{"fettle/internal/app"},
 	{"fettle/cmd/fettle"},
-	{"fettle/bench/readings", "fettle/story"},
+	{"fettle/bench", "fettle/bench/readings", "fettle/story"},
 }
 
 // doors names the packages that may import each third-party module.

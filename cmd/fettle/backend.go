@@ -61,7 +61,7 @@ func openBackend(ctx context.Context, d config.Data, make bool) (backend, error)
 			return nil, fmt.Errorf("make data folder: %w", err)
 		}
 	} else if _, err := os.Stat(d.Store()); errors.Is(err, fs.ErrNotExist) {
-		return nil, fettle.Errorf(fettle.NotFound, "there is no data in %s; `fettle serve` makes it, --data or FETTLE_DATA_DIR name another folder", d.Dir)
+		return nil, fettle.Errorf(fettle.NotFound, "there is no data in %s; `fettle serve` makes it, --data or FETTLE_DATA_DIR name another folder%s", d.Dir, demoHere(d.Dir))
 	}
 	store, err := db.Open(d.Store(), db.Options{})
 	if fettle.KindOf(err) == fettle.Conflict {
@@ -75,6 +75,14 @@ func openBackend(ctx context.Context, d config.Data, make bool) (backend, error)
 		return nil, errors.Join(err, store.Close())
 	}
 	return &folder{data: d, store: store, rows: rows}, nil
+}
+
+// demoHere points to the demo, if one runs here and was perhaps meant.
+func demoHere(dir string) string {
+	if _, err := config.ReadServer(demoDir); err != nil || filepath.Clean(dir) == filepath.Clean(demoDir) {
+		return ""
+	}
+	return "; the demo's is --data " + demoDir
 }
 
 // A folder is a backend that opened the data folder itself.

@@ -72,6 +72,18 @@ func commandPath(parsed *kong.Context) string {
 	return strings.Join(path, " ")
 }
 
+// A usageError is a mistake on the command line that only shows in a command's
+// Run.
+type usageError struct{ error }
+
+// usage marks what is wrong with an argument.
+func usage(err error) error {
+	if err == nil {
+		return nil
+	}
+	return usageError{err}
+}
+
 // examples makes the end of a command's --help: what to type, and why.
 func examples(lines ...string) string {
 	return "Examples:\n\n    " + strings.Join(lines, "\n    ") + exitCodes

@@ -10,7 +10,6 @@ import (
 	"maps"
 	"math/rand/v2"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -78,17 +77,6 @@ func TestKill(t *testing.T) {
 	}
 	t.Log(k.checked)
 	t.Logf("%d alarms and %d events seen by a reader", len(k.witness.alarms), len(k.witness.events))
-}
-
-func buildFettle(t *testing.T) string {
-	t.Helper()
-	binary := filepath.Join(t.TempDir(), "fettle")
-	build := exec.Command("go", "build", "-o", binary, ".")
-	build.Env = append(build.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
-	return binary
 }
 
 // A killing is one run of TestKill.

@@ -32,10 +32,7 @@ type reckoning struct {
 // that is running and taking readings. They find what fettle itself says.
 func TestOtherTools(t *testing.T) {
 	t.Setenv("FETTLE_RETENTION_EVERY", "100ms")
-	binary := filepath.Join(t.TempDir(), "fettle")
-	if out, err := exec.Command("go", "build", "-o", binary, ".").CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
+	binary := buildFettle(t)
 	folder := filepath.Join(t.TempDir(), "data")
 	server, err := process.Start(t.Context(), binary, folder)
 	if err != nil {
