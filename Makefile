@@ -3,7 +3,7 @@ export CGO_ENABLED ?= 0
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LDFLAGS := -s -w -X main.version=$(VERSION)
 # Packages in which goroutines share memory.
-CONCURRENT := ./internal/db ./internal/readings ./internal/ingest ./internal/broker ./internal/bridge \
+CONCURRENT := ./internal/db ./internal/readings ./internal/backup ./internal/ingest ./internal/broker ./internal/bridge \
 	./internal/events ./internal/model ./internal/forecast ./internal/verdict ./internal/alarm ./internal/api ./internal/app
 STATICCHECK = $(CURDIR)/bin/staticcheck
 
