@@ -7,7 +7,7 @@ CONCURRENT := ./internal/db ./internal/readings ./internal/backup ./internal/ing
 	./internal/events ./internal/model ./internal/forecast ./internal/verdict ./internal/alarm ./internal/api ./internal/app
 STATICCHECK = $(CURDIR)/bin/staticcheck
 
-.PHONY: help build run quick vet lint test race test-peers torture bench-readings story bench picture docs clean
+.PHONY: help build run quick vet test needs race test-peers torture bench-readings story bench ett picture gen docs clean
 .DEFAULT_GOAL := help
 
 help: ## This list
@@ -37,7 +37,7 @@ test: needs vet race ## At most 15 minutes: quick, race detector, Mosquitto clie
 needs: ; @scripts/needs.sh
 
 race: ## The concurrent packages under the race detector, if there is a C compiler
-	@if command -v cc >/dev/null; then CGO_ENABLED=1 go test -race $(CONCURRENT); else echo "race: no C compiler, left out"; fi
+	@if command -v cc >/dev/null; then CGO_ENABLED=1 go test -race $(CONCURRENT) && CGO_ENABLED=1 go test -race -run Pool ./patchtst/internal/kernel; else echo "race: no C compiler, left out"; fi
 
 test-peers: ## The heavy real peers; what they need is cached outside the tree
 	go test -tags peers -timeout 55m ./patchtst ./cmd/fettle
@@ -60,6 +60,9 @@ bench: build ## Start-up, memory, messages a second beside Mosquitto, latency; a
 
 picture: needs ## docs/page.png anew: the page of a machine in the demo that overheats, in Chromium
 	pictures=$$(mktemp -d) && FETTLE_PICTURES=$$pictures go test -count=1 -tags browser -run DemoInBrowser ./cmd/fettle && cp $$pictures/page.png docs/
+
+gen: ## The kernels' assembly anew from its generators
+	cd patchtst/internal/kernel/gen && go run .
 
 docs: ## Writes the generated reference pages anew
 	go test ./internal/config -run Reference -update

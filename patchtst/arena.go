@@ -1,5 +1,10 @@
 package patchtst
 
+import "math"
+
+// line is how many numbers a cache line holds.
+const line = 16
+
 // An arena hands out pieces of one allocation, zero at first. An arena without
 // memory behind it only counts: so what is said about memory beforehand comes
 // from the code that takes it. Counting, it hands out nil.
@@ -26,15 +31,16 @@ func count[T any](build func(*arena) T) float64 {
 
 // take hands out as many numbers as the product of the sizes.
 func (a *arena) take(sizes ...int) []float32 {
-	n := 1.0
+	size := 1.0
 	for _, s := range sizes {
-		n *= float64(s)
+		size *= float64(s)
 	}
+	n := math.Ceil(size/line) * line // a piece starts on a cache line of its own
 	a.need += n
 	if !a.real {
 		return nil
 	}
-	piece := a.free[:int(n):int(n)]
+	piece := a.free[:int(size):int(size)]
 	a.free = a.free[int(n):]
 	return piece
 }

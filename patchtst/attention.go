@@ -16,9 +16,9 @@ func (k blockKind) sequences(c Config) sequences {
 // of takes the i-th sequence out of an activation, (length, width).
 func (s sequences) of(x matrix, i int) matrix {
 	if s.step == 1 {
-		return x.every(i*s.length, 1, s.length)
+		return x.RowRange(i*s.length, (i+1)*s.length)
 	}
-	return x.every(i, s.step, s.length)
+	return every(x, i, s.step, s.length)
 }
 
 // shareScale keeps the scores of wide heads from growing.
@@ -26,86 +26,124 @@ func shareScale(c Config) float32 {
 	return float32(1 / math.Sqrt(float64(c.ModelWidth/c.Heads)))
 }
 
-// sharesOf is where the shares of one head are kept, (length, length). A
-// forecast has room for one head and uses it again.
-func (k kept) sharesOf(s sequences, head int) matrix {
-	size := s.length * s.length
-	if at := head * size; at+size <= len(k.shares) {
-		return dense(k.shares[at:][:size], s.length, s.length)
+// maxKeptSequence is how many tokens look at each other at most for attention
+// to keep their shares for the way back. The shares of longer sequences are
+// computed again: they would take most of the memory, and fetching them from
+// there would take as long.
+const maxKeptSequence = 128
+
+// head is one head of attention at one sequence: its own part of each matrix.
+type head struct {
+	number            int    // among all heads of all sequences
+	query, key, value matrix // (length, D/H)
+	mixed             matrix // (length, D/H)
+}
+
+// heads calls do for every head of every sequence of a block, with the parts
+// of qkv (C K, 3 D) and mixed (C K, D).
+func (p *pass) heads(kind blockKind, qkv, mixed matrix, do func(h head)) {
+	s, d, width := kind.sequences(p.config), p.config.ModelWidth, p.config.ModelWidth/p.config.Heads
+	for i := range s.count {
+		qkv, mixed := s.of(qkv, i), s.of(mixed, i)
+		for h := range p.config.Heads {
+			do(head{
+				number: i*p.config.Heads + h,
+				query:  columns(qkv, h*width, width), key: columns(qkv, d+h*width, width), value: columns(qkv, 2*d+h*width, width),
+				mixed: columns(mixed, h*width, width),
+			})
+		}
 	}
-	return dense(k.shares[:size], s.length, s.length)
 }
 
 // attend lets every token of a sequence look at all of them: for each head
 //
 //	mixed = softmax(query key' / sqrt(D/H)) value,   (length, D/H)
 //
-// and adds up the heads in a last linear layer: from x (C K, D) to p.scratch's
-// added (C K, D).
-func (p *pass) attend(index int, b *block, x matrix) {
-	c, k := p.config, p.sample.kept[index]
-	d, width := c.ModelWidth, c.ModelWidth/c.Heads
-	b.query.forward(k.qkv.columns(0, d), x)
-	b.key.forward(k.qkv.columns(d, d), x)
-	b.value.forward(k.qkv.columns(2*d, d), x)
-
-	clear(k.mixed.values)
-	s := b.kind.sequences(c)
-	for i := range s.count {
-		qkv, mixed := s.of(k.qkv, i), s.of(k.mixed, i)
-		for h := range c.Heads {
-			query, key, value := qkv.columns(h*width, width), qkv.columns(d+h*width, width), qkv.columns(2*d+h*width, width)
-			shares := k.sharesOf(s, i*c.Heads+h)
-			productNT(shares, query, key, nil)
-			softmax(shares, shareScale(c))
-			shares = p.dropShares(index, shares, i*c.Heads+h)
-			productNN(mixed.columns(h*width, width), shares, value)
-		}
-	}
-	b.output.forward(p.scratch.added, k.mixed)
+// and adds up the heads in a last linear layer: from x to y (C K, D). Scores
+// and shares stand transposed, (keys, queries): so softmax goes down columns,
+// which a processor does for many at once, and of all operands only the query
+// has to be transposed.
+func (p *pass) attend(index int, kind blockKind, y, x matrix) {
+	l, kept, d := &p.layers.blocks[index], p.sample.kept[index], p.config.ModelWidth
+	l.query.forward(p.k, columns(kept.qkv, 0, d), x)
+	l.key.forward(p.k, columns(kept.qkv, d, d), x)
+	l.value.forward(p.k, columns(kept.qkv, 2*d, d), x)
+	p.heads(kind, kept.qkv, kept.mixed, func(h head) {
+		shares := p.sharesOf(index, h)
+		p.share(shares, h)
+		p.k.MultiplyTransposed(h.mixed, p.dropShares(index, shares, h), h.value, matrix{})
+	})
+	l.output.forward(p.k, y, kept.mixed)
 }
 
-// attendBackward takes the gradient of added, in p.scratch, to dx (C K, D),
-// which it is added to, and to the weights.
-func (p *pass) attendBackward(index int, b, gradient *block, dx, x matrix) {
-	c, k := p.config, p.sample.kept[index]
-	d, width := c.ModelWidth, c.ModelWidth/c.Heads
+// attendBackward takes the gradient dy of y to the weights and to the input,
+// dx = plus + ... .
+func (p *pass) attendBackward(index int, kind blockKind, gradient *block, dx, plus, x, dy matrix) {
+	l, kept, d := &p.layers.blocks[index], p.sample.kept[index], p.config.ModelWidth
 	dMixed, dQKV := p.scratch.mixedGradient, p.scratch.qkvGradient
-	clear(dMixed.values)
-	clear(dQKV.values)
-	b.output.backward(&dMixed, &gradient.output, k.mixed, p.scratch.added)
-
-	s := b.kind.sequences(c)
-	for i := range s.count {
-		qkv, dQKV, dMixed := s.of(k.qkv, i), s.of(dQKV, i), s.of(dMixed, i)
-		for h := range c.Heads {
-			query, key, value := qkv.columns(h*width, width), qkv.columns(d+h*width, width), qkv.columns(2*d+h*width, width)
-			dQuery, dKey, dValue := dQKV.columns(h*width, width), dQKV.columns(d+h*width, width), dQKV.columns(2*d+h*width, width)
-			dMixed := dMixed.columns(h*width, width)
-			shares, head := k.sharesOf(s, i*c.Heads+h), i*c.Heads+h
-			productTN(dValue, p.dropShares(index, shares, head), dMixed)
-
-			dShares := dense(p.scratch.shareGradient[:s.length*s.length], s.length, s.length)
-			productNT(dShares, dMixed, value, nil)
-			drop(dShares.values, c.AttentionDropout, p.noise.key(sharesSite(index)), head*len(dShares.values))
-			softmaxBackward(dShares, shares, shareScale(c)) // now the gradient of query key'
-			productNN(dQuery, dShares, key)
-			productTN(dKey, dShares, query)
-		}
+	l.output.learn(p.k, &gradient.output, kept.mixed, dy)
+	l.output.backward(p.k, dMixed, dy, matrix{})
+	p.headsBackward(index, kind, kept, dQKV, dMixed)
+	for i, part := range []struct {
+		l *layer
+		g *linear
+	}{{&l.query, &gradient.query}, {&l.key, &gradient.key}, {&l.value, &gradient.value}} {
+		dPart := columns(dQKV, i*d, d)
+		part.l.learn(p.k, part.g, x, dPart)
+		part.l.backward(p.k, dx, dPart, plus)
+		plus = dx
 	}
-	b.query.backward(&dx, &gradient.query, x, dQKV.columns(0, d))
-	b.key.backward(&dx, &gradient.key, x, dQKV.columns(d, d))
-	b.value.backward(&dx, &gradient.value, x, dQKV.columns(2*d, d))
+}
+
+// headsBackward takes the gradient of mixed to that of query, key and value.
+func (p *pass) headsBackward(index int, kind blockKind, kept kept, dQKV, dMixed matrix) {
+	gradients, width := p.scratch.heads[:0], p.config.ModelWidth/p.config.Heads
+	p.heads(kind, dQKV, dMixed, func(h head) { gradients = append(gradients, h) })
+	p.heads(kind, kept.qkv, kept.mixed, func(h head) {
+		g, shares := gradients[h.number], p.sharesOf(index, h)
+		if kept.shares == nil {
+			p.share(shares, h)
+		}
+		p.k.Multiply(g.value, p.dropShares(index, shares, h), g.mixed, matrix{})
+
+		length := h.query.Rows
+		dMixedT := dense(p.scratch.transposed[:width*length], width, length)
+		p.k.Transpose(dMixedT, g.mixed)
+		dShares := dense(p.scratch.shareGradient[:length*length], length, length)
+		p.k.Multiply(dShares, h.value, dMixedT, matrix{})
+		p.drop(dShares.Data, p.config.AttentionDropout, sharesSite(index), h.number*len(dShares.Data))
+		p.k.SoftmaxColumnsBackward(dShares, shares, shareScale(p.config)) // now the gradient of key query'
+		p.k.Multiply(g.key, dShares, h.query, matrix{})
+		p.k.MultiplyTransposed(g.query, dShares, h.key, matrix{})
+	})
+}
+
+// sharesOf is where the shares of a head stand, (length, length). Without room
+// for those of all heads there is room for one head's.
+func (p *pass) sharesOf(index int, h head) matrix {
+	length, shares := h.query.Rows, p.sample.kept[index].shares
+	if size := length * length; shares != nil {
+		return dense(shares[h.number*size:][:size], length, length)
+	}
+	return dense(p.scratch.shares[:length*length], length, length)
+}
+
+// share computes the shares of a head, (keys, queries).
+func (p *pass) share(shares matrix, h head) {
+	queryT := dense(p.scratch.transposed[:h.query.Rows*h.query.Cols], h.query.Cols, h.query.Rows)
+	p.k.Transpose(queryT, h.query)
+	p.k.Multiply(shares, h.key, queryT, matrix{})
+	p.k.SoftmaxColumns(shares, shareScale(p.config))
 }
 
 // dropShares is attention's dropout. It works on a copy: softmax's way back
 // needs the shares as they were.
-func (p *pass) dropShares(block int, shares matrix, head int) matrix {
+func (p *pass) dropShares(block int, shares matrix, h head) matrix {
 	if p.config.AttentionDropout == 0 {
 		return shares
 	}
-	dropped := dense(p.scratch.shares[:len(shares.values)], shares.rows, shares.cols)
-	copy(dropped.values, shares.values)
-	drop(dropped.values, p.config.AttentionDropout, p.noise.key(sharesSite(block)), head*len(shares.values))
+	dropped := dense(p.scratch.dropped[:len(shares.Data)], shares.Rows, shares.Cols)
+	copy(dropped.Data, shares.Data)
+	p.drop(dropped.Data, p.config.AttentionDropout, sharesSite(block), h.number*len(shares.Data))
 	return dropped
 }

@@ -66,7 +66,7 @@ func (m *Model) ForwardBatch(dst, x []float32, observed []bool) []float32 {
 
 // forecast computes one window; the answer is the workspace's.
 func (m *Model) forecast(w *workspace, x window) []float32 {
-	p := pass{config: m.forecasting, tensors: &m.tensors, norms: m.norms, sample: w.sample, scratch: w.scratch}
+	p := pass{k: m.kernels, config: m.forecasting, tensors: &m.tensors, layers: m.layers, norms: m.norms, sample: w.sample, scratch: w.scratch}
 	p.embed(x, w.fallback)
 	for i := range m.norms {
 		p.block(i)

@@ -3,6 +3,8 @@ package patchtst
 import (
 	"fmt"
 	"math"
+
+	"fettle/patchtst/internal/kernel"
 )
 
 // shards is how many parts a batch is cut into, each computed in one piece.
@@ -17,7 +19,10 @@ const chunk = 1 << 14
 type trainer struct {
 	model   *Model
 	options stepOptions
+	layers  *layers
+	packing []*layer // all of them
 	norms   []normalizer
+	pool    *kernel.Pool
 	samples []*sample
 	shards  [shards]shard
 	means   []float64 // (C) see batchMeans
@@ -46,15 +51,22 @@ type shard struct {
 	sum, product  []float64 // (D) of a norm
 }
 
+// newTrainer starts the threads of a trainer; close ends them.
 func newTrainer(m *Model, o stepOptions) *trainer {
-	t := fill(func(a *arena) *trainer { return buildTrainer(a, m.config, m.tensors.blocks, len(m.numbers.trained), o) })
+	t := fill(func(a *arena) *trainer { return buildTrainer(a, m.config, m.kernels, &m.tensors, o) })
 	t.model, t.options = m, o
+	t.pool = kernel.NewPool(o.threads)
 	return t
 }
 
+func (t *trainer) close() { t.pool.Close() }
+
 // buildTrainer takes a trainer's memory out of an arena.
-func buildTrainer(a *arena, c Config, blocks []block, trained int, o stepOptions) *trainer {
-	t := &trainer{norms: newNormalizers(a, c, blocks, true)}
+func buildTrainer(a *arena, c Config, k *kernel.Kernels, model *tensors, o stepOptions) *trainer {
+	blocks := model.blocks
+	trained, _, _ := countNumbers(c)
+	t := &trainer{layers: newLayers(a, k, model), norms: newNormalizers(a, c, blocks, true)}
+	t.packing = t.layers.list()
 	for range o.batch {
 		t.samples = append(t.samples, newSample(a, c, blocks))
 	}
@@ -91,6 +103,7 @@ func (t *trainer) step(b batch, rate float64) (loss, norm float64, err error) {
 // gradient computes a batch's loss, and leaves its gradient in the shards.
 func (t *trainer) gradient(b batch) float64 {
 	last := len(t.norms)
+	t.pool.Run(len(t.packing), func(i int) { t.packing[i].pack(t.model.kernels) })
 	if c := t.model.config; c.Scaling == "mean" && b.series.Observed != nil {
 		batchMeans(t.means, len(b.starts), func(i int) window { return b.window(c, i) })
 	}
@@ -131,10 +144,11 @@ func (t *trainer) gradient(b batch) float64 {
 
 // overSamples runs do for every sample of the batch, shard by shard.
 func (t *trainer) overSamples(b batch, do func(p *pass, s *shard, i int)) {
-	each(t.options.threads, shards, func(k int) {
+	t.pool.Run(shards, func(k int) {
 		for i := k * len(b.starts) / shards; i < (k+1)*len(b.starts)/shards; i++ {
 			do(&pass{
-				config: t.model.config, tensors: &t.model.tensors, norms: t.norms,
+				k: t.model.kernels, config: t.model.config,
+				tensors: &t.model.tensors, layers: t.layers, norms: t.norms,
 				sample: t.samples[i], scratch: t.shards[k].scratch,
 				noise: newNoise(t.options.seed, t.steps, i),
 			}, &t.shards[k], i)
@@ -146,7 +160,7 @@ func (t *trainer) overSamples(b batch, do func(p *pass, s *shard, i int)) {
 // stands on it.
 func (t *trainer) sumMoments(p *pass, s *shard, stream int) {
 	if block, there := p.normOn(stream); there && !t.norms[block].layer {
-		momentSums(s.sum, s.product, p.sample.streams[stream])
+		p.k.Moments(s.sum, s.product, p.sample.streams[stream])
 	}
 }
 
@@ -165,7 +179,7 @@ func (t *trainer) joinMoments(b batch, stream int) {
 func (t *trainer) sumGradients(p *pass, s *shard, stream int) {
 	if block, there := p.normOn(stream); there && !t.norms[block].layer {
 		n := &t.norms[block]
-		batchNormSums(s.sum, s.product, p.sample.viewGradient, p.sample.streams[stream], n.mean, n.inverse)
+		p.k.BatchNormSums(s.sum, s.product, p.sample.viewGradient, p.sample.streams[stream], n.mean, n.inverse)
 	}
 }
 
@@ -223,7 +237,7 @@ func (t *trainer) loss(windows int) float64 {
 // the gradient before clipping.
 func (t *trainer) update(rate float64) (norm float64) {
 	chunks := len(t.squares)
-	each(t.options.threads, chunks, func(i int) { t.squares[i] = sumSquares(t.joinChunk(i)) })
+	t.pool.Run(chunks, func(i int) { t.squares[i] = t.model.kernels.SumSquares(t.joinChunk(i)) })
 	for _, s := range t.squares {
 		norm += s
 	}
@@ -235,9 +249,9 @@ func (t *trainer) update(rate float64) (norm float64) {
 	t.steps++
 	step := newAdamStep(rate, t.options.weightDecay, left, t.steps)
 	w := t.model.numbers.trained
-	each(t.options.threads, chunks, func(i int) {
+	t.pool.Run(chunks, func(i int) {
 		from, to := i*chunk, min((i+1)*chunk, len(w))
-		adamW(w[from:to], t.momentum[from:to], t.variance[from:to], t.shards[0].gradient[from:to], step)
+		t.model.kernels.AdamW(w[from:to], t.momentum[from:to], t.variance[from:to], t.shards[0].gradient[from:to], step)
 		for k := range t.shards {
 			clear(t.shards[k].gradient[from:to])
 		}
@@ -252,7 +266,7 @@ func (t *trainer) joinChunk(i int) []float32 {
 	to := min(from+chunk, len(t.momentum))
 	sum := t.shards[0].gradient[from:to]
 	for k := 1; k < shards; k++ {
-		add(sum, t.shards[k].gradient[from:to])
+		t.model.kernels.Add(sum, t.shards[k].gradient[from:to])
 	}
 	return sum
 }

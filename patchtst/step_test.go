@@ -5,13 +5,17 @@ import (
 	"testing"
 )
 
-// BenchmarkStep is one step of training of the deployed size.
+// BenchmarkStep is one step of training of the two presets.
 func BenchmarkStep(b *testing.B) {
-	c := Deployed()
-	for _, windows := range []int{8, 32} {
-		b.Run(fmt.Sprint("batch ", windows), func(b *testing.B) {
+	for _, s := range []struct {
+		name    string
+		config  Config
+		windows int
+	}{{"deployed", Deployed(), 8}, {"deployed", Deployed(), 32}, {"deployed", Deployed(), 128}, {"research", Research(), 16}} {
+		c, windows := s.config, s.windows
+		b.Run(fmt.Sprint(s.name, "/batch ", windows), func(b *testing.B) {
 			m := mustNew(b, c)
-			trainer := newTrainer(m, stepOptions{batch: windows, weightDecay: 0.01, clip: 1, threads: 2})
+			trainer := startTrainer(b, m, stepOptions{batch: windows, weightDecay: 0.01, clip: 1, threads: 2})
 			past, future := make([]float32, windows*c.ContextLength*c.Channels), make([]float32, windows*c.PredictionLength*c.Channels)
 			draw(past, 1)
 			draw(future, 2)

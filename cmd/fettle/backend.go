@@ -12,6 +12,7 @@ import (
 	"fettle"
 	"fettle/internal/api"
 	"fettle/internal/backup"
+	"fettle/internal/broker"
 	"fettle/internal/config"
 	"fettle/internal/db"
 	"fettle/internal/readings"
@@ -25,6 +26,7 @@ type backend interface {
 	Keys() (keyRing, error)
 	Backup(ctx context.Context, dir string) (backup.Note, error)
 	Check(ctx context.Context) (readings.Report, error)
+	Users() (userBook, error)
 	Close() error
 }
 
@@ -137,6 +139,14 @@ func (f *folder) Backup(ctx context.Context, dir string) (backup.Note, error) {
 }
 
 func (f *folder) Check(ctx context.Context) (readings.Report, error) { return f.rows.Check(ctx) }
+
+func (f *folder) Users() (userBook, error) {
+	accounts, err := broker.OpenAccounts(f.store, time.Now)
+	if err != nil {
+		return nil, err
+	}
+	return localUsers{accounts}, nil
+}
 
 func (f *folder) Close() error { return f.store.Close() }
 

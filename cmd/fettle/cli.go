@@ -29,7 +29,10 @@ type cli struct {
 	Backup   backupCmd   `cmd:"" help:"Copy readings, state and models into a folder."`
 	Restore  restoreCmd  `cmd:"" help:"Make a data folder of a backup."`
 	Check    checkCmd    `cmd:"" help:"Tell whether all readings are as they should be."`
+	Fit      fitCmd      `cmd:"" help:"Train a forecasting model on a table (CSV)."`
+	Predict  predictCmd  `cmd:"" help:"Forecast how a table (CSV) goes on."`
 	Key      keyCmd      `cmd:"" help:"Create, list and revoke API keys."`
+	User     userCmd     `cmd:"" help:"Add, list, change and remove users of the MQTT broker."`
 	Model    modelCmd    `cmd:"" help:"Import and list forecasting models."`
 	Version  versionCmd  `cmd:"" help:"Print the version."`
 }

@@ -35,9 +35,14 @@ func newProgress(total int64, noun string) *progress {
 
 // step counts what is done, and up to which event time.
 func (p *progress) step(n int, at time.Time) {
+	p.tell(n, at.UTC().Format("2006-01-02 15:04:05"))
+}
+
+// tell counts what is done, and says where that is.
+func (p *progress) tell(n int, where string) {
 	p.done += int64(n)
 	if p.bar != nil {
-		p.bar.Describe(at.UTC().Format("2006-01-02 15:04:05"))
+		p.bar.Describe(where)
 		_ = p.bar.Add(n) // a bar that cannot be drawn stops nothing
 		return
 	}
@@ -49,7 +54,7 @@ func (p *progress) step(n int, at time.Time) {
 	if p.total > 0 {
 		of = fmt.Sprintf(" of %d (%d %%)", p.total, 100*p.done/p.total)
 	}
-	note("%d%s %s, at %s", p.done, of, p.noun, at.UTC().Format(time.RFC3339))
+	note("%d%s %s, at %s", p.done, of, p.noun, where)
 }
 
 // note writes a line above the bar.

@@ -222,6 +222,8 @@ func (r *remote) patient() *remote {
 
 func (r *remote) Keys() (keyRing, error) { return remoteKeys{r}, nil }
 
+func (r *remote) Users() (userBook, error) { return remoteUsers{r}, nil }
+
 func (r *remote) Close() error {
 	r.http.CloseIdleConnections()
 	return nil

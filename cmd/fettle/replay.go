@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -16,15 +17,12 @@ import (
 
 type replayCmd struct {
 	brokerFlags
-	File       string   `arg:"" placeholder:"FILE" help:"Table with a header line and one row a time; the separator (; tab or ,) is found."`
-	Machine    string   `placeholder:"NAME" help:"Machine whose recording it is. Default: the file's name."`
-	Speed      speed    `default:"1x" help:"How much faster than it was recorded: 1x, 60x, or max."`
-	Columns    []string `placeholder:"NAME[=SENSOR]" help:"Keep only these columns, and maybe call them otherwise."`
-	Drop       []string `placeholder:"NAME" help:"Leave these columns out."`
-	TimeColumn string   `placeholder:"NAME" help:"Column of times. Default: datetime, timestamp, time, date or ts, or the first that looks like one."`
-	Times      string   `default:"original" enum:"original,shifted" help:"original: as recorded; shifted: so that the last row is sent at its own time, and at 1x every row."`
-	Zone       zone     `default:"UTC" help:"Time zone of times that name none."`
-	JSON       bool     `help:"Print the summary as JSON."`
+	columnFlags
+	File    string `arg:"" placeholder:"FILE" help:"Table with a header line and one row a time; the separator (; tab or ,) is found."`
+	Machine string `placeholder:"NAME" help:"Machine whose recording it is. Default: the file's name."`
+	Speed   speed  `default:"1x" help:"How much faster than it was recorded: 1x, 60x, or max."`
+	Times   string `default:"original" enum:"original,shifted" help:"original: as recorded; shifted: so that the last row is sent at its own time, and at 1x every row."`
+	JSON    bool   `help:"Print the summary as JSON."`
 }
 
 func (replayCmd) Help() string {
@@ -41,10 +39,7 @@ func (c *replayCmd) Run(ctx context.Context, out io.Writer) error {
 		return fmt.Errorf("read recording: %w", err)
 	}
 	defer file.Close()
-	o := plant.ReplayOptions{Machine: c.Machine, Columns: c.Columns, Drop: c.Drop, Zone: c.Zone.Location, TimeColumn: c.TimeColumn}
-	if o.Machine == "" {
-		o.Machine = machineOf(c.File)
-	}
+	o := c.options(cmp.Or(c.Machine, machineOf(c.File)))
 	extent, err := plant.Survey(file, o)
 	if err != nil {
 		return fmt.Errorf("read %s: %w", c.File, err)

@@ -14,6 +14,7 @@ import (
 
 	"fettle"
 	"fettle/internal/alarm"
+	"fettle/internal/broker"
 	"fettle/internal/events"
 	"fettle/internal/forecast"
 	"fettle/internal/ingest"
@@ -44,6 +45,7 @@ type Deps struct {
 	Events    *events.Log
 	Keys      *Keys
 	Keeping   Keeping
+	Users     *broker.Accounts
 
 	Status  func() Status
 	Samples func() []Sample // what /metrics tells beside the status; may be nil

@@ -26,6 +26,7 @@ func (a *API) addV1Routes() {
 	a.addServer()
 	a.addKeeping()
 	a.addKeys()
+	a.addUsers()
 }
 
 // maxRows bounds the rows of one answer that is held in memory.

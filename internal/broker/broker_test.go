@@ -217,7 +217,7 @@ func TestUsers(t *testing.T) {
 		{"no name", func(*packets.Packet) {}, false},
 	} {
 		for version, want := range map[byte]byte{4: packets.Err3NotAuthorized.Code, 5: packets.ErrBadUsernameOrPassword.Code} {
-			client, answer := knock(t, b, version, "c", c.option)
+			client, answer := knock(t, b, version, c.note, c.option)
 			if c.in {
 				want = 0
 			}

@@ -199,13 +199,17 @@ func loadPatchTST(version model.Version) (*forecaster, error) {
 }
 
 // predictPatchTST scales columns as the model's training did, clips them to
-// 0..1 as the old system did, and scales the forecast back.
+// 0..1 if it did so as the old system's does, and scales the forecast back.
 func predictPatchTST(network *patchtst.Model, scaler *model.Scaler, columns [][]float64) [][]float64 {
 	config := network.Config()
 	x := make([]float32, config.ContextLength*config.Channels) // (context, channels)
 	for c, column := range columns {
 		for t, v := range column {
-			x[t*config.Channels+c] = float32(max(0, min(1, scaler.Transform(c, v))))
+			scaled := scaler.Transform(c, v)
+			if !scaler.Unclipped {
+				scaled = max(0, min(1, scaled))
+			}
+			x[t*config.Channels+c] = float32(scaled)
 		}
 	}
 	y := network.Forward(nil, x) // (horizon, channels)

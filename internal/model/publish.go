@@ -32,15 +32,18 @@ type Publication struct {
 // and synced; if anything fails nothing of it stays. Its stamp is the present
 // second in UTC, or the next one that makes it the machine's newest.
 func (f *Folder) Publish(p Publication, write func(dir string) error) (fettle.Model, error) {
-	c := card{
-		Machine: p.Machine, Family: p.Family, Sensors: p.Sensors, Context: p.Context, Horizon: p.Horizon,
-		StepSeconds: p.StepSeconds, TrainedRows: p.TrainedRows, Parameters: p.Parameters, Source: p.Source,
-	}
-	m, err := f.add(c, f.nextStamp(p.Machine), write)
+	m, err := f.add(p.card(), f.nextStamp(p.Machine), write)
 	if err != nil {
 		return fettle.Model{}, fmt.Errorf("publish model of %s: %w", p.Machine, err)
 	}
 	return m, nil
+}
+
+func (p Publication) card() card {
+	return card{
+		Machine: p.Machine, Family: p.Family, Sensors: p.Sensors, Context: p.Context, Horizon: p.Horizon,
+		StepSeconds: p.StepSeconds, TrainedRows: p.TrainedRows, Parameters: p.Parameters, Source: p.Source,
+	}
 }
 
 // nextStamp is the present, but never before the machine's newest version:

@@ -18,6 +18,10 @@ type Scaler struct {
 	Scale        []float64 `json:"scale"` // scaled = value * Scale + Min
 	Min          []float64 `json:"min"`
 	FeatureNames []string  `json:"feature_names,omitempty"` // the channels' names, if the fit knew them
+
+	// Unclipped tells that the model was trained on what left the range of the
+	// fit, too. The old system's models were not, and see it cut to 0..1.
+	Unclipped bool `json:"unclipped,omitempty"`
 }
 
 // Width counts the channels.
