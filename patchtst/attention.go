@@ -64,9 +64,9 @@ func (p *pass) heads(kind blockKind, qkv, mixed matrix, do func(h head)) {
 // which a processor does for many at once, and of all operands only the query
 // has to be transposed.
 func (p *pass) attend(index int, kind blockKind, y, x matrix) {
-	d := p.config.ModelWidth
+	d, rounded := p.config.ModelWidth, p.scratch.operands.x.round(p.k, x)
 	for i, l := range p.layers.blocks[index].projections() {
-		l.forward(p.k, columns(p.sample.kept[index].qkv, i*d, d), x)
+		l.forward(p.k, columns(p.sample.kept[index].qkv, i*d, d), rounded)
 	}
 	p.mix(index, kind, y)
 }
@@ -85,7 +85,7 @@ func (p *pass) mix(index int, kind blockKind, y matrix) {
 		p.share(shares, h)
 		p.k.MultiplyTransposed(h.mixed, p.dropShares(index, shares, h), h.value, matrix{})
 	})
-	p.layers.blocks[index].output.forward(p.k, y, kept.mixed)
+	p.layers.blocks[index].output.forward(p.k, y, p.scratch.operands.mixed.round(p.k, kept.mixed))
 }
 
 // attendBackward takes the gradient dy of y to the weights and to the input,
@@ -93,9 +93,13 @@ func (p *pass) mix(index int, kind blockKind, y matrix) {
 func (p *pass) attendBackward(index int, kind blockKind, gradient *block, dx, plus, x, dy matrix) {
 	p.mixBackward(index, kind, gradient, dy)
 	d, weights := p.config.ModelWidth, [3]*linear{&gradient.query, &gradient.key, &gradient.value}
+	o := &p.scratch.operands
+	paired := o.x.pair(p.k, x)
+	o.dQKV.round(p.k, p.scratch.qkvGradient)
+	dQKV := o.dQKV.pair(p.k, p.scratch.qkvGradient)
 	for i, l := range p.layers.blocks[index].projections() {
-		dPart := columns(p.scratch.qkvGradient, i*d, d)
-		l.learn(p.k, weights[i], x, dPart)
+		dPart := dQKV.columnsOf(i*d, d)
+		l.learn(p.k, weights[i], paired, dPart)
 		l.backward(p.k, dx, dPart, plus)
 		plus = dx
 	}
@@ -104,9 +108,9 @@ func (p *pass) attendBackward(index int, kind blockKind, gradient *block, dx, pl
 // mixBackward takes the gradient dy of y to the last layer's weights and to
 // query, key and value, in p.scratch.
 func (p *pass) mixBackward(index int, kind blockKind, gradient *block, dy matrix) {
-	l, kept := &p.layers.blocks[index].output, p.sample.kept[index]
-	l.learn(p.k, &gradient.output, kept.mixed, dy)
-	l.backward(p.k, p.scratch.mixedGradient, dy, matrix{})
+	l, kept, o := &p.layers.blocks[index].output, p.sample.kept[index], &p.scratch.operands
+	l.learn(p.k, &gradient.output, o.mixed.pair(p.k, kept.mixed), o.dy.pair(p.k, dy))
+	l.backward(p.k, p.scratch.mixedGradient, o.dy.round(p.k, dy), matrix{})
 	p.headsBackward(index, kind, kept, p.scratch.qkvGradient, p.scratch.mixedGradient)
 }
 

@@ -29,7 +29,7 @@ func newModel(c Config) *Model {
 	m := &Model{config: c, forecasting: c.withoutDropout(), numbers: newNumbers(c)}
 	m.tensors, m.named = m.numbers.bind(c)
 	m.kernels = fastest()
-	m.layers = fill(func(a *arena) *layers { return newLayers(a, m.kernels, &m.tensors) })
+	m.layers = fill(func(a *arena) *layers { return newLayers(a, m.kernels, c, &m.tensors, false) })
 	m.norms = fill(func(a *arena) []normalizer { return newNormalizers(a, c, m.tensors.blocks, false) })
 	if c.hasFirst() {
 		m.first = fill(func(a *arena) *first { return newFirst(a, c, false) })

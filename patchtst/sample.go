@@ -98,6 +98,8 @@ type scratch struct {
 	hiddenMean, streamMean matrix    // (C, F), (C, D) likewise
 	output                 matrix    // (C, T) what the head answers, in the encoder's units
 
+	operands operands // of products of bfloat16
+
 	// Of a training step alone:
 	hiddenGradient matrix    // (C K, F)
 	qkvGradient    matrix    // (C K, 3 D)
@@ -109,8 +111,12 @@ type scratch struct {
 	pooledGradient matrix    // (C, D')
 }
 
-// newScratch makes the scratch of a forecast, or of a training step.
-func newScratch(a *arena, c Config, training bool) *scratch {
+// operands are what the scratch rounds for products of bfloat16.
+type operands struct{ x, dy, mixed, dQKV, hidden, dHidden operand }
+
+// newScratch makes the scratch of a forecast, or of a training step; half is
+// for products of bfloat16.
+func newScratch(a *arena, c Config, training, half bool) *scratch {
 	longest := longestSequence(c)
 	s := &scratch{
 		scaled: a.take(c.ContextLength, c.Channels),
@@ -131,6 +137,12 @@ func newScratch(a *arena, c Config, training bool) *scratch {
 		s.addedGradient = a.matrix(c.rows(), c.ModelWidth)
 		s.heads = make([]head, 0, c.Heads*max(c.Channels, c.tokens()))
 		s.dropped, s.shareGradient = a.take(longest, longest), a.take(longest, longest)
+		width, inner := c.ModelWidth, c.FeedForwardWidth
+		s.operands = operands{
+			x: newOperand(a, c.rows(), width, half), dy: newOperand(a, c.rows(), width, half),
+			mixed: newOperand(a, c.rows(), width, half), dQKV: newOperand(a, c.rows(), 3*width, half),
+			hidden: newOperand(a, c.rows(), inner, half), dHidden: newOperand(a, c.rows(), inner, half),
+		}
 		s.pooledGradient = a.matrix(c.Channels, c.headWidth())
 	}
 	return s

@@ -41,6 +41,7 @@ type stepOptions struct {
 	clip        float64 // the gradient's largest norm; 0 is no limit
 	seed        uint64  // of dropout
 	threads     int
+	precision   Precision
 }
 
 // shard is what one part of a batch needs for itself.
@@ -65,9 +66,9 @@ func (t *trainer) close() { t.pool.Close() }
 
 // buildTrainer takes a trainer's memory out of an arena.
 func buildTrainer(a *arena, c Config, k *kernel.Kernels, model *tensors, o stepOptions) *trainer {
-	blocks := model.blocks
+	blocks, half := model.blocks, o.precision.half(k, c)
 	trained, _, _ := countNumbers(c)
-	t := &trainer{layers: newLayers(a, k, model), norms: newNormalizers(a, c, blocks, true)}
+	t := &trainer{layers: newLayers(a, k, c, model, half), norms: newNormalizers(a, c, blocks, true)}
 	t.packing = t.layers.list()
 	if c.hasFirst() {
 		t.first = newFirst(a, c, true)
@@ -77,7 +78,7 @@ func buildTrainer(a *arena, c Config, k *kernel.Kernels, model *tensors, o stepO
 	}
 	for i := range t.shards {
 		s := shard{
-			scratch:       newScratch(a, c, true),
+			scratch:       newScratch(a, c, true, half),
 			forecastError: a.take(c.PredictionLength, c.Channels),
 			gradient:      a.take(trained),
 			sum:           make([]float64, c.ModelWidth), product: make([]float64, c.ModelWidth),
