@@ -22,7 +22,7 @@ func newOperand(a *arena, rows, cols int, half bool) operand {
 		return operand{}
 	}
 	return operand{
-		along: kernel.Dense(a.takeHalves(rows, cols), rows, cols),
+		along: a.halfMatrix(rows, cols),
 		down:  kernel.Dense(a.takePairs((rows+1)/2, cols), (rows+1)/2, cols),
 	}
 }
@@ -31,6 +31,11 @@ func newOperand(a *arena, rows, cols int, half bool) operand {
 func (a *arena) takePairs(sizes ...int) []kernel.Pair {
 	halves := a.takeHalves(append(sizes, 2)...)
 	return kernel.Pairs(kernel.Dense(halves, 1, len(halves))).Data
+}
+
+// halfMatrix hands out a matrix of bfloat16.
+func (a *arena) halfMatrix(rows, cols int) halfMatrix {
+	return kernel.Dense(a.takeHalves(rows, cols), rows, cols)
 }
 
 // round makes an operand of x, which is dense, for products with weights.

@@ -66,7 +66,7 @@ func newPlan(c Config, o Options, windows, validating int) Plan {
 	numbers := count(func(a *arena) *trainer { return buildTrainer(a, c, fastest(), &model, empty) })
 	numbers += float64(trained + held) // the best weights so far
 	numbers += float64(o.threads()) * count(func(a *arena) *workspace { return newWorkspace(a, c, model.blocks) })
-	p.perWindow = 4 * int64(count(func(a *arena) *sample { return newSample(a, c, model.blocks) }))
+	p.perWindow = 4 * int64(count(func(a *arena) *sample { return newSample(a, c, model.blocks, o.Precision.half(fastest(), c)) }))
 	p.Bytes = 4*int64(numbers) + int64(o.Batch)*p.perWindow
 
 	p.Windows, p.ValidationWindows = o.perEpoch(windows), o.validationWindows(validating)

@@ -74,7 +74,7 @@ func buildTrainer(a *arena, c Config, k *kernel.Kernels, model *tensors, o stepO
 		t.first = newFirst(a, c, true)
 	}
 	for range o.batch {
-		t.samples = append(t.samples, newSample(a, c, blocks))
+		t.samples = append(t.samples, newSample(a, c, blocks, half))
 	}
 	for i := range t.shards {
 		s := shard{
