@@ -21,10 +21,12 @@ func newOperand(a *arena, rows, cols int, half bool) operand {
 	if !half {
 		return operand{}
 	}
-	return operand{
-		along: a.halfMatrix(rows, cols),
-		down:  kernel.Dense(a.takePairs((rows+1)/2, cols), (rows+1)/2, cols),
-	}
+	return operand{along: a.halfMatrix(rows, cols), down: newPaired(a, rows, cols)}
+}
+
+// newPaired takes the memory of a matrix paired down its columns.
+func newPaired(a *arena, rows, cols int) kernel.MatrixOf[kernel.Pair] {
+	return kernel.Dense(a.takePairs(even(rows)/2, cols), even(rows)/2, cols)
 }
 
 // takePairs hands out pairs of bfloat16.

@@ -131,7 +131,7 @@ type scratch struct {
 }
 
 // operands are what the scratch rounds for products of bfloat16.
-type operands struct{ x, dy, mixed, dQKV, hidden, dHidden operand }
+type operands struct{ x, dy, dQKV, hidden, dHidden operand }
 
 // newScratch makes the scratch of a forecast, or of a training step; half is
 // for products of bfloat16.
@@ -159,13 +159,18 @@ func newScratch(a *arena, c Config, training, half bool) *scratch {
 		s.hiddenGradient = a.matrix(c.rows(), c.FeedForwardWidth)
 		s.qkvGradient = a.matrix(c.rows(), 3*c.ModelWidth)
 		s.mixedGradient = a.matrix(c.rows(), c.ModelWidth)
-		s.addedGradient = a.matrix(c.rows(), c.ModelWidth)
-		s.dropped, s.shareGradient = a.take(longest, even(longest)), a.take(longest, even(longest))
+		s.shareGradient = a.take(longest, even(longest))
+		if c.AttentionDropout > 0 {
+			s.dropped = a.take(longest, even(longest))
+		}
+		if c.PathDropout > 0 {
+			s.addedGradient = a.matrix(c.rows(), c.ModelWidth)
+		}
 		s.mixedT = a.take(longest, c.ModelWidth)
 		width, inner := c.ModelWidth, c.FeedForwardWidth
 		s.operands = operands{
 			x: newOperand(a, c.rows(), width, half), dy: newOperand(a, c.rows(), width, half),
-			mixed: newOperand(a, c.rows(), width, half), dQKV: newOperand(a, c.rows(), 3*width, half),
+			dQKV:   newOperand(a, c.rows(), 3*width, half),
 			hidden: newOperand(a, c.rows(), inner, half), dHidden: newOperand(a, c.rows(), inner, half),
 		}
 		s.pooledGradient = a.matrix(c.Channels, c.headWidth())
