@@ -11,7 +11,7 @@ func (p *pass) embed(w window, fallback []float64) {
 	for channel := range c.Channels {
 		tokens := s.streams[0].RowRange(channel*c.tokens(), (channel+1)*c.tokens())
 		embedded := tokens.RowRange(first, c.tokens())
-		p.layers.embeddingOf(channel).forward(p.k, embedded, s.patches.RowRange(channel*patches, (channel+1)*patches))
+		p.layers.embeddingOf(channel).forward(p.k, embedded, plain(s.patches.RowRange(channel*patches, (channel+1)*patches)))
 		if c.ClassToken {
 			copy(tokens.Row(0), p.tensors.class)
 		}
@@ -38,7 +38,7 @@ func (p *pass) embedBackward(gradient *tensors) {
 			p.k.Add(gradient.position, tokens.Data[:len(gradient.position)])
 		}
 		l, g := p.layers.embeddingOf(channel), &gradient.embedding[channel%len(gradient.embedding)]
-		l.learn(p.k, g, s.patches.RowRange(channel*patches, (channel+1)*patches), embedded)
+		l.learn(p.k, g, plain(s.patches.RowRange(channel*patches, (channel+1)*patches)), plain(embedded))
 	}
 }
 

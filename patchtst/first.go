@@ -54,7 +54,7 @@ func (f *first) prepare(k *kernel.Kernels, t *tensors, l *layers, n *normalizer)
 		}
 	}
 	for i, part := range l.blocks[0].projections() {
-		part.forward(k, columns(f.table, i*d, d), f.view)
+		part.forward(k, columns(f.table, i*d, d), plain(f.view))
 		k.MultiplyPanels(columns(f.maps, i*d, d), f.scaled, part.packed, matrix{})
 	}
 }

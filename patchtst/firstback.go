@@ -13,8 +13,8 @@ func (f *first) learn(k *kernel.Kernels, s *firstSums, l *layers, block *block) 
 		k.MultiplyTransposed(dw, dMaps, f.scaled, dw)
 		k.MultiplyTransposed(dw, dTable, f.view, dw)
 		k.ColumnSums(weights[i].bias, dTable)
-		part.backward(k, f.patchDY, dMaps, sofar[0])
-		part.backward(k, f.placeDY, dTable, sofar[1])
+		part.backward(k, f.patchDY, plain(dMaps), sofar[0])
+		part.backward(k, f.placeDY, plain(dTable), sofar[1])
 		sofar = [2]matrix{f.patchDY, f.placeDY}
 	}
 }

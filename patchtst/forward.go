@@ -10,7 +10,7 @@ type workspace struct {
 }
 
 func newWorkspace(a *arena, c Config, blocks []block) *workspace {
-	return &workspace{newForecastSample(a, c, blocks), newScratch(a, c, false), make([]float64, c.Channels)}
+	return &workspace{newForecastSample(a, c, blocks), newScratch(a, c, false, false), make([]float64, c.Channels)}
 }
 
 // forecastNumbers counts the numbers that a forecast has in memory at one

@@ -181,7 +181,7 @@ func checkLayer(t *testing.T, l part) {
 	c := l.config
 	p := &pass{k: m.kernels, config: c, tensors: &m.tensors, layers: m.layers, noise: newNoise(7, 8, 9)}
 	fill(func(a *arena) int {
-		p.sample, p.scratch = newSample(a, c, m.tensors.blocks), newScratch(a, c, true)
+		p.sample, p.scratch = newSample(a, c, m.tensors.blocks, false), newScratch(a, c, true, false)
 		p.norms = newNormalizers(a, c, m.tensors.blocks, true)
 		return 0
 	})

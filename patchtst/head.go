@@ -20,7 +20,7 @@ func (p *pass) readOut(x matrix) {
 func (p *pass) answer() {
 	c, s := p.config, p.scratch
 	p.drop(s.pooled.Data, c.HeadDropout, headSite, 0)
-	p.layers.head.forward(p.k, s.output, s.pooled)
+	p.layers.head.forward(p.k, s.output, plain(s.pooled))
 	for channel := range c.Channels {
 		scale, center := p.sample.scale[channel], p.sample.center[channel]
 		for t, y := range s.output.Row(channel) {
@@ -52,8 +52,8 @@ func (p *pass) answerBackward(gradient *tensors, dForecast []float32) {
 			dOutput.Row(channel)[t] = dForecast[t*c.Channels+channel] * scale
 		}
 	}
-	p.layers.head.learn(p.k, &gradient.head, s.pooled, dOutput)
-	p.layers.head.backward(p.k, s.pooledGradient, dOutput, matrix{})
+	p.layers.head.learn(p.k, &gradient.head, plain(s.pooled), plain(dOutput))
+	p.layers.head.backward(p.k, s.pooledGradient, plain(dOutput), matrix{})
 	p.drop(s.pooledGradient.Data, c.HeadDropout, headSite, 0)
 }
 

@@ -15,7 +15,7 @@ func (c Config) hasLast() bool {
 func (p *pass) readOutLast() {
 	c, s, index := p.config, p.scratch, len(p.norms)-1
 	l, stream := &p.layers.blocks[index], p.sample.streams[index]
-	l.up.forward(p.k, s.up, p.view(index))
+	l.up.forward(p.k, s.up, s.operands.x.round(p.k, p.view(index)))
 	p.activate(s.hidden.Data, s.up.Data)
 	p.drop(s.hidden.Data, c.FeedForwardDropout, insideSite(index), 0)
 	tokens := c.tokens()
@@ -26,7 +26,7 @@ func (p *pass) readOutLast() {
 		p.k.ColumnSums(s.streamMean.Row(channel), stream.RowRange(channel*tokens, (channel+1)*tokens))
 	}
 	p.k.Scale(s.hiddenMean.Data, 1/float32(tokens))
-	l.down.forward(p.k, s.pooled, s.hiddenMean)
+	l.down.forward(p.k, s.pooled, plain(s.hiddenMean))
 	p.k.AddScaled(s.pooled.Data, 1/float32(tokens), s.streamMean.Data)
 	p.answer()
 }
@@ -39,9 +39,9 @@ func (p *pass) readOutLastBackward(gradient *tensors, dForecast []float32) {
 	c, s, index := p.config, p.scratch, len(p.norms)-1
 	p.answerBackward(gradient, dForecast)
 	l, g, tokens := &p.layers.blocks[index], &gradient.blocks[index], c.tokens()
-	l.down.learn(p.k, &g.down, s.hiddenMean, s.pooledGradient)
+	l.down.learn(p.k, &g.down, plain(s.hiddenMean), plain(s.pooledGradient))
 	dHiddenMean := s.hiddenMean
-	l.down.backward(p.k, dHiddenMean, s.pooledGradient, matrix{})
+	l.down.backward(p.k, dHiddenMean, plain(s.pooledGradient), matrix{})
 	p.k.Scale(dHiddenMean.Data, 1/float32(tokens))
 	p.k.Scale(s.pooledGradient.Data, 1/float32(tokens))
 	for r := range s.hiddenGradient.Rows {
@@ -50,6 +50,7 @@ func (p *pass) readOutLastBackward(gradient *tensors, dForecast []float32) {
 	}
 	p.drop(s.hiddenGradient.Data, c.FeedForwardDropout, insideSite(index), 0)
 	p.activateBackward(s.hiddenGradient.Data, s.hidden.Data, s.up.Data)
-	l.up.learn(p.k, &g.up, s.view, s.hiddenGradient)
-	l.up.backward(p.k, p.sample.viewGradient, s.hiddenGradient, matrix{})
+	o := &s.operands
+	l.up.learn(p.k, &g.up, o.x.pair(p.k, s.view), o.dHidden.pair(p.k, s.hiddenGradient))
+	l.up.backward(p.k, p.sample.viewGradient, o.dHidden.round(p.k, s.hiddenGradient), matrix{})
 }
