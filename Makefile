@@ -7,7 +7,7 @@ CONCURRENT := ./internal/db ./internal/readings ./internal/ingest ./internal/bro
 	./internal/events ./internal/model ./internal/forecast ./internal/verdict ./internal/alarm ./internal/api ./internal/app
 STATICCHECK = $(CURDIR)/bin/staticcheck
 
-.PHONY: help build run quick vet lint test race test-peers story bench docs clean
+.PHONY: help build run quick vet test needs race test-peers story bench ett picture gen docs clean
 .DEFAULT_GOAL := help
 
 help: ## This list
@@ -37,7 +37,7 @@ test: needs vet race ## At most 15 minutes: quick, race detector, Mosquitto clie
 needs: ; @scripts/needs.sh
 
 race: ## The concurrent packages under the race detector, if there is a C compiler
-	@if command -v cc >/dev/null; then CGO_ENABLED=1 go test -race $(CONCURRENT); else echo "race: no C compiler, left out"; fi
+	@if command -v cc >/dev/null; then CGO_ENABLED=1 go test -race $(CONCURRENT) && CGO_ENABLED=1 go test -race -run Pool ./patchtst/internal/kernel; else echo "race: no C compiler, left out"; fi
 
 test-peers: ## The heavy real peers; what they need is cached outside the tree
 	go test -tags peers -timeout 55m ./patchtst
@@ -46,6 +46,16 @@ story: build ## The main job on real input ($$FETTLE_DATA): SKAB, NAB, the old s
 	@test -n "$(FETTLE_DATA)" || { echo "FETTLE_DATA is not set: name the folder that holds skab, nab, ett, migration and patchtst-goldens"; exit 1; }
 	FETTLE_DATA=$(abspath $(FETTLE_DATA)) go test -tags story ./patchtst ./internal/model ./internal/verdict ./internal/forecast
 	FETTLE_DATA=$(abspath $(FETTLE_DATA)) go run ./story
+
+bench: build ## Start-up, memory, messages a second beside Mosquitto, latency; about 3 minutes, best on a quiet machine
+	@scripts/needs.sh bench
+	PATH="$$PATH:/usr/sbin" go run ./bench -fettle bin/fettle
+
+picture: needs ## docs/page.png anew: the page of a machine in the demo that overheats, in Chromium
+	pictures=$$(mktemp -d) && FETTLE_PICTURES=$$pictures go test -count=1 -tags browser -run DemoInBrowser ./cmd/fettle && cp $$pictures/page.png docs/
+
+gen: ## The kernels' assembly anew from its generators
+	cd patchtst/internal/kernel/gen && go run .
 
 docs: ## Writes the generated reference pages anew
 	go test ./internal/config -run Reference -update

@@ -44,9 +44,9 @@
 // the windows, shuffle.go orders them, resume.go keeps the state, plan.go says
 // what it will take.
 //
-// The loops that take the time stand by themselves: product.go (matrix
-// products), softmax.go, activation.go (gelu), norm.go, dropout.go and
-// adamw.go. Each is the plain meaning of what a faster one must equal.
+// The loops that take the time are in internal/kernel, in Go and in assembly
+// for several processors; linear.go, feedforward.go, attention.go and
+// normalizer.go call them.
 //
 // # The same bits
 //

@@ -1,34 +1,17 @@
 package patchtst
 
-// drop is dropout: each number becomes 0 with the given rate, and the others
-// grow by 1/(1-rate), so that the mean stays. Which ones fall depends on the
-// key and on the place alone (values[i] is number first+i): the backward pass
-// calls drop with the same key on the gradient, and no mask is kept; nor does
-// it matter which thread does it, or what was dropped before.
-func drop(values []float32, rate float64, key uint64, first int) {
-	if rate == 0 {
-		return
-	}
-	scale, threshold := float32(1/(1-rate)), uint32(rate*(1<<32))
-	low, high := uint32(key), uint32(key>>32)
-	for i, v := range values {
-		if hash(uint32(first+i)*0x9E3779B1+low)^high < threshold {
-			values[i] = 0
-		} else {
-			values[i] = v * scale
-		}
+import "fettle/patchtst/internal/kernel"
+
+// drop is dropout at one of the places where a sample may lose numbers: see
+// kernel.Drop. The backward pass calls it for the same place on the gradient.
+func (p *pass) drop(values []float32, rate float64, site, first int) {
+	if rate > 0 {
+		p.k.Drop(values, dropout(rate, p.noise.key(site)), first)
 	}
 }
 
-// hash is MurmurHash3's last step: a bijection in which each bit of x turns
-// half of the bits. It needs 32-bit multiplications only, of which a processor
-// does many at once.
-func hash(x uint32) uint32 {
-	x ^= x >> 16
-	x *= 0x85EBCA6B
-	x ^= x >> 13
-	x *= 0xC2B2AE35
-	return x ^ x>>16
+func dropout(rate float64, key uint64) kernel.Dropout {
+	return kernel.Dropout{Threshold: uint32(rate * (1 << 32)), Scale: float32(1 / (1 - rate)), Key: key}
 }
 
 // noise is where the chance of one sample in one training step comes from.

@@ -6,21 +6,18 @@ package patchtst
 func (p *pass) embed(w window, fallback []float64) {
 	c, s := p.config, p.sample
 	scaleWindow(p.scratch.scaled, s.center, s.scale, w, c.Scaling, fallback)
-	cutPatches(s.patches.values, p.scratch.scaled, c)
+	cutPatches(s.patches.Data, p.scratch.scaled, c)
 	patches, first := c.Patches(), c.tokens()-c.Patches()
 	for channel := range c.Channels {
-		tokens := s.streams[0].every(channel*c.tokens(), 1, c.tokens())
-		embedded := tokens.every(first, 1, patches)
-		p.tensors.embeddingOf(channel).forward(embedded, s.patches.every(channel*patches, 1, patches))
+		tokens := s.streams[0].RowRange(channel*c.tokens(), (channel+1)*c.tokens())
+		embedded := tokens.RowRange(first, c.tokens())
+		p.layers.embeddingOf(channel).forward(p.k, embedded, plain(s.patches.RowRange(channel*patches, (channel+1)*patches)))
 		if c.ClassToken {
-			copy(tokens.row(0), p.tensors.class)
-			add(tokens.row(0), p.tensors.position[:c.ModelWidth])
-		}
-		for n := range patches {
-			add(embedded.row(n), p.tensors.position[(first+n)*c.ModelWidth:][:c.ModelWidth])
+			copy(tokens.Row(0), p.tensors.class)
 		}
 		values := patches * c.ModelWidth
-		drop(embedded.values[:values], c.PositionalDropout, p.noise.key(positionalSite), channel*values)
+		p.k.Add(tokens.Data[:len(p.tensors.position)], p.tensors.position)
+		p.drop(embedded.Data[:values], c.PositionalDropout, positionalSite, channel*values)
 	}
 }
 
@@ -30,27 +27,19 @@ func (p *pass) embedBackward(gradient *tensors) {
 	c, s := p.config, p.sample
 	patches, first := c.Patches(), c.tokens()-c.Patches()
 	for channel := range c.Channels {
-		tokens := s.streamGradient.every(channel*c.tokens(), 1, c.tokens())
-		embedded := tokens.every(first, 1, patches)
+		tokens := s.streamGradient.RowRange(channel*c.tokens(), (channel+1)*c.tokens())
+		embedded := tokens.RowRange(first, c.tokens())
 		values := patches * c.ModelWidth
-		drop(embedded.values[:values], c.PositionalDropout, p.noise.key(positionalSite), channel*values)
+		p.drop(embedded.Data[:values], c.PositionalDropout, positionalSite, channel*values)
 		if c.ClassToken {
-			add(gradient.class, tokens.row(0))
+			p.k.Add(gradient.class, tokens.Row(0))
 		}
 		if gradient.position != nil {
-			add(gradient.position, tokens.values[:len(gradient.position)])
+			p.k.Add(gradient.position, tokens.Data[:len(gradient.position)])
 		}
-		l, g := p.tensors.embeddingOf(channel), gradient.embeddingOf(channel)
-		l.backward(nil, g, s.patches.every(channel*patches, 1, patches), embedded)
+		l, g := p.layers.embeddingOf(channel), &gradient.embedding[channel%len(gradient.embedding)]
+		l.learn(p.k, g, plain(s.patches.RowRange(channel*patches, (channel+1)*patches)), plain(embedded))
 	}
-}
-
-// embeddingOf is the linear layer that embeds a channel's patches.
-func (t *tensors) embeddingOf(channel int) *linear {
-	if len(t.embedding) == 1 {
-		return &t.embedding[0]
-	}
-	return &t.embedding[channel]
 }
 
 // cutPatches copies a window's patches, (C, N, P), oldest first; the last one

@@ -1,31 +1,46 @@
 package patchtst
 
 // feed is a feed-forward block: D -> F, activation, F -> D, token by token,
-// from x (C K, D) to p.scratch's added (C K, D).
-func (p *pass) feed(index int, b *block, x matrix) {
-	up := p.sample.kept[index].up
-	b.up.forward(up, x)
-	p.activate(index, up)
-	b.down.forward(p.scratch.added, p.scratch.hidden)
+// from x to y (C K, D).
+func (p *pass) feed(index int, y, x matrix) {
+	l, up := &p.layers.blocks[index], p.sample.kept[index].up
+	l.up.forward(p.k, up, p.scratch.operands.x.round(p.k, x))
+	p.activate(p.scratch.hidden.Data, up.Data)
+	p.drop(p.scratch.hidden.Data, p.config.FeedForwardDropout, insideSite(index), 0)
+	l.down.forward(p.k, y, p.scratch.operands.hidden.round(p.k, p.scratch.hidden))
 }
 
-// feedBackward takes the gradient of added, in p.scratch, to dx (C K, D),
-// which it is added to, and to the weights. What the activation gave is
-// computed again: that is cheaper than keeping it.
-func (p *pass) feedBackward(index int, b, gradient *block, dx, x matrix) {
-	c, up := p.config, p.sample.kept[index].up
-	p.activate(index, up)
-	dHidden := p.scratch.hiddenGradient
-	clear(dHidden.values)
-	b.down.backward(&dHidden, &gradient.down, p.scratch.hidden, p.scratch.added)
-	drop(dHidden.values, c.FeedForwardDropout, p.noise.key(insideSite(index)), 0)
-	activateBackward(c.Activation, dHidden.values, up.values)
-	b.up.backward(&dx, &gradient.up, x, dHidden)
+// feedBackward takes the gradient dy of y to the weights and to the input, dx
+// = plus + ... . What the activation gave is computed again: that is cheaper
+// than keeping it.
+func (p *pass) feedBackward(index int, gradient *block, dx, plus, x, dy matrix) {
+	l, up, o := &p.layers.blocks[index], p.sample.kept[index].up, &p.scratch.operands
+	hidden, dHidden, rate := p.scratch.hidden, p.scratch.hiddenGradient, p.config.FeedForwardDropout
+	l.down.backward(p.k, dHidden, o.dy.round(p.k, dy), matrix{})
+	p.drop(dHidden.Data, rate, insideSite(index), 0)
+	p.activateBackward(dHidden.Data, hidden.Data, up.Data)
+	p.drop(hidden.Data, rate, insideSite(index), 0)
+	l.down.learn(p.k, &gradient.down, o.hidden.pair(p.k, hidden), o.dy.pair(p.k, dy))
+	l.up.learn(p.k, &gradient.up, o.x.pair(p.k, x), o.dHidden.pair(p.k, dHidden))
+	l.up.backward(p.k, dx, o.dHidden.round(p.k, dHidden), plus)
 }
 
-// activate fills p.scratch's hidden (C K, F).
-func (p *pass) activate(index int, up matrix) {
-	hidden := p.scratch.hidden.values
-	activate(p.config.Activation, hidden, up.values)
-	drop(hidden, p.config.FeedForwardDropout, p.noise.key(insideSite(index)), 0)
+// activate is the function between the two linear layers, gelu or relu.
+func (p *pass) activate(y, x []float32) {
+	if p.config.Activation == "relu" {
+		p.k.ReLU(y, x)
+	} else {
+		p.k.GELU(y, x)
+	}
+}
+
+// activateBackward turns the gradient of activate's y into that of its x, and
+// computes y again.
+func (p *pass) activateBackward(gradient, y, x []float32) {
+	if p.config.Activation == "relu" {
+		p.k.ReLUBackward(gradient, x)
+		p.k.ReLU(y, x)
+	} else {
+		p.k.GELUBackward(gradient, y, x)
+	}
 }

@@ -52,6 +52,7 @@ func Fit(ctx context.Context, m *Model, series Series, o Options) (Report, error
 	if err != nil {
 		return Report{}, fmt.Errorf("patchtst: fit: %w", err)
 	}
+	defer f.trainer.close()
 	err = f.run(ctx)
 	f.numbers.copyTo(&m.numbers)
 	m.prepare()
@@ -101,6 +102,7 @@ func newFitting(m *Model, series Series, o Options) (*fitting, error) {
 	f.report = Report{Best: -1, Windows: f.windows.count, ValidationWindows: f.validating.count, Unusable: f.windows.unusable + f.validating.unusable}
 	if o.Checkpoint != "" {
 		if err := f.resume(); err != nil {
+			f.trainer.close()
 			return nil, err
 		}
 	}

@@ -10,7 +10,7 @@ type workspace struct {
 }
 
 func newWorkspace(a *arena, c Config, blocks []block) *workspace {
-	return &workspace{newForecastSample(a, c, blocks), newScratch(a, c, false), make([]float64, c.Channels)}
+	return &workspace{newForecastSample(a, c, blocks), newScratch(a, c, false, false), make([]float64, c.Channels)}
 }
 
 // forecastNumbers counts the numbers that a forecast has in memory at one
@@ -66,12 +66,20 @@ func (m *Model) ForwardBatch(dst, x []float32, observed []bool) []float32 {
 
 // forecast computes one window; the answer is the workspace's.
 func (m *Model) forecast(w *workspace, x window) []float32 {
-	p := pass{config: m.forecasting, tensors: &m.tensors, norms: m.norms, sample: w.sample, scratch: w.scratch}
+	p := pass{k: m.kernels, config: m.forecasting, tensors: &m.tensors, layers: m.layers, first: m.first, norms: m.norms, sample: w.sample, scratch: w.scratch}
 	p.embed(x, w.fallback)
-	for i := range m.norms {
+	last := len(m.norms)
+	if m.config.hasLast() {
+		last--
+	}
+	for i := range last {
 		p.block(i)
 	}
-	p.readOut(p.view(len(m.norms)))
+	if m.config.hasLast() {
+		p.readOutLast()
+	} else {
+		p.readOut(p.view(last))
+	}
 	return w.sample.forecast
 }
 

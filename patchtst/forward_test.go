@@ -42,7 +42,7 @@ func testHashModel(t *testing.T, name string, parameters int) {
 	allowed := tolerance * max(1, largestOf(want))
 	near(t, "forecast", forwardAll(m, x), want, allowed)
 
-	trainer := newTrainer(m, stepOptions{batch: 2, threads: 2})
+	trainer := startTrainer(t, m, stepOptions{batch: 2, threads: 2})
 	loss := trainer.gradient(batchOf(c, x, y, nil))
 	near(t, "loss", []float32{float32(loss)}, []float32{float32(said.Loss)}, tolerance*max(1, said.Loss))
 	near(t, "forecast in training", trainer.forecasts(2), float32s(t, golden.File, name+".pred_train"), allowed)

@@ -39,16 +39,16 @@ func dropouts(c *Config) {
 	c.PositionalDropout, c.AttentionDropout, c.PathDropout, c.FeedForwardDropout, c.HeadDropout = 0.1, 0.2, 0.15, 0.25, 0.3
 }
 
-// A layer is one piece of the network between an activation x and an output.
-type layer struct {
+// A part is one piece of the network between an activation x and an output.
+type part struct {
 	name     string
 	config   Config
 	forward  func(p *pass, x matrix) (y []float32)
 	backward func(p *pass, gradient *tensors, dx, x matrix, dy []float32)
 }
 
-// block is the layer of a model's block of some kind.
-func blockLayer(name string, kind blockKind, c Config) layer {
+// blockLayer is the part of a model's block of some kind.
+func blockLayer(name string, kind blockKind, c Config) part {
 	at := func(p *pass) int {
 		for i, b := range p.tensors.blocks {
 			if b.kind == kind {
@@ -57,34 +57,35 @@ func blockLayer(name string, kind blockKind, c Config) layer {
 		}
 		panic("BUG: the model has no such block")
 	}
-	return layer{name, c,
+	return part{name, c,
 		func(p *pass, x matrix) []float32 {
-			if b := &p.tensors.blocks[at(p)]; kind == feedForward {
-				p.feed(at(p), b, x)
+			y := p.sample.streams[at(p)+1]
+			if kind == feedForward {
+				p.feed(at(p), y, x)
 			} else {
-				p.attend(at(p), b, x)
+				p.attend(at(p), kind, y, x)
 			}
-			return p.scratch.added.values
+			return y.Data
 		},
 		func(p *pass, gradient *tensors, dx, x matrix, dy []float32) {
-			copy(p.scratch.added.values, dy)
-			if b, g := &p.tensors.blocks[at(p)], &gradient.blocks[at(p)]; kind == feedForward {
-				p.feedBackward(at(p), b, g, dx, x)
+			g, dY := &gradient.blocks[at(p)], dense(dy, x.Rows, x.Cols)
+			if kind == feedForward {
+				p.feedBackward(at(p), g, dx, matrix{}, x, dY)
 			} else {
-				p.attendBackward(at(p), b, g, dx, x)
+				p.attendBackward(at(p), kind, g, dx, matrix{}, x, dY)
 			}
 		},
 	}
 }
 
 // readOutLayer is the head, with units to come back to.
-func readOutLayer(name string, c Config) layer {
+func readOutLayer(name string, c Config) part {
 	units := func(p *pass) {
 		for i := range p.sample.scale {
 			p.sample.scale[i], p.sample.center[i] = 1.5-float32(i)/4, float32(i)
 		}
 	}
-	return layer{name, c,
+	return part{name, c,
 		func(p *pass, x matrix) []float32 {
 			units(p)
 			p.readOut(x)
@@ -99,60 +100,60 @@ func readOutLayer(name string, c Config) layer {
 }
 
 // embedLayer is the embedding; its input is a window and has no gradient.
-func embedLayer(name string, c Config) layer {
+func embedLayer(name string, c Config) part {
 	w := window{values: make([]float32, c.ContextLength*c.Channels)}
 	fillHash(w.values, "window", func(u float32) float32 { return u - 0.5 })
-	return layer{name, c,
+	return part{name, c,
 		func(p *pass, _ matrix) []float32 {
 			p.embed(w, nil)
-			return p.sample.streams[0].values
+			return p.sample.streams[0].Data
 		},
 		func(p *pass, gradient *tensors, _, _ matrix, dy []float32) {
 			p.embed(w, nil)
-			copy(p.sample.streamGradient.values, dy)
+			copy(p.sample.streamGradient.Data, dy)
 			p.embedBackward(gradient)
 		},
 	}
 }
 
 // normLayer is a norm in training.
-func normLayer(name string, c Config) layer {
+func normLayer(name string, c Config) part {
 	sums := func() ([]float64, []float64) { return make([]float64, c.ModelWidth), make([]float64, c.ModelWidth) }
 	forward := func(p *pass, x matrix) []float32 {
 		n := &p.norms[0]
 		if !n.layer {
 			sum, square := sums()
-			momentSums(sum, square, x)
-			n.useBatch(sum, square, x.rows)
+			p.k.Moments(sum, square, x)
+			n.useBatch(sum, square, x.Rows)
 		}
-		n.forward(p.scratch.view, x)
-		return p.scratch.view.values
+		n.forward(p.k, p.scratch.view, x)
+		return p.scratch.view.Data
 	}
-	return layer{name, c, forward,
+	return part{name, c, forward,
 		func(p *pass, gradient *tensors, dx, x matrix, dy []float32) {
 			forward(p, x)
-			n, g, dY := &p.norms[0], &gradient.blocks[0].norm, dense(dy, x.rows, x.cols)
+			n, g, dY := &p.norms[0], &gradient.blocks[0].norm, dense(dy, x.Rows, x.Cols)
 			if !n.layer {
 				sum, product := sums()
-				batchNormSums(sum, product, dY, x, n.mean, n.inverse)
-				n.useGradient(sum, product, x.rows, g)
+				p.k.BatchNormSums(sum, product, dY, x, n.mean, n.inverse)
+				n.useGradient(sum, product, x.Rows, g)
 			}
-			n.backward(dx, dY, x, g)
+			n.backward(p.k, dx, dY, x, g)
 		},
 	}
 }
 
 func TestLayerGradients(t *testing.T) {
-	for _, l := range []layer{
+	for _, l := range []part{
 		blockLayer("attention", attendPatches, small()),
 		blockLayer("attention with a class token", attendPatches, small(token)),
 		blockLayer("attention with dropout", attendPatches, small(dropouts)),
 		blockLayer("channel attention", attendChannels, small(acrossToo)),
 		blockLayer("channel attention with dropout and a class token", attendChannels, small(acrossToo, dropouts, token)),
-		blockLayer("feed-forward", feedForward, small()),
-		blockLayer("feed-forward with dropout", feedForward, small(dropouts)),
-		blockLayer("feed-forward without bias", feedForward, small(noBias)),
-		blockLayer("feed-forward with relu", feedForward, small(withRelu)),
+		blockLayer("feed-forward", feedForward, small(maxPool)),
+		blockLayer("feed-forward with dropout", feedForward, small(maxPool, dropouts)),
+		blockLayer("feed-forward without bias", feedForward, small(maxPool, noBias)),
+		blockLayer("feed-forward with relu", feedForward, small(maxPool, withRelu)),
 		normLayer("batch norm", small()),
 		normLayer("layer norm", small(layerNorms)),
 		readOutLayer("head of means", small()),
@@ -171,25 +172,26 @@ func TestLayerGradients(t *testing.T) {
 }
 
 // checkLayer moves every number of the input and of the model's weights.
-func checkLayer(t *testing.T, l layer) {
+func checkLayer(t *testing.T, l part) {
 	m, err := New(l.config, 5)
 	if err != nil {
 		t.Fatal(err)
 	}
 	shake(m, 6)
 	c := l.config
-	p := &pass{config: c, tensors: &m.tensors, noise: newNoise(7, 8, 9)}
+	p := &pass{k: m.kernels, config: c, tensors: &m.tensors, layers: m.layers, noise: newNoise(7, 8, 9)}
 	fill(func(a *arena) int {
-		p.sample, p.scratch = newSample(a, c, m.tensors.blocks), newScratch(a, c, true)
+		p.sample, p.scratch = newSample(a, c, m.tensors.blocks), newScratch(a, c, true, false)
 		p.norms = newNormalizers(a, c, m.tensors.blocks, true)
 		return 0
 	})
 	x, dx := dense(make([]float32, c.rows()*c.ModelWidth), c.rows(), c.ModelWidth), dense(make([]float32, c.rows()*c.ModelWidth), c.rows(), c.ModelWidth)
-	draw(x.values, 1)
+	draw(x.Data, 1)
 	weights := make([]float32, len(l.forward(p, x)))
 	draw(weights, 2)
 	sum := func() float64 {
 		var s float64
+		m.prepare()
 		for i, y := range l.forward(p, x) {
 			s += float64(y) * float64(weights[i])
 		}
@@ -199,7 +201,7 @@ func checkLayer(t *testing.T, l layer) {
 	bound := bindGradient(c, gradient)
 	sum()
 	l.backward(p, &bound, dx, x, weights)
-	sameSlopes(t, "input", x.values, dx.values, sum)
+	sameSlopes(t, "input", x.Data, dx.Data, sum)
 	sameSlopes(t, "weights", m.numbers.trained, gradient, sum)
 }
 
@@ -255,7 +257,7 @@ func checkTraining(t *testing.T, c Config) {
 	}
 	shake(m, 6)
 	const windows = 5 // one shard has more than the others
-	trainer := newTrainer(m, stepOptions{batch: windows, seed: 3, threads: 1})
+	trainer := startTrainer(t, m, stepOptions{batch: windows, seed: 3, threads: 1})
 	past, future := make([]float32, windows*c.ContextLength*c.Channels), make([]float32, windows*c.PredictionLength*c.Channels)
 	draw(past, 1)
 	draw(future, 2)
@@ -263,7 +265,7 @@ func checkTraining(t *testing.T, c Config) {
 	trainer.gradient(b)
 	gradient := make([]float32, len(m.numbers.trained))
 	for k := range trainer.shards {
-		add(gradient, trainer.shards[k].gradient)
+		m.kernels.Add(gradient, trainer.shards[k].gradient)
 	}
 	sameSlopes(t, "weights", m.numbers.trained, gradient, func() float64 { return trainer.gradient(b) })
 }
@@ -302,7 +304,7 @@ func TestThreadsMakeNoDifference(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			trainer := newTrainer(m, stepOptions{batch: windows, weightDecay: 0.01, clip: 1, seed: 3, threads: threads})
+			trainer := startTrainer(t, m, stepOptions{batch: windows, weightDecay: 0.01, clip: 1, seed: 3, threads: threads})
 			for range 3 {
 				if _, _, err := trainer.step(b, 1e-2); err != nil {
 					t.Fatal(err)

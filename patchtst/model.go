@@ -3,6 +3,8 @@ package patchtst
 import (
 	"fmt"
 	"sync"
+
+	"fettle/patchtst/internal/kernel"
 )
 
 // A Model is a PatchTST: ready to forecast, and to be trained by Fit. While
@@ -16,6 +18,9 @@ type Model struct {
 	tensors     tensors // pieces of the numbers
 	named       []named // the same, by HuggingFace's names
 	norms       []normalizer
+	kernels     *kernel.Kernels
+	layers      *layers   // packed for forecasts
+	first       *first    // likewise; nil if the first attention is as the others
 	workspaces  sync.Pool // of *workspace: one for each forecast under way
 }
 
@@ -23,7 +28,12 @@ type Model struct {
 func newModel(c Config) *Model {
 	m := &Model{config: c, forecasting: c.withoutDropout(), numbers: newNumbers(c)}
 	m.tensors, m.named = m.numbers.bind(c)
+	m.kernels = fastest()
+	m.layers = fill(func(a *arena) *layers { return newLayers(a, m.kernels, c, &m.tensors, false) })
 	m.norms = fill(func(a *arena) []normalizer { return newNormalizers(a, c, m.tensors.blocks, false) })
+	if c.hasFirst() {
+		m.first = fill(func(a *arena) *first { return newFirst(a, c, false) })
+	}
 	m.workspaces.New = func() any {
 		return fill(func(a *arena) *workspace { return newWorkspace(a, c, m.tensors.blocks) })
 	}
@@ -44,11 +54,20 @@ func New(c Config, seed uint64) (*Model, error) {
 	return m, nil
 }
 
-// prepare takes the running statistics into the norms: the model's numbers
-// have changed.
+// fastest are the kernels that this processor is fastest with.
+var fastest = sync.OnceValue(kernel.Fastest)
+
+// prepare takes the weights into the layers and the running statistics into
+// the norms: the model's numbers have changed.
 func (m *Model) prepare() {
 	for i := range m.norms {
 		m.norms[i].useRunning()
+	}
+	for _, l := range m.layers.list() {
+		l.pack(m.kernels)
+	}
+	if m.first != nil {
+		m.first.prepare(m.kernels, &m.tensors, m.layers, &m.norms[0])
 	}
 }
 

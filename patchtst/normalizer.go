@@ -1,6 +1,10 @@
 package patchtst
 
-import "math"
+import (
+	"math"
+
+	"fettle/patchtst/internal/kernel"
+)
 
 // normalizer is a norm at work: what its weights and statistics come to for
 // the rows at hand.
@@ -15,7 +19,7 @@ type normalizer struct {
 
 	// Of batch normalisation in training:
 	mean, inverse []float32 // (D) the batch's mean and 1/sqrt(variance + eps)
-	meanG, meanGZ []float32 // (D) what the way back takes off, see batchNormBackward
+	meanG, slope  []float32 // (D) what the way back takes off, see kernel.BatchNormGradient
 }
 
 func newNormalizers(a *arena, c Config, blocks []block, training bool) []normalizer {
@@ -29,7 +33,7 @@ func newNormalizers(a *arena, c Config, blocks []block, training bool) []normali
 		n.scale, n.shift = a.take(c.ModelWidth), a.take(c.ModelWidth)
 		if training {
 			n.mean, n.inverse = a.take(c.ModelWidth), a.take(c.ModelWidth)
-			n.meanG, n.meanGZ = a.take(c.ModelWidth), a.take(c.ModelWidth)
+			n.meanG, n.slope = a.take(c.ModelWidth), a.take(c.ModelWidth)
 		}
 	}
 	return list
@@ -47,7 +51,7 @@ func (n *normalizer) useRunning() {
 // How much of a running statistic one batch replaces: PyTorch's momentum.
 const runningShare = 0.1
 
-// useBatch takes the statistics of a batch, from momentSums over all of its
+// useBatch takes the statistics of a batch, from kernel.Moments over all of its
 // rows, and moves the running ones towards them. A batch is normalised by its
 // own biased variance; the running variance follows the unbiased one.
 func (n *normalizer) useBatch(sum, square []float64, rows int) {
@@ -69,31 +73,32 @@ func (n *normalizer) useBatch(sum, square []float64, rows int) {
 }
 
 // forward is y = norm(x), row by row.
-func (n *normalizer) forward(y, x matrix) {
+func (n *normalizer) forward(k *kernel.Kernels, y, x matrix) {
 	if n.layer {
-		layerNorm(y, x, n.norm.weight, n.norm.bias, n.epsilon)
+		k.LayerNorm(y, x, n.norm.weight, n.norm.bias, float32(n.epsilon))
 	} else {
-		scaleShift(y, x, n.scale, n.shift)
+		k.ScaleShift(y, x, n.scale, n.shift)
 	}
 }
 
-// useGradient takes what batchNormSums found over all rows of the batch: the
+// useGradient takes what kernel.BatchNormSums found over all rows of the batch: the
 // gradients of bias and weight.
 func (n *normalizer) useGradient(sum, product []float64, rows int, gradient *norm) {
 	for i := range n.meanG {
 		gradient.bias[i] += float32(sum[i])
 		gradient.weight[i] += float32(product[i])
-		n.meanG[i], n.meanGZ[i] = float32(sum[i]/float64(rows)), float32(product[i]/float64(rows))
+		n.meanG[i] = float32(sum[i] / float64(rows))
+		n.slope[i] = float32(product[i] / float64(rows) * float64(n.inverse[i]))
 	}
 }
 
 // backward adds the gradient of x to dx. Layer normalisation adds those of its
 // weights to gradient; batch normalisation, whose rows depend on each other,
 // has done that in useGradient.
-func (n *normalizer) backward(dx, gradientY, x matrix, gradient *norm) {
+func (n *normalizer) backward(k *kernel.Kernels, dx, gradientY, x matrix, gradient *norm) {
 	if n.layer {
-		layerNormBackward(dx, gradient.weight, gradient.bias, gradientY, x, n.norm.weight, n.epsilon)
+		k.LayerNormBackward(dx, gradient.weight, gradient.bias, gradientY, x, n.norm.weight, float32(n.epsilon))
 	} else {
-		batchNormBackward(dx, gradientY, x, n)
+		k.BatchNormBackward(dx, gradientY, x, kernel.BatchNormGradient{Factor: n.scale, Mean: n.mean, MeanG: n.meanG, Slope: n.slope})
 	}
 }

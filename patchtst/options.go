@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"math"
 	"runtime"
+
+	"fettle/patchtst/internal/kernel"
 )
 
 // Options say how Fit trains. NewOptions has what to start from.
@@ -16,7 +18,8 @@ type Options struct {
 	Schedule     Schedule // how the learning rate goes
 	Patience     int      // epochs without a better validation after which training stops; 0: never
 	Seed         uint64   // of the windows' order and of dropout: the same seed makes the same bits
-	Threads      int      // 0: one for each processor. Their number changes no bit
+	Precision    Precision
+	Threads      int // 0: one for each processor. Their number changes no bit
 
 	Stride          int     // rows between two windows' starts
 	WindowsPerEpoch int     // an epoch takes so many windows, other ones each time, and validates on half as many; 0: all
@@ -27,6 +30,24 @@ type Options struct {
 	Checkpoint      string         // folder to keep the state of training in; "": none
 	CheckpointSteps int            // write it after so many steps too, not only after epochs; 0: no
 	Progress        func(Progress) // called after each step, if not nil; training waits for it
+}
+
+// Precision is in which numbers training multiplies matrices. Sums, and
+// everything else, the weights above all, are float32 in either.
+type Precision string
+
+const (
+	// Float32 is exact to float32's rounding. It is the default.
+	Float32 Precision = "float32"
+	// BFloat16 rounds the factors of a linear layer's products to eight bits
+	// where the processor multiplies such numbers itself, nearly twice as fast;
+	// elsewhere it is Float32.
+	BFloat16 Precision = "bfloat16"
+)
+
+// half says whether layers multiply bfloat16: pairs of them, so widths are even.
+func (p Precision) half(k *kernel.Kernels, c Config) bool {
+	return p == BFloat16 && k.HasBF16() && c.ModelWidth%2 == 0 && c.FeedForwardWidth%2 == 0
 }
 
 // NewOptions are options for a model of Deployed's size.
@@ -78,6 +99,11 @@ func (o Options) check() error {
 	default:
 		return fmt.Errorf("option Schedule is %q; expected %s, %s or %s", o.Schedule, Constant, Cosine, OneCycle)
 	}
+	switch o.Precision {
+	case "", Float32, BFloat16:
+	default:
+		return fmt.Errorf("option Precision is %q; expected %s or %s", o.Precision, Float32, BFloat16)
+	}
 	switch {
 	case o.Validation != nil && o.ValidationShare != 0:
 		return fmt.Errorf("option ValidationShare is %v beside a Validation series; expected one of the two", o.ValidationShare)
@@ -123,5 +149,5 @@ func (o Options) steps(windows int) int {
 }
 
 func (o Options) step() stepOptions {
-	return stepOptions{batch: o.Batch, weightDecay: o.WeightDecay, clip: o.Clip, seed: o.Seed, threads: o.threads()}
+	return stepOptions{batch: o.Batch, weightDecay: o.WeightDecay, clip: o.Clip, seed: o.Seed, threads: o.threads(), precision: o.Precision}
 }

@@ -1,5 +1,7 @@
 package patchtst
 
+import "fettle/patchtst/internal/kernel"
+
 // pass is the way of one window through the network, forward and backward:
 //
 //	embed -> stream 0 -> block 0 -> stream 1 -> ... -> stream M' -> readOut
@@ -15,8 +17,11 @@ package patchtst
 // In training the batch norm of a stream needs that stream of every sample
 // first: a training step takes all samples over one block, then over the next.
 type pass struct {
+	k       *kernel.Kernels
 	config  Config // its dropouts are 0 in a forecast
 	tensors *tensors
+	layers  *layers
+	first   *first       // of the first attention; nil: as the others
 	norms   []normalizer // of each block
 	sample  *sample
 	scratch *scratch
@@ -39,28 +44,26 @@ func (p *pass) view(stream int) matrix {
 	if !there {
 		return x
 	}
-	p.norms[block].forward(p.scratch.view, x)
+	p.norms[block].forward(p.k, p.scratch.view, x)
 	return p.scratch.view
 }
 
 // block computes stream i+1 from stream i.
 func (p *pass) block(i int) {
-	x, b := p.view(i), &p.tensors.blocks[i]
-	if b.kind == feedForward {
-		p.feed(i, b, x)
-	} else {
-		p.attend(i, b, x)
+	base, next := p.sample.streams[i], p.sample.streams[i+1]
+	switch kind := p.tensors.blocks[i].kind; {
+	case i == 0 && p.first != nil:
+		p.attendFirst(next)
+	case kind == feedForward:
+		p.feed(i, next, p.view(i))
+	default:
+		p.attend(i, kind, next, p.view(i))
 	}
-	added := p.scratch.added.values
-	drop(added, p.config.PathDropout, p.noise.key(pathSite(i)), 0)
-	base := x
-	if p.config.PreNorm {
-		base = p.sample.streams[i]
+	p.drop(next.Data, p.config.PathDropout, pathSite(i), 0)
+	if !p.config.PreNorm {
+		base = p.view(i)
 	}
-	next := p.sample.streams[i+1].values
-	for j, v := range base.values[:len(next)] {
-		next[j] = v + added[j]
-	}
+	p.k.Add(next.Data, base.Data)
 }
 
 // blockBackward takes the gradient of the view of stream i+1 to that of the
@@ -68,20 +71,35 @@ func (p *pass) block(i int) {
 // viewGradient.
 func (p *pass) blockBackward(i int, gradient *tensors) {
 	p.viewBackward(i+1, gradient)
-	s, dAdded := p.sample, p.scratch.added
-	copy(dAdded.values, s.streamGradient.values)
-	drop(dAdded.values, p.config.PathDropout, p.noise.key(pathSite(i)), 0)
-	if p.config.PreNorm {
-		clear(s.viewGradient.values)
-	} else {
-		copy(s.viewGradient.values, s.streamGradient.values)
+	s, past := p.sample, matrix{}
+	dAdded := p.addedBackward(i)
+	if !p.config.PreNorm {
+		past = s.streamGradient // what was added to is the view itself
 	}
-	x, b, g := p.view(i), &p.tensors.blocks[i], &gradient.blocks[i]
-	if b.kind == feedForward {
-		p.feedBackward(i, b, g, s.viewGradient, x)
+	if kind := p.tensors.blocks[i].kind; kind == feedForward {
+		p.feedBackward(i, &gradient.blocks[i], s.viewGradient, past, p.view(i), dAdded)
 	} else {
-		p.attendBackward(i, b, g, s.viewGradient, x)
+		p.attendBackward(i, kind, &gradient.blocks[i], s.viewGradient, past, p.view(i), dAdded)
 	}
+}
+
+// addedBackward is the gradient of what block i adds to the stream.
+func (p *pass) addedBackward(i int) matrix {
+	if p.config.PathDropout == 0 {
+		return p.sample.streamGradient
+	}
+	dAdded := p.scratch.addedGradient
+	copy(dAdded.Data, p.sample.streamGradient.Data)
+	p.drop(dAdded.Data, p.config.PathDropout, pathSite(i), 0)
+	return dAdded
+}
+
+// firstBackward is blockBackward of the first block, down to the patches: it
+// adds what the window gives to the batch's sums.
+func (p *pass) firstBackward(gradient *tensors, sums *firstSums) {
+	p.viewBackward(1, gradient)
+	p.mixBackward(0, attendPatches, &gradient.blocks[0], p.addedBackward(0))
+	sums.addGradients(p.k, p.sample.patches, p.scratch.qkvGradient, p.sample.streamGradient)
 }
 
 // viewBackward takes the gradient of a stream's view to the stream itself, in
@@ -91,11 +109,11 @@ func (p *pass) viewBackward(stream int, gradient *tensors) {
 	s := p.sample
 	block, there := p.normOn(stream)
 	if !there {
-		copy(s.streamGradient.values, s.viewGradient.values)
+		copy(s.streamGradient.Data, s.viewGradient.Data)
 		return
 	}
 	if !p.config.PreNorm {
-		clear(s.streamGradient.values)
+		clear(s.streamGradient.Data)
 	}
-	p.norms[block].backward(s.streamGradient, s.viewGradient, s.streams[stream], &gradient.blocks[block].norm)
+	p.norms[block].backward(p.k, s.streamGradient, s.viewGradient, s.streams[stream], &gradient.blocks[block].norm)
 }

@@ -149,7 +149,7 @@ func (p peer) compare(t *testing.T, dir string) {
 	fromThere := openTensors(t, filepath.Join(dir, "peer", "answer.safetensors"))
 	near(t, "forecast of the model from there", fresh.ForwardBatch(nil, p.past, p.observed), float32s(t, fromThere, "eval"), tolerance)
 
-	trainer := newTrainer(p.model, stepOptions{batch: peerWindows, seed: peerSeed, threads: 2})
+	trainer := startTrainer(t, p.model, stepOptions{batch: peerWindows, seed: peerSeed, threads: 2})
 	trainer.steps = peerStep
 	loss := trainer.gradient(batchOf(p.model.Config(), p.past, p.future, p.observed))
 	near(t, "loss", []float32{float32(loss)}, float32s(t, answer, "loss"), tolerance)

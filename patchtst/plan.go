@@ -52,26 +52,21 @@ func windowsIn(rows int, c Config, stride int) int {
 // newPlan is the part of a plan that needs no measurement.
 func newPlan(c Config, o Options, windows, validating int) Plan {
 	var p Plan
-	trained, held := 0, 0
-	blocks := describe(c, func(_ string, r role, shape ...int) []float32 {
-		if r.trained() {
-			trained += product(shape)
-		} else {
-			held += product(shape)
-		}
+	model := describe(c, func(_ string, r role, shape ...int) []float32 {
 		if r.parameter() {
 			p.Parameters += product(shape)
 		}
 		return nil
-	}).blocks
+	})
+	trained, held, _ := countNumbers(c)
 	// From the code that takes the memory, on an arena that only counts. A batch
 	// grows by equal windows.
 	empty := o.step()
 	empty.batch = 0
-	numbers := count(func(a *arena) *trainer { return buildTrainer(a, c, blocks, trained, empty) })
+	numbers := count(func(a *arena) *trainer { return buildTrainer(a, c, fastest(), &model, empty) })
 	numbers += float64(trained + held) // the best weights so far
-	numbers += float64(o.threads()) * count(func(a *arena) *workspace { return newWorkspace(a, c, blocks) })
-	p.perWindow = 4 * int64(count(func(a *arena) *sample { return newSample(a, c, blocks) }))
+	numbers += float64(o.threads()) * count(func(a *arena) *workspace { return newWorkspace(a, c, model.blocks) })
+	p.perWindow = 4 * int64(count(func(a *arena) *sample { return newSample(a, c, model.blocks) }))
 	p.Bytes = 4*int64(numbers) + int64(o.Batch)*p.perWindow
 
 	p.Windows, p.ValidationWindows = o.perEpoch(windows), o.validationWindows(validating)
@@ -117,6 +112,7 @@ func estimate(c Config, flops float64, threads int) time.Duration {
 		panic("BUG: patchtst: a part of a config that was checked is refused: " + err.Error())
 	}
 	trainer := newTrainer(m, stepOptions{batch: 1, threads: 1})
+	defer trainer.close()
 	values := make([]float32, part.ContextLength+part.PredictionLength)
 	for i := range values {
 		values[i] = float32(i % 7)

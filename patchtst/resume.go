@@ -1,6 +1,7 @@
 package patchtst
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
@@ -86,6 +87,7 @@ func (f *fitting) made() map[string]string {
 		"Clip":            fmt.Sprint(o.Clip),
 		"Schedule":        string(o.Schedule),
 		"Patience":        fmt.Sprint(o.Patience),
+		"Precision":       string(cmp.Or(o.Precision, Float32)),
 		"Seed":            fmt.Sprint(o.Seed),
 		"Stride":          fmt.Sprint(o.Stride),
 		"WindowsPerEpoch": fmt.Sprint(o.WindowsPerEpoch),

@@ -20,7 +20,7 @@ type sample struct {
 // kept is what one block leaves for its way back.
 type kept struct {
 	qkv    matrix    // (C K, 3 D) query, key and value side by side, heads side by side in each
-	shares []float32 // (sequences, H, tokens, tokens) of attention
+	shares []float32 // (sequences, H, keys, queries) of attention; nil: computed again
 	mixed  matrix    // (C K, D) what attention gave each token, heads side by side
 	up     matrix    // (C K, F) inside a feed-forward block, before the activation
 }
@@ -29,7 +29,10 @@ type kept struct {
 func newSample(a *arena, c Config, blocks []block) *sample {
 	s := newSampleFrame(a, c)
 	s.streams = append(s.streams, a.matrix(c.rows(), c.ModelWidth))
-	for _, b := range blocks {
+	for i, b := range blocks {
+		if i == len(blocks)-1 && c.hasLast() {
+			break // it keeps nothing: see readOutLast
+		}
 		s.streams = append(s.streams, a.matrix(c.rows(), c.ModelWidth))
 		if b.kind == feedForward {
 			s.kept = append(s.kept, kept{up: a.matrix(c.rows(), c.FeedForwardWidth)})
@@ -37,10 +40,12 @@ func newSample(a *arena, c Config, blocks []block) *sample {
 		}
 		size := b.kind.sequences(c).length
 		s.kept = append(s.kept, kept{
-			qkv:    a.matrix(c.rows(), 3*c.ModelWidth),
-			shares: a.take(c.rows(), c.Heads, size),
-			mixed:  a.matrix(c.rows(), c.ModelWidth),
+			qkv:   a.matrix(c.rows(), 3*c.ModelWidth),
+			mixed: a.matrix(c.rows(), c.ModelWidth),
 		})
+		if size <= maxKeptSequence {
+			s.kept[len(s.kept)-1].shares = a.take(c.rows(), c.Heads, size)
+		}
 	}
 	s.streamGradient, s.viewGradient = a.matrix(c.rows(), c.ModelWidth), a.matrix(c.rows(), c.ModelWidth)
 	return s
@@ -49,16 +54,16 @@ func newSample(a *arena, c Config, blocks []block) *sample {
 // newForecastSample makes a sample whose blocks share their memory.
 func newForecastSample(a *arena, c Config, blocks []block) *sample {
 	s := newSampleFrame(a, c)
-	stream := a.matrix(c.rows(), c.ModelWidth)
+	stream, next := a.matrix(c.rows(), c.ModelWidth), a.matrix(c.rows(), c.ModelWidth)
 	shared := kept{
-		qkv:    a.matrix(c.rows(), 3*c.ModelWidth),
-		shares: a.take(longestSequence(c), longestSequence(c)), // one head's
-		mixed:  a.matrix(c.rows(), c.ModelWidth),
-		up:     a.matrix(c.rows(), c.FeedForwardWidth),
+		qkv:   a.matrix(c.rows(), 3*c.ModelWidth),
+		mixed: a.matrix(c.rows(), c.ModelWidth),
+		up:    a.matrix(c.rows(), c.FeedForwardWidth),
 	}
 	s.streams = append(s.streams, stream)
 	for range blocks {
-		s.streams, s.kept = append(s.streams, stream), append(s.kept, shared)
+		s.streams, s.kept = append(s.streams, next), append(s.kept, shared)
+		stream, next = next, stream
 	}
 	return s
 }
@@ -83,38 +88,61 @@ func longestSequence(c Config) int {
 // scratch is what is needed only while one sample is at one place. One is
 // enough for all samples that are computed one after the other.
 type scratch struct {
-	scaled []float32 // (L, C) the window in its own units
-	view   matrix    // (C K, D) the stream as a block sees it
-	added  matrix    // (C K, D) what a block adds; on the way back its gradient
-	hidden matrix    // (C K, F) inside a feed-forward block, after the activation
-	pooled matrix    // (C, D') what the head reads
-	output matrix    // (C, T) what the head answers, in the encoder's units
+	scaled                 []float32 // (L, C) the window in its own units
+	view                   matrix    // (C K, D) the stream as a block sees it
+	shares                 []float32 // (keys, queries) of one head
+	transposed             []float32 // (D/H, tokens) of one head
+	hidden                 matrix    // (C K, F) inside a feed-forward block, after the activation
+	pooled                 matrix    // (C, D') what the head reads
+	up                     matrix    // (C K, F) of the last block, see readOutLast
+	hiddenMean, streamMean matrix    // (C, F), (C, D) likewise
+	output                 matrix    // (C, T) what the head answers, in the encoder's units
+
+	operands operands // of products of bfloat16
 
 	// Of a training step alone:
 	hiddenGradient matrix    // (C K, F)
 	qkvGradient    matrix    // (C K, 3 D)
 	mixedGradient  matrix    // (C K, D)
-	shares         []float32 // (tokens, tokens) of one head, after dropout
-	shareGradient  []float32 // (tokens, tokens) of one head
+	addedGradient  matrix    // (C K, D) of what a block adds
+	heads          []head    // parts of the above
+	dropped        []float32 // (keys, queries) of one head, after dropout
+	shareGradient  []float32 // (keys, queries) of one head
 	pooledGradient matrix    // (C, D')
 }
 
-// newScratch makes the scratch of a forecast, or of a training step.
-func newScratch(a *arena, c Config, training bool) *scratch {
+// operands are what the scratch rounds for products of bfloat16.
+type operands struct{ x, dy, mixed, dQKV, hidden, dHidden operand }
+
+// newScratch makes the scratch of a forecast, or of a training step; half is
+// for products of bfloat16.
+func newScratch(a *arena, c Config, training, half bool) *scratch {
+	longest := longestSequence(c)
 	s := &scratch{
 		scaled: a.take(c.ContextLength, c.Channels),
 		view:   a.matrix(c.rows(), c.ModelWidth),
-		added:  a.matrix(c.rows(), c.ModelWidth),
+		shares: a.take(longest, longest), transposed: a.take(longest, c.ModelWidth/c.Heads),
 		hidden: a.matrix(c.rows(), c.FeedForwardWidth),
 		pooled: a.matrix(c.Channels, c.headWidth()),
 		output: a.matrix(c.Channels, c.PredictionLength),
 	}
+	if c.hasLast() {
+		s.up = a.matrix(c.rows(), c.FeedForwardWidth)
+		s.hiddenMean, s.streamMean = a.matrix(c.Channels, c.FeedForwardWidth), a.matrix(c.Channels, c.ModelWidth)
+	}
 	if training {
-		longest := longestSequence(c)
 		s.hiddenGradient = a.matrix(c.rows(), c.FeedForwardWidth)
 		s.qkvGradient = a.matrix(c.rows(), 3*c.ModelWidth)
 		s.mixedGradient = a.matrix(c.rows(), c.ModelWidth)
-		s.shares, s.shareGradient = a.take(longest, longest), a.take(longest, longest)
+		s.addedGradient = a.matrix(c.rows(), c.ModelWidth)
+		s.heads = make([]head, 0, c.Heads*max(c.Channels, c.tokens()))
+		s.dropped, s.shareGradient = a.take(longest, longest), a.take(longest, longest)
+		width, inner := c.ModelWidth, c.FeedForwardWidth
+		s.operands = operands{
+			x: newOperand(a, c.rows(), width, half), dy: newOperand(a, c.rows(), width, half),
+			mixed: newOperand(a, c.rows(), width, half), dQKV: newOperand(a, c.rows(), 3*width, half),
+			hidden: newOperand(a, c.rows(), inner, half), dHidden: newOperand(a, c.rows(), inner, half),
+		}
 		s.pooledGradient = a.matrix(c.Channels, c.headWidth())
 	}
 	return s

@@ -3,6 +3,8 @@ package patchtst
 import (
 	"fmt"
 	"math"
+
+	"fettle/patchtst/internal/kernel"
 )
 
 // shards is how many parts a batch is cut into, each computed in one piece.
@@ -17,7 +19,11 @@ const chunk = 1 << 14
 type trainer struct {
 	model   *Model
 	options stepOptions
+	layers  *layers
+	first   *first   // nil if the first attention is as the others
+	packing []*layer // all of them
 	norms   []normalizer
+	pool    *kernel.Pool
 	samples []*sample
 	shards  [shards]shard
 	means   []float64 // (C) see batchMeans
@@ -35,6 +41,7 @@ type stepOptions struct {
 	clip        float64 // the gradient's largest norm; 0 is no limit
 	seed        uint64  // of dropout
 	threads     int
+	precision   Precision
 }
 
 // shard is what one part of a batch needs for itself.
@@ -44,26 +51,40 @@ type shard struct {
 	gradient      []float32 // of all trained numbers
 	tensors       tensors   // the same, tensor by tensor
 	sum, product  []float64 // (D) of a norm
+	first         *firstSums
 }
 
+// newTrainer starts the threads of a trainer; close ends them.
 func newTrainer(m *Model, o stepOptions) *trainer {
-	t := fill(func(a *arena) *trainer { return buildTrainer(a, m.config, m.tensors.blocks, len(m.numbers.trained), o) })
+	t := fill(func(a *arena) *trainer { return buildTrainer(a, m.config, m.kernels, &m.tensors, o) })
 	t.model, t.options = m, o
+	t.pool = kernel.NewPool(o.threads)
 	return t
 }
 
+func (t *trainer) close() { t.pool.Close() }
+
 // buildTrainer takes a trainer's memory out of an arena.
-func buildTrainer(a *arena, c Config, blocks []block, trained int, o stepOptions) *trainer {
-	t := &trainer{norms: newNormalizers(a, c, blocks, true)}
+func buildTrainer(a *arena, c Config, k *kernel.Kernels, model *tensors, o stepOptions) *trainer {
+	blocks, half := model.blocks, o.precision.half(k, c)
+	trained, _, _ := countNumbers(c)
+	t := &trainer{layers: newLayers(a, k, c, model, half), norms: newNormalizers(a, c, blocks, true)}
+	t.packing = t.layers.list()
+	if c.hasFirst() {
+		t.first = newFirst(a, c, true)
+	}
 	for range o.batch {
 		t.samples = append(t.samples, newSample(a, c, blocks))
 	}
 	for i := range t.shards {
 		s := shard{
-			scratch:       newScratch(a, c, true),
+			scratch:       newScratch(a, c, true, half),
 			forecastError: a.take(c.PredictionLength, c.Channels),
 			gradient:      a.take(trained),
 			sum:           make([]float64, c.ModelWidth), product: make([]float64, c.ModelWidth),
+		}
+		if c.hasFirst() {
+			s.first = newFirstSums(a, c)
 		}
 		if a.real {
 			s.tensors = bindGradient(c, s.gradient)
@@ -90,51 +111,104 @@ func (t *trainer) step(b batch, rate float64) (loss, norm float64, err error) {
 
 // gradient computes a batch's loss, and leaves its gradient in the shards.
 func (t *trainer) gradient(b batch) float64 {
-	last := len(t.norms)
-	if c := t.model.config; c.Scaling == "mean" && b.series.Observed != nil {
-		batchMeans(t.means, len(b.starts), func(i int) window { return b.window(c, i) })
+	t.pool.Run(len(t.packing), func(i int) { t.packing[i].pack(t.model.kernels) })
+	t.embed(b)
+	blocks := len(t.norms) // that are taken one by one
+	if t.model.config.hasLast() {
+		blocks--
 	}
-	t.overSamples(b, func(p *pass, s *shard, i int) {
-		p.embed(b.window(p.config, i), t.means)
-		t.sumMoments(p, s, 0)
-	})
-	t.joinMoments(b, 0)
-	for block := range last {
+	for block := range blocks {
 		t.overSamples(b, func(p *pass, s *shard, _ int) {
 			p.block(block)
 			t.sumMoments(p, s, block+1)
 		})
 		t.joinMoments(b, block+1)
 	}
-	t.overSamples(b, func(p *pass, s *shard, i int) {
-		x := p.view(last)
-		p.readOut(x)
-		cells := len(b.starts) * len(s.forecastError)
-		t.losses[i] = squaredError(s.forecastError, p.sample.forecast, b.target(p.config, i), cells)
-		p.readOutBackward(&s.tensors, p.sample.viewGradient, x, s.forecastError)
-		t.sumGradients(p, s, last)
-	})
-	t.joinGradients(b, last)
-	for block := last - 1; block >= 0; block-- {
+	t.readOut(b, blocks)
+	for block := blocks - 1; block > 0 || block == 0 && t.first == nil; block-- {
 		t.overSamples(b, func(p *pass, s *shard, _ int) {
 			p.blockBackward(block, &s.tensors)
 			t.sumGradients(p, s, block)
 		})
 		t.joinGradients(b, block)
 	}
-	t.overSamples(b, func(p *pass, s *shard, _ int) {
-		p.viewBackward(0, &s.tensors)
-		p.embedBackward(&s.tensors)
-	})
+	t.embedBackward(b)
 	return t.loss(len(b.starts))
+}
+
+// embed starts the streams.
+func (t *trainer) embed(b batch) {
+	if c := t.model.config; c.Scaling == "mean" && b.series.Observed != nil {
+		batchMeans(t.means, len(b.starts), func(i int) window { return b.window(c, i) })
+	}
+	t.overSamples(b, func(p *pass, s *shard, i int) {
+		p.embed(b.window(p.config, i), t.means)
+		t.sumMoments(p, s, 0)
+		if s.first != nil {
+			s.first.addPatches(p.sample.patches)
+		}
+	})
+	t.joinMoments(b, 0)
+	if t.first != nil {
+		t.first.prepare(t.model.kernels, &t.model.tensors, t.layers, &t.norms[0])
+	}
+}
+
+// readOut makes the forecasts after so many blocks, and goes the way back from
+// their errors to the view of the stream there.
+func (t *trainer) readOut(b batch, blocks int) {
+	t.overSamples(b, func(p *pass, s *shard, i int) {
+		miss := func() {
+			cells := len(b.starts) * len(s.forecastError)
+			t.losses[i] = squaredError(s.forecastError, p.sample.forecast, b.target(p.config, i), cells)
+		}
+		if blocks < len(t.norms) {
+			p.readOutLast()
+			miss()
+			p.readOutLastBackward(&s.tensors, s.forecastError)
+		} else {
+			x := p.view(blocks)
+			p.readOut(x)
+			miss()
+			p.readOutBackward(&s.tensors, p.sample.viewGradient, x, s.forecastError)
+		}
+		t.sumGradients(p, s, blocks)
+	})
+	t.joinGradients(b, blocks)
+}
+
+// embedBackward goes the last part of the way back: from the view of the first
+// stream, or with t.first from the stream after the first block.
+func (t *trainer) embedBackward(b batch) {
+	if t.first == nil {
+		t.overSamples(b, func(p *pass, s *shard, _ int) {
+			p.viewBackward(0, &s.tensors)
+			p.embedBackward(&s.tensors)
+		})
+		return
+	}
+	t.overSamples(b, func(p *pass, s *shard, _ int) { p.firstBackward(&s.tensors, s.first) })
+	k, model, sums, gradient := t.model.kernels, &t.model.tensors, t.shards[0].first, &t.shards[0].tensors
+	for i := 1; i < shards; i++ {
+		sums.add(k, t.shards[i].first)
+	}
+	t.first.learn(k, sums, t.layers, &gradient.blocks[0])
+	count := float64(len(b.starts) * t.model.config.Channels)
+	t.pool.Run(t.model.config.ModelWidth, func(i int) {
+		t.first.learnFeature(i, sums, model, &t.norms[0], count, gradient)
+	})
+	for i := range t.shards {
+		t.shards[i].first.clear()
+	}
 }
 
 // overSamples runs do for every sample of the batch, shard by shard.
 func (t *trainer) overSamples(b batch, do func(p *pass, s *shard, i int)) {
-	each(t.options.threads, shards, func(k int) {
+	t.pool.Run(shards, func(k int) {
 		for i := k * len(b.starts) / shards; i < (k+1)*len(b.starts)/shards; i++ {
 			do(&pass{
-				config: t.model.config, tensors: &t.model.tensors, norms: t.norms,
+				k: t.model.kernels, config: t.model.config,
+				tensors: &t.model.tensors, layers: t.layers, first: t.first, norms: t.norms,
 				sample: t.samples[i], scratch: t.shards[k].scratch,
 				noise: newNoise(t.options.seed, t.steps, i),
 			}, &t.shards[k], i)
@@ -146,7 +220,7 @@ func (t *trainer) overSamples(b batch, do func(p *pass, s *shard, i int)) {
 // stands on it.
 func (t *trainer) sumMoments(p *pass, s *shard, stream int) {
 	if block, there := p.normOn(stream); there && !t.norms[block].layer {
-		momentSums(s.sum, s.product, p.sample.streams[stream])
+		p.k.Moments(s.sum, s.product, p.sample.streams[stream])
 	}
 }
 
@@ -165,7 +239,7 @@ func (t *trainer) joinMoments(b batch, stream int) {
 func (t *trainer) sumGradients(p *pass, s *shard, stream int) {
 	if block, there := p.normOn(stream); there && !t.norms[block].layer {
 		n := &t.norms[block]
-		batchNormSums(s.sum, s.product, p.sample.viewGradient, p.sample.streams[stream], n.mean, n.inverse)
+		p.k.BatchNormSums(s.sum, s.product, p.sample.viewGradient, p.sample.streams[stream], n.mean, n.inverse)
 	}
 }
 
@@ -223,7 +297,7 @@ func (t *trainer) loss(windows int) float64 {
 // the gradient before clipping.
 func (t *trainer) update(rate float64) (norm float64) {
 	chunks := len(t.squares)
-	each(t.options.threads, chunks, func(i int) { t.squares[i] = sumSquares(t.joinChunk(i)) })
+	t.pool.Run(chunks, func(i int) { t.squares[i] = t.model.kernels.SumSquares(t.joinChunk(i)) })
 	for _, s := range t.squares {
 		norm += s
 	}
@@ -235,9 +309,9 @@ func (t *trainer) update(rate float64) (norm float64) {
 	t.steps++
 	step := newAdamStep(rate, t.options.weightDecay, left, t.steps)
 	w := t.model.numbers.trained
-	each(t.options.threads, chunks, func(i int) {
+	t.pool.Run(chunks, func(i int) {
 		from, to := i*chunk, min((i+1)*chunk, len(w))
-		adamW(w[from:to], t.momentum[from:to], t.variance[from:to], t.shards[0].gradient[from:to], step)
+		t.model.kernels.AdamW(w[from:to], t.momentum[from:to], t.variance[from:to], t.shards[0].gradient[from:to], step)
 		for k := range t.shards {
 			clear(t.shards[k].gradient[from:to])
 		}
@@ -252,7 +326,7 @@ func (t *trainer) joinChunk(i int) []float32 {
 	to := min(from+chunk, len(t.momentum))
 	sum := t.shards[0].gradient[from:to]
 	for k := 1; k < shards; k++ {
-		add(sum, t.shards[k].gradient[from:to])
+		t.model.kernels.Add(sum, t.shards[k].gradient[from:to])
 	}
 	return sum
 }

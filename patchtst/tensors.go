@@ -167,7 +167,12 @@ type named struct {
 
 // newNumbers makes room for a model of the config.
 func newNumbers(c Config) numbers {
-	trained, held, counters := 0, 0, 0
+	trained, held, counters := countNumbers(c)
+	return numbers{make([]float32, trained), make([]float32, held), make([]int64, counters)}
+}
+
+// countNumbers counts the numbers of a model by what they are for.
+func countNumbers(c Config) (trained, held, counters int) {
 	describe(c, func(_ string, r role, shape ...int) []float32 {
 		switch {
 		case r == counterRole:
@@ -179,7 +184,7 @@ func newNumbers(c Config) numbers {
 		}
 		return nil
 	})
-	return numbers{make([]float32, trained), make([]float32, held), make([]int64, counters)}
+	return trained, held, counters
 }
 
 // bind cuts the numbers into the tensors of the config, and lists them.

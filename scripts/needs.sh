@@ -1,13 +1,25 @@
 #!/usr/bin/env bash
 # Installs the real programs that the tests talk to, where they are missing:
-# Chromium, the Mosquitto clients, and a websocket MQTT client. Debian only;
-# elsewhere install them by hand, the tests only look on the PATH.
+# Chromium, the Mosquitto clients, and a websocket MQTT client; with the
+# argument "bench" what the benchmarks stand beside, the Mosquitto broker.
+# Debian only; elsewhere install them by hand, the tests only look on the PATH.
 set -euo pipefail
 
 missing=()
-command -v chromium >/dev/null || missing+=(chromium)
-command -v mosquitto_pub >/dev/null || missing+=(mosquitto-clients)
-/usr/bin/python3 -c 'import paho.mqtt.client' 2>/dev/null || missing+=(python3-paho-mqtt)
+case "${1:-test}" in
+test)
+	command -v chromium >/dev/null || missing+=(chromium)
+	command -v mosquitto_pub >/dev/null || missing+=(mosquitto-clients)
+	/usr/bin/python3 -c 'import paho.mqtt.client' 2>/dev/null || missing+=(python3-paho-mqtt)
+	;;
+bench)
+	PATH=$PATH:/usr/sbin command -v mosquitto >/dev/null || missing+=(mosquitto)
+	;;
+*)
+	echo "needs.sh: unknown argument $1; expected test or bench" >&2
+	exit 2
+	;;
+esac
 [ ${#missing[@]} -eq 0 ] && exit 0
 
 if ! command -v apt-get >/dev/null; then
@@ -17,6 +29,10 @@ fi
 echo "installing ${missing[*]}"
 for try in 1 2 3; do
 	if apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null; then
+		# Debian starts a broker that it installs, on the port that fettle takes.
+		if [ "${1:-test}" = bench ]; then
+			systemctl disable --now mosquitto >/dev/null 2>&1 || true # no systemd, no service
+		fi
 		exit 0
 	fi
 	echo "needs.sh: try $try failed" >&2

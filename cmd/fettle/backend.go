@@ -6,10 +6,12 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"time"
 
 	"fettle"
 	"fettle/internal/api"
+	"fettle/internal/broker"
 	"fettle/internal/config"
 	"fettle/internal/db"
 	"fettle/internal/readings"
@@ -21,6 +23,7 @@ type backend interface {
 	Machines(ctx context.Context) ([]machineRows, error)
 	Readings(ctx context.Context, machine string, s stretch, yield func(fettle.Reading) error) error
 	Keys() (keyRing, error)
+	Users() (userBook, error)
 	Close() error
 }
 
@@ -57,7 +60,7 @@ func openBackend(ctx context.Context, d config.Data, make bool) (backend, error)
 			return nil, fmt.Errorf("make data folder: %w", err)
 		}
 	} else if _, err := os.Stat(d.Store()); errors.Is(err, fs.ErrNotExist) {
-		return nil, fettle.Errorf(fettle.NotFound, "there is no data in %s; `fettle serve` makes it, --data or FETTLE_DATA_DIR name another folder", d.Dir)
+		return nil, fettle.Errorf(fettle.NotFound, "there is no data in %s; `fettle serve` makes it, --data or FETTLE_DATA_DIR name another folder%s", d.Dir, demoHere(d.Dir))
 	}
 	store, err := db.Open(d.Store(), db.Options{})
 	if fettle.KindOf(err) == fettle.Conflict {
@@ -71,6 +74,14 @@ func openBackend(ctx context.Context, d config.Data, make bool) (backend, error)
 		return nil, errors.Join(err, store.Close())
 	}
 	return &folder{store: store, rows: rows}, nil
+}
+
+// demoHere points to the demo, if one runs here and was perhaps meant.
+func demoHere(dir string) string {
+	if _, err := config.ReadServer(demoDir); err != nil || filepath.Clean(dir) == filepath.Clean(demoDir) {
+		return ""
+	}
+	return "; the demo's is --data " + demoDir
 }
 
 // A folder is a backend that opened the data folder itself.
@@ -115,6 +126,14 @@ func (f *folder) Keys() (keyRing, error) {
 		return nil, err
 	}
 	return localKeys{keys}, nil
+}
+
+func (f *folder) Users() (userBook, error) {
+	accounts, err := broker.OpenAccounts(f.store, time.Now)
+	if err != nil {
+		return nil, err
+	}
+	return localUsers{accounts}, nil
 }
 
 func (f *folder) Close() error { return f.store.Close() }

@@ -29,6 +29,7 @@ type cli struct {
 	Fit      fitCmd      `cmd:"" help:"Train a forecasting model on a table (CSV)."`
 	Predict  predictCmd  `cmd:"" help:"Forecast how a table (CSV) goes on."`
 	Key      keyCmd      `cmd:"" help:"Create, list and revoke API keys."`
+	User     userCmd     `cmd:"" help:"Add, list, change and remove users of the MQTT broker."`
 	Model    modelCmd    `cmd:"" help:"Import and list forecasting models."`
 	Version  versionCmd  `cmd:"" help:"Print the version."`
 }
@@ -69,6 +70,18 @@ func commandPath(parsed *kong.Context) string {
 		}
 	}
 	return strings.Join(path, " ")
+}
+
+// A usageError is a mistake on the command line that only shows in a command's
+// Run.
+type usageError struct{ error }
+
+// usage marks what is wrong with an argument.
+func usage(err error) error {
+	if err == nil {
+		return nil
+	}
+	return usageError{err}
 }
 
 // examples makes the end of a command's --help: what to type, and why.

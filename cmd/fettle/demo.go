@@ -5,22 +5,27 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 
 	"fettle"
+	"fettle/internal/api"
 	"fettle/internal/app"
 	"fettle/internal/config"
 	"fettle/internal/plant"
 )
 
+// demoDir is where a demo keeps its data unless told otherwise.
+const demoDir = "./fettle-demo"
+
 type demoCmd struct {
-	Dir     string        `default:"./fettle-demo" placeholder:"DIR" help:"Folder of the demo's own data (default: ${default})."`
+	Dir     string        `default:"${demo_dir}" placeholder:"DIR" help:"Folder of the demo's own data (default: ${default}); --data says the same."`
 	History time.Duration `default:"72h" help:"How much of the past is filled in first (default: ${default})."`
-	Fault   []fault       `default:"overheating@45s+90s:lathe-1-spindle" placeholder:"FAULT" help:"What goes wrong, counted from the start of the live part; may be repeated (default: ${default})."`
-	Lapse   time.Duration `placeholder:"DURATION" help:"Play the last stretch before now at ten times the speed of life, instead of filling it in."`
+	Fault   []fault       `default:"overheating@45s+90s:lathe-1-spindle" placeholder:"FAULT" help:"What goes wrong, as kind@start+duration[:machine[:sensor]], counted from the start of the live part; may be repeated (default: ${default}). Kinds: overcurrent, vibration, overheating, drift, stuck, gap, unitjump."`
+	Lapse   time.Duration `placeholder:"DURATION" help:"Play the last stretch before now at ten times the speed of life, instead of filling it in; such as 6m."`
 	HTTP    string        `placeholder:"ADDRESS" help:"Address of the page, instead of 127.0.0.1:8000; port 0 takes a free one."`
 	MQTT    string        `name:"mqtt" placeholder:"ADDRESS" help:"Address of the broker, instead of 127.0.0.1:1883; port 0 takes a free one."`
 	For     time.Duration `placeholder:"DURATION" help:"Stop after this time. Default: Ctrl-C stops."`
@@ -30,9 +35,26 @@ func (demoCmd) Help() string {
 	return examples(
 		"fettle demo                              three machines; open http://127.0.0.1:8000",
 		"fettle demo --for 30s                    half a minute of it",
+		"fettle demo --fault vibration@20s+2m:robot-arm-02    another fault",
 		"fettle demo --http 127.0.0.1:0 --mqtt 127.0.0.1:0    where the usual ports are taken",
-		"fettle demo --fault vibration@20s+2m:robot-arm-02",
+		"fettle status --data "+demoDir+"      from another terminal: how it is doing",
 	)
+}
+
+// longestHistory bounds what is filled in: 13 million readings.
+const longestHistory = 100 * 24 * time.Hour
+
+// Validate checks what kong cannot.
+func (c *demoCmd) Validate() error {
+	switch {
+	case c.History < 0 || c.History > longestHistory:
+		return fmt.Errorf("--history is %v; expected a duration from 0s to %v", c.History, longestHistory)
+	case c.Lapse < 0 || c.Lapse > longestHistory:
+		return fmt.Errorf("--lapse is %v; expected a duration from 0s to %v", c.Lapse, longestHistory)
+	case c.For < 0:
+		return fmt.Errorf("--for is %v; expected a duration such as 30s", c.For)
+	}
+	return nil
 }
 
 // lapseSpeed is how much faster than life --lapse plays.
@@ -45,7 +67,15 @@ func (c *demoCmd) Run(ctx context.Context, out io.Writer, g *globals) error {
 	if err != nil {
 		return err
 	}
+	live := time.Now().UTC().Truncate(plant.DefaultInterval).Add(-c.Lapse)
+	machines, err := c.plant(live)
+	if err != nil {
+		return usage(err)
+	}
 	server, err := app.New(cfg, versionText(), newLogger(os.Stderr, cfg.Log))
+	if fettle.KindOf(err) == fettle.Conflict {
+		return fmt.Errorf("%w; for a demo, --dir names another folder", err)
+	}
 	if err != nil {
 		return err
 	}
@@ -57,12 +87,16 @@ func (c *demoCmd) Run(ctx context.Context, out io.Writer, g *globals) error {
 	parts, ctx := errgroup.WithContext(ctx)
 	parts.Go(func() error { return server.Run(ctx) })
 	parts.Go(func() error {
-		if err := c.play(ctx, out, server); err != nil && ctx.Err() == nil {
+		if err := c.play(ctx, out, server, machines, live); err != nil && ctx.Err() == nil {
 			return err
 		}
 		return nil
 	})
-	return parts.Wait()
+	err = parts.Wait()
+	if busy := new(net.OpError); errors.As(err, &busy) && busy.Op == "listen" {
+		return fmt.Errorf("%w; for a demo, --http 127.0.0.1:0 --mqtt 127.0.0.1:0 take free ports", err)
+	}
+	return err
 }
 
 // config is the user's, with a folder and addresses of the demo's own.
@@ -70,6 +104,9 @@ func (c *demoCmd) config(g *globals) (config.Config, error) {
 	cfg, err := g.config()
 	if err != nil {
 		return config.Config{}, err
+	}
+	if g.Data != "" {
+		c.Dir = g.Data
 	}
 	cfg.Data.Dir = c.Dir
 	cfg.Log.Level = "warn"
@@ -83,28 +120,29 @@ func (c *demoCmd) config(g *globals) (config.Config, error) {
 }
 
 // play waits for the server, fills in the past and goes on with the present.
-func (c *demoCmd) play(ctx context.Context, out io.Writer, server *app.App) error {
+func (c *demoCmd) play(ctx context.Context, out io.Writer, server *app.App, machines *plant.Plant, live time.Time) error {
 	select {
 	case <-server.Ready():
 	case <-ctx.Done():
 		return nil
 	}
-	live := time.Now().UTC().Truncate(plant.DefaultInterval).Add(-c.Lapse)
-	machines, err := c.plant(live)
-	if err != nil {
-		return err
-	}
 	first, err := c.fillIn(ctx, server, machines, live)
 	if err != nil {
 		return err
 	}
-	at := server.Addresses()
-	fmt.Fprintf(out, "\nLook at    http://%s\nMQTT       %s (try: fettle simulate --broker mqtt://%s --machines 5)\nHow it is  fettle --data %s status\nStop       Ctrl-C; the data stays in %s\n\n",
-		at.HTTP, at.MQTT, at.MQTT, c.Dir, c.Dir)
-	for _, f := range c.Fault {
-		fmt.Fprintf(out, "At %s: %s of %s, for %s\n", live.Add(f.After).Local().Format(time.TimeOnly), f.Kind, f.Machine, f.For)
-	}
+	c.tell(out, server.Addresses(), live)
 	return c.goOn(ctx, server, machines, first, live)
+}
+
+// tell says where to look, and what will happen.
+func (c *demoCmd) tell(out io.Writer, at api.Addresses, live time.Time) {
+	fmt.Fprintf(out, "\nPage    http://%s\nMQTT    mqtt://%s   (more machines: fettle simulate --broker mqtt://%s --machines 5)\n", at.HTTP, at.MQTT, at.MQTT)
+	fmt.Fprintf(out, "Status  fettle status --data %s\nStop    Ctrl-C; the data stays in %s\n\n", c.Dir, c.Dir)
+	began := time.Now()
+	for _, f := range c.Fault {
+		due := dueAt(began, live, live.Add(f.After))
+		fmt.Fprintf(out, "In %s, at %s: %s of %s, for %s\n", duration(due.Sub(began).Seconds()), due.Local().Format(time.TimeOnly), f.Kind, f.Machine, duration(f.For.Seconds()))
+	}
 }
 
 // plant makes the machines; faults count from the start of the live part.
@@ -123,6 +161,9 @@ const fillBatch = 3_000
 // fillIn stores what the machines said before the live part, as far as it is
 // not there from an earlier demo, and returns the first tick of the live part.
 func (c *demoCmd) fillIn(ctx context.Context, server *app.App, machines *plant.Plant, live time.Time) (tick, error) {
+	if c.History > 0 {
+		note("Filling in the last %s of three machines.", duration(c.History.Seconds()))
+	}
 	progress := newProgress(3*int64(c.History/plant.DefaultInterval), "readings")
 	defer progress.end()
 	var batch []fettle.Reading
@@ -146,6 +187,16 @@ func (c *demoCmd) fillIn(ctx context.Context, server *app.App, machines *plant.P
 	}
 }
 
+// dueAt is when a tick of the live part is played: in step with the clock, or,
+// while that is ahead, at the lapse's speed.
+func dueAt(began, live, tick time.Time) time.Time {
+	due := began.Add(lapseSpeed.of(tick.Sub(live)))
+	if due.Before(tick) {
+		return tick
+	}
+	return due
+}
+
 // A tick is what all machines say at one time.
 type tick struct {
 	at       time.Time
@@ -161,11 +212,7 @@ func (c *demoCmd) goOn(ctx context.Context, server *app.App, machines *plant.Pla
 	defer client.Close()
 	began := time.Now()
 	for ctx.Err() == nil {
-		due := began.Add(lapseSpeed.of(next.at.Sub(live)))
-		if due.Before(next.at) {
-			due = next.at
-		}
-		sleepUntil(ctx, due)
+		sleepUntil(ctx, dueAt(began, live, next.at))
 		for _, m := range next.messages {
 			if err := client.Publish(ctx, m.Topic, m.Payload, m.QoS); err != nil {
 				return errors.Join(err, ctx.Err())

@@ -58,7 +58,7 @@ func TestZones(t *testing.T) {
 }
 
 func TestDurationsAndSizesForPeople(t *testing.T) {
-	durations := map[float64]string{0: "0s", 0.44: "400ms", 3: "3s", 12.3: "12s", 200: "3m20s", 7200: "2h0m", 176_520: "49h2m"}
+	durations := map[float64]string{0: "0s", 0.44: "400ms", 3: "3s", 12.3: "12s", 10: "10s", 60: "1m", 200: "3m20s", 7200: "2h", 176_520: "49h2m", 259_200: "72h"}
 	for seconds, want := range durations {
 		if got := duration(seconds); got != want {
 			t.Errorf("%v s is %s, want %s", seconds, got, want)

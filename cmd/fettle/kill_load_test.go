@@ -34,7 +34,7 @@ type book struct {
 }
 
 // newBooks are the senders: our own client, waiting for each acknowledgement or
-// with a hundred under way, plain HTTP, and Mosquitto's.
+// with a hundred under way, plain HTTP, and Mosquitto's at QoS 1 and 2.
 func newBooks() []*book {
 	return []*book{
 		{machine: "one-by-one-1", send: publishWith(1)},
@@ -42,7 +42,8 @@ func newBooks() []*book {
 		{machine: "window-1", send: publishWith(100)},
 		{machine: "window-2", send: publishWith(100)},
 		{machine: "posted", send: postAll},
-		{machine: "mosquitto", send: mosquittoAll},
+		{machine: "mosquitto-1", send: mosquittoAll("1")},
+		{machine: "mosquitto-2", send: mosquittoAll("2")},
 	}
 }
 
@@ -187,21 +188,23 @@ func postAll(ctx context.Context, to config.Server, b *book) error {
 	}
 }
 
-// mosquittoAll starts one mosquitto_pub after the other. Each ends well once its
-// message is acknowledged.
-func mosquittoAll(ctx context.Context, to config.Server, b *book) error {
-	host, port, err := net.SplitHostPort(to.MQTT)
-	if err != nil {
-		return err
-	}
-	for n := b.acknowledged.Load(); ; n++ {
-		b.hand(n + 1)
-		version := []string{"mqttv311", "mqttv5"}[n%2]
-		out, err := exec.CommandContext(ctx, "mosquitto_pub", "-h", host, "-p", port, "-V", version, "-q", "1", "-t", "sensor/data", "-m", string(b.payload(n))).CombinedOutput()
+// mosquittoAll starts one mosquitto_pub after the other, at a QoS. Each ends well
+// once its message is acknowledged, at QoS 2 once the whole exchange is over.
+func mosquittoAll(qos string) func(context.Context, config.Server, *book) error {
+	return func(ctx context.Context, to config.Server, b *book) error {
+		host, port, err := net.SplitHostPort(to.MQTT)
 		if err != nil {
-			return fmt.Errorf("mosquitto_pub: %w: %s", err, out)
+			return err
 		}
-		b.acknowledge(n + 1)
+		for n := b.acknowledged.Load(); ; n++ {
+			b.hand(n + 1)
+			version := []string{"mqttv311", "mqttv5"}[n%2]
+			out, err := exec.CommandContext(ctx, "mosquitto_pub", "-h", host, "-p", port, "-V", version, "-q", qos, "-t", "sensor/data", "-m", string(b.payload(n))).CombinedOutput()
+			if err != nil {
+				return fmt.Errorf("mosquitto_pub: %w: %s", err, out)
+			}
+			b.acknowledge(n + 1)
+		}
 	}
 }
 

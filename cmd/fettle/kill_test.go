@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -70,17 +69,6 @@ func TestKill(t *testing.T) {
 		t.Error("no alarm was ever raised, so none was seen to survive")
 	}
 	t.Logf("%d alarms and %d events seen by a reader", len(k.witness.alarms), len(k.witness.events))
-}
-
-func buildFettle(t *testing.T) string {
-	t.Helper()
-	binary := filepath.Join(t.TempDir(), "fettle")
-	build := exec.Command("go", "build", "-o", binary, ".")
-	build.Env = append(build.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
-	return binary
 }
 
 // A killing is one run of TestKill.

@@ -26,9 +26,13 @@ const (
 
 func main() {
 	var c cli
-	parser := kong.Must(&c, kong.Name("fettle"), kong.Description(description),
-		kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: true}), kong.Vars{"default_config": config.DefaultFile})
-	command, err := parser.Parse(os.Args[1:])
+	parser := kong.Must(&c, kong.Name("fettle"), kong.Description(description), kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: true}),
+		kong.Vars{"default_config": config.DefaultFile, "demo_dir": demoDir})
+	args := os.Args[1:]
+	if len(args) == 0 {
+		args = []string{"--help"}
+	}
+	command, err := parser.Parse(args)
 	if err != nil {
 		fmt.Fprintf(os.Stderr, "fettle: %v\n", err)
 		if parsed := new(kong.ParseError); errors.As(err, &parsed) {
@@ -42,6 +46,10 @@ func main() {
 	command.BindTo(os.Stdout, (*io.Writer)(nil))
 	if err := command.Run(&c.globals); err != nil {
 		fmt.Fprintf(os.Stderr, "fettle: %v\n", err)
+		if wrong := new(usageError); errors.As(err, wrong) {
+			fmt.Fprintf(os.Stderr, "See %s --help\n", commandPath(command))
+			os.Exit(exitUsage)
+		}
 		os.Exit(exitFailure)
 	}
 }

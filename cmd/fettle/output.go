@@ -31,17 +31,24 @@ func (t table) row(cells ...any) {
 	fmt.Fprintln(t, strings.Join(texts, "\t")) // a tabwriter fails at Flush only
 }
 
-// duration writes seconds for people: 0.4s, 12s, 3m20s, 49h.
+// duration writes seconds for people: 0.4s, 12s, 3m20s, 3m, 49h2m, 72h.
 func duration(seconds float64) string {
 	d := time.Duration(seconds * float64(time.Second))
 	switch {
 	case d < 10*time.Second:
-		return d.Round(100 * time.Millisecond).String()
+		d = d.Round(100 * time.Millisecond)
 	case d < time.Hour:
-		return d.Round(time.Second).String()
+		d = d.Round(time.Second)
 	default:
-		return strings.TrimSuffix(d.Round(time.Minute).String(), "0s")
+		d = d.Round(time.Minute)
 	}
+	text := d.String()
+	for _, part := range []string{"m0s", "h0m"} {
+		if strings.HasSuffix(text, part) {
+			text = strings.TrimSuffix(text, part[1:])
+		}
+	}
+	return text
 }
 
 // size writes bytes for people: 512 B, 1.4 MiB.

@@ -45,7 +45,7 @@ func (c *predictCmd) Run(g *globals, out io.Writer) error {
 		return err
 	}
 	if c.Steps > version.Horizon {
-		return usage("--steps is %d; expected at most %d, as far as the model looks ahead", c.Steps, version.Horizon)
+		return usage(fmt.Errorf("--steps is %d; expected at most %d, as far as the model looks ahead", c.Steps, version.Horizon))
 	}
 	cfg, err := g.config()
 	if err != nil {

@@ -203,6 +203,8 @@ func readCSV(body io.Reader, machine string, yield func(fettle.Reading) error) e
 
 func (r *remote) Keys() (keyRing, error) { return remoteKeys{r}, nil }
 
+func (r *remote) Users() (userBook, error) { return remoteUsers{r}, nil }
+
 func (r *remote) Close() error {
 	r.http.CloseIdleConnections()
 	return nil

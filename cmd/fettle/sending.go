@@ -115,6 +115,3 @@ func sleepUntil(ctx context.Context, t time.Time) {
 
 // note tells a person something beside the output.
 func note(format string, args ...any) { fmt.Fprintf(os.Stderr, format+"\n", args...) }
-
-// usage marks a mistake on the command line that only shows in a command's Run.
-func usage(format string, args ...any) error { return fettle.Errorf(fettle.Invalid, format, args...) }

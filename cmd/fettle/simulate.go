@@ -55,11 +55,11 @@ func (c *simulateCmd) Run(ctx context.Context, out io.Writer) error {
 		start = time.Now()
 	}
 	if start.After(time.Now()) {
-		return usage("--start is %s; expected a time in the past", start.Format(time.RFC3339))
+		return usage(fmt.Errorf("--start is %s; expected a time in the past", start.Format(time.RFC3339)))
 	}
 	machines, err := c.plant(start)
 	if err != nil {
-		return err
+		return usage(err)
 	}
 	client, err := c.dial(ctx)
 	if err != nil {

@@ -14,6 +14,7 @@ import (
 
 	"fettle"
 	"fettle/internal/alarm"
+	"fettle/internal/broker"
 	"fettle/internal/events"
 	"fettle/internal/forecast"
 	"fettle/internal/ingest"
@@ -43,6 +44,7 @@ type Deps struct {
 	Alarms    Alarms
 	Events    *events.Log
 	Keys      *Keys
+	Users     *broker.Accounts
 
 	Status  func() Status
 	Samples func() []Sample // what /metrics tells beside the status; may be nil

@@ -11,6 +11,7 @@ import (
 
 	"fettle"
 	"fettle/internal/alarm"
+	"fettle/internal/broker"
 	"fettle/internal/db"
 	"fettle/internal/events"
 	"fettle/internal/forecast"
@@ -38,6 +39,10 @@ func newRig(t *testing.T, change ...func(*Config, *Deps)) rig {
 	t.Cleanup(func() { _ = d.Close() })
 	now := noon
 	clock := func() time.Time { return now }
+	users, err := broker.OpenAccounts(d, clock)
+	if err != nil {
+		t.Fatal(err)
+	}
 	keys, err := OpenKeys(d, clock)
 	if err != nil {
 		t.Fatal(err)
@@ -52,7 +57,7 @@ func newRig(t *testing.T, change ...func(*Config, *Deps)) rig {
 		Machines: func() []fettle.Machine { return rooms.machines }, Models: func() []fettle.Model { return rooms.models },
 		Unit:     func(sensor string) string { return map[string]string{"current": "A", "tempA": "°C"}[sensor] },
 		Readings: rooms, Ingest: rooms, Forecasts: rooms, Verdicts: verdictRoom{rooms}, Alarms: rooms,
-		Events: log, Keys: keys, Status: func() Status { return rooms.status }, Ready: func() error { return rooms.notReady },
+		Events: log, Keys: keys, Users: users, Status: func() Status { return rooms.status }, Ready: func() error { return rooms.notReady },
 		AdminToken: "secret of this run",
 	}
 	for _, c := range change {

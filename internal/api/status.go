@@ -27,6 +27,8 @@ type Addresses struct {
 	KeyedHTTP string `json:"keyed_http,omitempty" doc:"Asks everybody for a key"`
 	MQTT      string `json:"mqtt,omitempty"`
 	WebSocket string `json:"websocket,omitempty" doc:"MQTT over websockets"`
+	MQTTS     string `json:"mqtts,omitempty" doc:"MQTT over TLS"`
+	WSS       string `json:"wss,omitempty" doc:"MQTT over encrypted websockets"`
 }
 
 // A PartState says how a part of the server does.

@@ -25,6 +25,7 @@ func (a *API) addV1Routes() {
 	a.addEvents()
 	a.addServer()
 	a.addKeys()
+	a.addUsers()
 }
 
 // maxRows bounds the rows of one answer that is held in memory.

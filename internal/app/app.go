@@ -36,12 +36,13 @@ type App struct {
 	log     *slog.Logger
 	started time.Time
 
-	db     *db.DB
-	models *model.Folder
-	keys   *api.Keys
-	flow   *pipeline
-	usage  usage
-	web    *listeners
+	db       *db.DB
+	models   *model.Folder
+	keys     *api.Keys
+	accounts *broker.Accounts
+	flow     *pipeline
+	usage    usage
+	web      *listeners
 
 	ready chan struct{} // closed when everything answers
 }
@@ -98,6 +99,9 @@ func (a *App) open() error {
 	a.flow.gate = ingest.New(ingest.Config{
 		MaxFuture: time.Duration(a.cfg.Ingest.MaxFuture), QueueBytes: int(a.cfg.Ingest.Queue), MaxMachines: a.cfg.Ingest.MaxMachines,
 	}, rows, a.flow.committed)
+	if a.accounts, err = broker.OpenAccounts(a.db, time.Now); err != nil {
+		return err
+	}
 	if a.flow.broker, err = broker.New(a.brokerConfig(), a.flow.receive, a.log); err != nil {
 		return err
 	}
@@ -114,8 +118,14 @@ func (a *App) brokerConfig() broker.Config {
 		users[i] = broker.User{Name: u.Name, Password: u.Password.Reveal()}
 	}
 	return broker.Config{
-		Listen: a.cfg.MQTT.Listen, WebSocket: a.cfg.MQTT.WebSocket, Users: users,
+		Listen: a.cfg.MQTT.Listen, WebSocket: a.cfg.MQTT.WebSocket, TLSListen: a.cfg.MQTT.TLSListen, TLSWebSocket: a.cfg.MQTT.TLSWebSocket,
+		TLS:   broker.TLS{Cert: a.cfg.MQTT.TLSCert, Key: a.cfg.MQTT.TLSKey, ClientCA: a.cfg.MQTT.TLSClientCA},
+		Users: users, Accounts: a.accounts, Store: a.db,
 		MaxClients: a.cfg.MQTT.MaxClients, MaxPacket: int(a.cfg.MQTT.MaxPacket),
+		Limits: broker.Limits{
+			Messages: a.cfg.MQTT.MaxMessages, Bytes: int(a.cfg.MQTT.MaxBytes), Sessions: a.cfg.MQTT.MaxSessions,
+			Subscriptions: a.cfg.MQTT.MaxSubscriptions, Keepalive: time.Duration(a.cfg.MQTT.MaxKeepalive),
+		},
 		Wants: func(topic string) bool { _, ok := a.flow.topics.Match(topic); return ok },
 	}
 }
@@ -162,7 +172,7 @@ func (a *App) announce(ctx context.Context) error {
 	}
 	a.flow.tellAll()
 	close(a.ready)
-	a.log.Info("ready", "http", at.HTTP, "keyed_http", at.KeyedHTTP, "mqtt", at.MQTT, "websocket", at.WebSocket,
+	a.log.Info("ready", "http", at.HTTP, "keyed_http", at.KeyedHTTP, "mqtt", at.MQTT, "websocket", at.WebSocket, "mqtts", at.MQTTS, "wss", at.WSS,
 		"machines", len(a.flow.readings.Machines()), "took", time.Since(a.started).Round(time.Millisecond))
 	<-ctx.Done()
 	return config.RemoveServer(a.cfg.Data.Dir, os.Getpid())
@@ -173,7 +183,8 @@ func (a *App) Ready() <-chan struct{} { return a.ready }
 
 // Addresses are the listeners' own, with the ports they got.
 func (a *App) Addresses() api.Addresses {
-	return api.Addresses{HTTP: a.web.address(), KeyedHTTP: a.web.keyedAddress(), MQTT: a.flow.broker.Addr(), WebSocket: a.flow.broker.WebSocketAddr()}
+	return api.Addresses{HTTP: a.web.address(), KeyedHTTP: a.web.keyedAddress(), MQTT: a.flow.broker.Addr(), WebSocket: a.flow.broker.WebSocketAddr(),
+		MQTTS: a.flow.broker.TLSAddr(), WSS: a.flow.broker.TLSWebSocketAddr()}
 }
 
 // Submit gives readings to the same gate as a message, and returns once they

@@ -38,22 +38,22 @@ type pipeline struct {
 }
 
 // receive: a message becomes readings, is made durable, and only then
-// acknowledged (by returning nil). What cannot be read is booked and
+// acknowledged (by done with nil). What cannot be read is booked and
 // acknowledged too: sending it again would not help.
-func (p *pipeline) receive(ctx context.Context, m broker.Message) error {
+func (p *pipeline) receive(ctx context.Context, m broker.Message, done func(error)) {
 	names, _ := p.topics.Match(m.Topic)
 	rows, err := codec.Decode(names, m.Payload)
 	if err != nil {
 		p.gate.Refuse("mqtt "+m.Topic, m.Payload, err)
 	}
-	if len(rows) == 0 {
-		return nil
+	switch {
+	case len(rows) == 0:
+		done(nil)
+	case m.QoS == 0:
+		done(p.gate.Offer(rows))
+	default:
+		p.gate.Begin(ctx, rows, done)
 	}
-	if m.QoS == 0 {
-		return p.gate.Offer(rows)
-	}
-	_, err = p.gate.Submit(ctx, rows)
-	return err
 }
 
 // committed: readings that are on disk wake what comes after, and wait for none

@@ -46,16 +46,17 @@ func startBroker(t testing.TB, cfg broker.Config, judge func(broker.Message) err
 	}
 	cfg.Wants = func(string) bool { return true }
 	p := &peer{}
-	b, err := broker.New(cfg, func(_ context.Context, m broker.Message) error {
+	b, err := broker.New(cfg, func(_ context.Context, m broker.Message, done func(error)) {
 		if judge != nil {
 			if err := judge(m); err != nil {
-				return err
+				done(err)
+				return
 			}
 		}
 		p.mu.Lock()
-		defer p.mu.Unlock()
 		p.payloads = append(p.payloads, string(m.Payload))
-		return nil
+		p.mu.Unlock()
+		done(nil)
 	}, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)

@@ -1,41 +1,3 @@
-// Package broker is the MQTT broker inside fettle: what sensors, scripts and
-// dashboards connect to.
-//
-// Clients' messages come in over MQTT 3.1.1 and 5, by TCP and WebSocket; those
-// on topics that fettle wants go to the receive function it was given, and then,
-// as all others, to whoever subscribed. It never reads a payload, keeps no
-// reading, and knows no machine.
-//
-// # Acknowledged means received
-//
-// receive is called in the publishing client's own read loop, before the
-// acknowledgement (PUBACK at QoS 1, PUBREC at QoS 2) is written: while it
-// blocks, nothing more of that client is read, and nobody else waits. When it
-// returns nil or an error of kind Invalid the message is acknowledged. After
-// any other error it is not: a client of MQTT 5 gets reason 0x97 (quota
-// exceeded), one of 3.1.1, which has no such words, loses its connection and
-// sends again when it is back. At QoS 0 the message is dropped and counted. A
-// message that was not taken goes to no subscriber either.
-//
-// QoS 2 keeps this promise within a session, which lives as long as the
-// program: what a client sends again after fettle was restarted is received
-// again. A row that carries its own time is then merged with itself.
-//
-// # Who may do what
-//
-// Without users anybody may connect with any name and password, as on the old
-// broker; then every listener must be on loopback, and a browser's page must be
-// one of this computer's own. Clients may publish anything but fettle's own
-// topics, fettle/alarm/# and fettle/event/#, and those that begin with $. At
-// QoS 0 such a message is dropped; above it MQTT 5 gets reason 0x87 (not
-// authorized) and 3.1.1 loses its connection. Subscribing is free.
-//
-// # Slow subscribers
-//
-// A subscriber never slows a publisher. What it has not read yet waits for it;
-// one that falls more than 2,048 messages behind loses the messages beyond,
-// whatever their QoS, and they are counted as dropped. One that reads nothing
-// for a minute is disconnected. Sessions and retained messages are in memory.
 package broker
 
 import (
@@ -44,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"slices"
 	"strconv"
 	"sync/atomic"
 	"time"
@@ -52,15 +15,22 @@ import (
 	"github.com/mochi-mqtt/server/v2/packets"
 
 	"fettle"
+	"fettle/internal/db"
 )
 
 // Config is what the broker needs to know.
 type Config struct {
-	Listen     string // TCP address; "" is off, port 0 takes a free one
-	WebSocket  string // address of MQTT over WebSocket, on any path; as above
-	Users      []User // who may connect; none: anybody, on loopback only
-	MaxClients int    // connected at once; 0: 1,000
-	MaxPacket  int    // bytes of the largest MQTT packet; 0: 1 MiB and 4 KiB for its topic and properties
+	Listen       string    // TCP address; "" is off, port 0 takes a free one
+	WebSocket    string    // address of MQTT over WebSocket, on any path; as above
+	TLSListen    string    // as Listen, encrypted; needs TLS
+	TLSWebSocket string    // as WebSocket, encrypted; needs TLS
+	TLS          TLS       // the certificates of both
+	Users        []User    // who may connect; none: anybody, on loopback only
+	Accounts     *Accounts // the same, with rights, in the data folder; nil: none
+	Store        *db.DB    // keeps sessions and retained messages over restarts; nil: nothing does
+	MaxClients   int       // connected at once; 0: 1,000
+	MaxPacket    int       // bytes of the largest MQTT packet; 0: 1 MiB and 4 KiB for its topic and properties
+	Limits       Limits    // of each client
 
 	// Wants tells which topics go to receive; nil: none. It is called for every
 	// message of every client, from many goroutines.
@@ -115,17 +85,21 @@ const (
 
 // A Broker runs once.
 type Broker struct {
-	cfg     Config
-	receive func(context.Context, Message) error
-	users   *users
-	log     *slog.Logger
+	cfg          Config
+	receive      Receive
+	users        *users
+	certificates *certificates // nil: no TLS
+	log          *slog.Logger
 
-	server   *mqtt.Server
-	self     *mqtt.Client // publishes fettle's own messages
-	work     work
-	retained retained
-	doors    []*listener // what Run has opened
-	ready    chan struct{}
+	server    *mqtt.Server
+	self      *mqtt.Client // publishes fettle's own messages
+	forwarder *mqtt.Client // passes on clients' messages
+	work      work
+	receipts  receipts
+	keeper    *keeper
+	retained  retained
+	doors     []*listener // what Run has opened
+	ready     chan struct{}
 
 	// receiving is the context of every call of receive; it outlives Run's own
 	// while messages on their way are still to be acknowledged.
@@ -135,15 +109,26 @@ type Broker struct {
 	received, acknowledged, refused, forbidden, rejected atomic.Int64
 }
 
+// A Receive takes a message, and calls done once, from any goroutine, when it is
+// safe or cannot be; done does not wait. While Receive itself waits, its client
+// is not read. ctx ends when nobody waits for the answer any more.
+type Receive func(ctx context.Context, m Message, done func(error))
+
 // New makes a broker and starts nothing. receive is called for every message
-// on a wanted topic, from as many goroutines as there are clients; it returns
-// after the message is safe.
-func New(cfg Config, receive func(context.Context, Message) error, log *slog.Logger) (*Broker, error) {
+// on a wanted topic, from as many goroutines as there are clients, and in the
+// order in which each client sent them.
+func New(cfg Config, receive Receive, log *slog.Logger) (*Broker, error) {
 	if cfg.MaxClients == 0 {
 		cfg.MaxClients = defaultClients
 	}
 	if cfg.MaxPacket == 0 {
 		cfg.MaxPacket = defaultPacket
+	}
+	if cfg.Limits.Sessions == 0 {
+		cfg.Limits.Sessions = 2 * cfg.MaxClients
+	}
+	if cfg.Limits.Subscriptions == 0 {
+		cfg.Limits.Subscriptions = defaultSubscriptions
 	}
 	if cfg.Wants == nil {
 		cfg.Wants = func(string) bool { return false }
@@ -153,6 +138,12 @@ func New(cfg Config, receive func(context.Context, Message) error, log *slog.Log
 	}
 	log = slog.New(&fewHandler{next: log.Handler(), seen: &seen{}})
 	b := &Broker{cfg: cfg, receive: receive, users: newUsers(cfg.Users), log: log, ready: make(chan struct{})}
+	if cfg.TLS.Cert != "" {
+		var err error
+		if b.certificates, err = openCertificates(cfg.TLS, log); err != nil {
+			return nil, err
+		}
+	}
 	b.server = mqtt.New(&mqtt.Options{
 		Capabilities:             capabilities(cfg),
 		ClientNetReadBufferSize:  4 << 10,
@@ -160,10 +151,18 @@ func New(cfg Config, receive func(context.Context, Message) error, log *slog.Log
 		SysTopicResendInterval:   sysInterval,
 		Logger:                   slog.New(mochiHandler{log.Handler()}),
 	})
+	b.keeper = newKeeper(cfg.Store, b.server, log)
 	if err := b.server.AddHook(&hook{b: b}, nil); err != nil {
 		return nil, fmt.Errorf("add hook to broker: %w", err)
 	}
+	if cfg.Accounts != nil {
+		cfg.Accounts.mu.Lock()
+		cfg.Accounts.dropped = b.disconnect
+		cfg.Accounts.mu.Unlock()
+	}
 	b.self = b.server.NewClient(nil, mqtt.LocalListener, "fettle", true)
+	b.forwarder = b.server.NewClient(nil, mqtt.LocalListener, "fettle", true)
+	b.forwarder.Properties.ProtocolVersion = 5 // or messages would not expire
 	return b, nil
 }
 
@@ -173,6 +172,7 @@ func capabilities(cfg Config) *mqtt.Capabilities {
 	c.MaximumPacketSize = uint32(cfg.MaxPacket)
 	c.MaximumClientWritesPending = behind
 	c.MaximumInflight = behind
+	c.ReceiveMaximum = windowMessages
 	c.MaximumSessionExpiryInterval = uint32(sessionLife / time.Second)
 	c.MaximumMessageExpiryInterval = 0 // or retained messages would be gone after a day
 	c.TopicAliasMaximum = topicAliases
@@ -189,21 +189,40 @@ func (c Config) check() error {
 			return fettle.BadField("bad setting", "mqtt.users", strconv.Quote(u.Name)+" without a password", "a name and a password for each")
 		}
 	}
-	if len(c.Users) > 0 {
+	if c.TLS.Cert == "" && c.TLSListen+c.TLSWebSocket != "" {
+		return fettle.BadField("bad setting", "mqtt.tls_cert", "", "the path of a certificate, for mqtt.tls_listen and mqtt.tls_websocket")
+	}
+	if len(c.Users) > 0 || c.Accounts.any() {
 		return nil
 	}
-	for _, at := range []struct{ setting, address string }{{"mqtt.listen", c.Listen}, {"mqtt.websocket", c.WebSocket}} {
-		host, _, err := net.SplitHostPort(at.address)
+	for _, w := range c.ways() {
+		host, _, err := net.SplitHostPort(w.address)
 		switch {
-		case at.address == "":
 		case err != nil:
-			return fettle.BadField("bad setting", at.setting, at.address, "host:port, such as 127.0.0.1:1883")
+			return fettle.BadField("bad setting", w.setting, w.address, "host:port, such as 127.0.0.1:1883")
+		case w.encrypted && c.TLS.ClientCA != "": // a certificate says who comes
 		case !isLoopback(host):
-			return fettle.BadField("bad setting", at.setting, at.address,
-				"127.0.0.1 as host while there are no users: name some in mqtt.users, then others may connect")
+			return fettle.BadField("bad setting", w.setting, w.address,
+				"127.0.0.1 as host while there are no users: `fettle user add NAME` makes one, then others may connect")
 		}
 	}
 	return nil
+}
+
+// A way is an address at which clients come in.
+type way struct {
+	setting, address     string
+	webSocket, encrypted bool
+}
+
+// ways lists the addresses that are not off.
+func (c Config) ways() []way {
+	return slices.DeleteFunc([]way{
+		{"mqtt.listen", c.Listen, false, false},
+		{"mqtt.websocket", c.WebSocket, true, false},
+		{"mqtt.tls_listen", c.TLSListen, false, true},
+		{"mqtt.tls_websocket", c.TLSWebSocket, true, true},
+	}, func(w way) bool { return w.address == "" })
 }
 
 func isLoopback(host string) bool {
@@ -218,6 +237,9 @@ func (b *Broker) Run(ctx context.Context) error {
 	if err := b.open(); err != nil {
 		return err
 	}
+	if err := b.restore(); err != nil {
+		return err
+	}
 	for _, door := range b.doors {
 		if err := b.server.AddListener(door); err != nil {
 			return fmt.Errorf("add listener to broker: %w", err)
@@ -227,27 +249,28 @@ func (b *Broker) Run(ctx context.Context) error {
 		return fmt.Errorf("start broker: %w", err)
 	}
 	close(b.ready)
-	<-ctx.Done()
-	return b.close()
+	b.keeper.run(ctx)
+	return errors.Join(b.close(), b.keeper.write(db.Synced))
 }
 
 // open listens on every address that is not off.
 func (b *Broker) open() error {
-	for _, at := range []struct {
-		setting, address string
-		serve            serveFunc
-	}{{"mqtt.listen", b.cfg.Listen, serveTCP}, {"mqtt.websocket", b.cfg.WebSocket, serveWebSocket(b.originAllowed)}} {
-		if at.address == "" {
-			continue
-		}
-		l, err := net.Listen("tcp", at.address)
+	for _, w := range b.cfg.ways() {
+		l, err := net.Listen("tcp", w.address)
 		if err != nil {
 			for _, door := range b.doors {
 				door.net.Close()
 			}
-			return fettle.Errorf(fettle.Conflict, "%w: another program (perhaps another broker) may have the port; stop it, or set %s to another address", err, at.setting)
+			return fettle.Errorf(fettle.Conflict, "%w: another program (perhaps another broker) may have the port; stop it, or set %s to another address", err, w.setting)
 		}
-		b.doors = append(b.doors, newListener(at.setting, l, at.serve, b))
+		serve := serveFunc(serveTCP)
+		if w.webSocket {
+			serve = serveWebSocket(b.originAllowed)
+		}
+		if w.encrypted {
+			l = b.certificates.over(l)
+		}
+		b.doors = append(b.doors, newListener(w.setting, l, serve, b))
 	}
 	return nil
 }
@@ -268,6 +291,9 @@ func (b *Broker) close() error {
 		door.disconnect()
 	}
 	b.giveUp()
+	for _, door := range b.doors {
+		door.abandon()
+	}
 	closed := make(chan error, 1)
 	go func() { closed <- b.server.Close() }()
 	select {
@@ -286,6 +312,12 @@ func (b *Broker) Addr() string { return b.address("mqtt.listen") }
 
 // WebSocketAddr is where the WebSocket listener is, once Ready; "" if it is off.
 func (b *Broker) WebSocketAddr() string { return b.address("mqtt.websocket") }
+
+// TLSAddr is Addr of the encrypted listener.
+func (b *Broker) TLSAddr() string { return b.address("mqtt.tls_listen") }
+
+// TLSWebSocketAddr is WebSocketAddr of the encrypted listener.
+func (b *Broker) TLSWebSocketAddr() string { return b.address("mqtt.tls_websocket") }
 
 func (b *Broker) address(setting string) string {
 	select {
@@ -329,7 +361,7 @@ func (b *Broker) Stats() Stats {
 		Refused:       b.refused.Load(),
 		Forbidden:     b.forbidden.Load(),
 		Rejected:      b.rejected.Load(),
-		Dropped:       info.MessagesDropped + info.InflightDropped,
+		Dropped:       info.MessagesDropped + info.InflightDropped + b.keeper.lost.Load(),
 		BytesIn:       info.BytesReceived,
 		BytesOut:      info.BytesSent,
 	}

@@ -217,7 +217,7 @@ func TestUsers(t *testing.T) {
 		{"no name", func(*packets.Packet) {}, false},
 	} {
 		for version, want := range map[byte]byte{4: packets.Err3NotAuthorized.Code, 5: packets.ErrBadUsernameOrPassword.Code} {
-			client, answer := knock(t, b, version, "c", c.option)
+			client, answer := knock(t, b, version, c.note, c.option)
 			if c.in {
 				want = 0
 			}
@@ -321,6 +321,7 @@ func TestFettlePublishes(t *testing.T) {
 		b := start(t, Config{Wants: func(string) bool { return true }}, in.receive)
 		early := dial(t, b, version, "early")
 		early.subscribe("fettle/alarm/+", 2)
+		early.ping() // what was retained is sent after the SUBACK, and must be out of the way
 		if err := b.Publish("fettle/alarm/press-3", []byte("hot"), true); err != nil {
 			t.Fatal(err)
 		}

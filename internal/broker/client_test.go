@@ -33,11 +33,16 @@ func start(t testing.TB, cfg Config, receive func(context.Context, Message) erro
 
 func startWith(t testing.TB, cfg Config, receive func(context.Context, Message) error, log *slog.Logger) (b *Broker, stop func() error) {
 	t.Helper()
-	if cfg.Listen == "" {
-		cfg.Listen = "127.0.0.1:0"
-	}
 	if receive == nil {
 		receive = func(context.Context, Message) error { return nil }
+	}
+	return startReceiving(t, cfg, waiting(receive), log)
+}
+
+func startReceiving(t testing.TB, cfg Config, receive Receive, log *slog.Logger) (b *Broker, stop func() error) {
+	t.Helper()
+	if cfg.Listen == "" {
+		cfg.Listen = "127.0.0.1:0"
 	}
 	b, err := New(cfg, receive, log)
 	if err != nil {
@@ -51,7 +56,12 @@ func startWith(t testing.TB, cfg Config, receive func(context.Context, Message) 
 	case err := <-done:
 		t.Fatalf("broker did not start: %v", err)
 	}
-	return b, func() error { cancel(); return <-done }
+	return b, sync.OnceValue(func() error { cancel(); return <-done })
+}
+
+// waiting is a Receive that is done when it returns.
+func waiting(receive func(context.Context, Message) error) Receive {
+	return func(ctx context.Context, m Message, done func(error)) { done(receive(ctx, m)) }
 }
 
 // sensors wants every topic that begins with sensor/.

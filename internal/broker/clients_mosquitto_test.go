@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"net"
 	"os/exec"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -230,4 +231,33 @@ func python(t *testing.T, address, script string, args ...string) (string, error
 		err = fmt.Errorf("%w (scripts/needs.sh installs python3-paho-mqtt)", err)
 	}
 	return string(out), err
+}
+
+// What waits for a client that is away comes after a restart of the broker, as
+// mosquitto_sub sees it.
+func TestMosquittoSessionOverRestart(t *testing.T) {
+	for _, version := range mosquittoVersions {
+		r := newRestartable(t, Config{})
+		session := []string{"-V", version, "-q", "1", "-i", "watcher", "-c", "-t", "news/#"}
+		if version == "5" {
+			session = append(session, "-x", "3600")
+		}
+		messages := sub(t, r.Broker, 1, session...)
+		for _, text := range []string{"first", "second", "third"} {
+			if out, err := pub(t, r.Broker, "-V", version, "-q", "1", "-r", "-t", "news/"+text, "-m", text); err != nil {
+				t.Errorf("mosquitto_pub: %v\n%s", err, out)
+			}
+			if text == "first" {
+				if got := messages(); strings.Join(got, " ") != "first" {
+					t.Errorf("MQTT %s: got %q", version, got)
+				}
+				eventually(t, "mosquitto_sub is gone", func() bool { return r.Stats().Clients == 0 })
+			}
+		}
+		r.restart()
+		out, err := command(t, r.Broker, "mosquitto_sub", append(session, "-C", "2", "-W", "20")...).CombinedOutput()
+		if got := strings.Fields(string(out)); err != nil || !slices.Contains(got, "second") || !slices.Contains(got, "third") {
+			t.Errorf("MQTT %s: after the restart came %q, %v", version, got, err)
+		}
+	}
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -20,6 +21,14 @@ const (
 	writeTime = time.Minute
 	// partingTime is the same for the last words before its connection closes.
 	partingTime = time.Second
+	// holdAt is how many messages of QoS 1 and 2 a subscriber may have to
+	// acknowledge before its publishers wait, goOnAt when they go on. Above holdAt
+	// there is room for one message each of as many publishers.
+	holdAt = behind / 2
+	goOnAt = behind / 4
+	// holdTime bounds the waiting. A subscriber that takes half a thousand
+	// messages in it never loses one.
+	holdTime = time.Second
 )
 
 // A conn is a client's connection that never makes its writer wait: bytes are
@@ -32,8 +41,17 @@ const (
 // needs is done in turn, where no lock is held.
 type conn struct {
 	net.Conn
-	client    string // its id, for the log; set by its own goroutine
-	receiving bool   // a message of it is in work; touched by its own goroutine only
+	certified   string        // the common name in the client's certificate; set before anything else
+	local       bool          // it came in where only this computer can; set before anything else
+	grant       *grant        // what it may do; set by its own goroutine before it may do anything
+	client      string        // its id, for the log; set by its own goroutine
+	messages    bucket        // what it may still publish; touched by its own goroutine only
+	bytes       bucket        // likewise
+	tooMany     []bool        // which parts of the subscription in work are refused; touched by its own goroutine only
+	gone        chan struct{} // closed with the connection
+	incoming    incoming      // the message being read; touched by its own goroutine only
+	window      window        // of messages to be answered
+	subscribing atomic.Bool   // its own goroutine is busy giving it retained messages
 
 	mu       sync.Mutex // guards all below
 	changed  sync.Cond  // signalled when any of it may let a turn go on
@@ -49,11 +67,16 @@ type conn struct {
 	maxUnanswered  int  // as the client wishes (Receive Maximum)
 	retainedQueued int  // retained messages given to mochi's queue
 	retainedSent   int  // retained messages that left it
+
+	held    chan struct{}             // not nil: publishers wait until it is closed
+	lagging bool                      // publishers waited for it in vain
+	tooSlow func(after time.Duration) // is told when that begins; set before anything else
 }
 
 func newConn(c net.Conn) *conn {
-	wrapped := &conn{Conn: c, maxUnanswered: 1<<16 - 1}
+	wrapped := &conn{Conn: c, maxUnanswered: 1<<16 - 1, gone: make(chan struct{})}
 	wrapped.changed.L = &wrapped.mu
+	wrapped.window.changed.L = &wrapped.window.mu
 	return wrapped
 }
 
@@ -98,7 +121,8 @@ func (c *conn) flush() {
 			c.spare = out[:0]
 		}
 		if err != nil {
-			c.closed, c.pending = true, nil
+			c.pending = nil
+			c.end()
 		}
 		c.changed.Broadcast()
 	}
@@ -122,8 +146,7 @@ func (c *conn) shut() {
 	if c.closed {
 		return
 	}
-	c.closed = true
-	c.changed.Broadcast()
+	c.end()
 	if !c.flushing {
 		c.Conn.Close()
 		return
@@ -133,8 +156,21 @@ func (c *conn) shut() {
 	_ = c.Conn.SetWriteDeadline(now.Add(partingTime))
 }
 
+// end lets nothing more be written, and nobody wait.
+func (c *conn) end() {
+	if !c.closed {
+		c.closed = true
+		close(c.gone)
+	}
+	c.letGo()
+	c.changed.Broadcast()
+}
+
 // wait returns when nothing of the connection is left; it must be closed.
-func (c *conn) wait() { c.flushers.Wait() }
+func (c *conn) wait() {
+	c.window.wait()
+	c.flushers.Wait()
+}
 
 // SetDeadline is mochi's keepalive. It is about reading only: writing has its
 // own patience.
@@ -167,14 +203,60 @@ func (c *conn) turn(qos byte, retained bool) {
 	}
 }
 
-// answered books the client's acknowledgement of one message.
-func (c *conn) answered() {
+// answered books the client's acknowledgement of one message; depth is how many
+// it has still to acknowledge, those that wait for their turn included.
+func (c *conn) answered(depth int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.unanswered > 0 { // clients may talk nonsense
 		c.unanswered--
 	}
+	if depth <= goOnAt {
+		c.lagging = false
+		c.letGo()
+	}
 	c.changed.Broadcast()
+}
+
+// hold makes whoever publishes to this client wait while it is behind, but not
+// longer than holdTime, and not again before it has caught up. depth is as in
+// answered.
+func (c *conn) hold(depth func() int) {
+	if depth() < holdAt || c.subscribing.Load() {
+		return
+	}
+	c.mu.Lock()
+	if !c.settled || c.closed || c.lagging || depth() < holdAt {
+		c.mu.Unlock()
+		return
+	}
+	if c.held == nil {
+		held := make(chan struct{})
+		c.held = held
+		time.AfterFunc(holdTime, func() { c.giveUp(held) })
+	}
+	held := c.held
+	c.mu.Unlock()
+	<-held
+}
+
+// giveUp stops waiting for a client that did not catch up.
+func (c *conn) giveUp(held chan struct{}) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.held == held {
+		c.lagging = true
+		c.letGo()
+		c.tooSlow(holdTime)
+	}
+}
+
+// letGo ends the waiting of publishers, for whoever holds the lock.
+func (c *conn) letGo() {
+	if c.held != nil {
+		close(c.held)
+		c.held = nil
+	}
 }
 
 // queuedRetained waits until mochi's queue has room for more retained messages:

@@ -90,10 +90,10 @@ func TestConnTurnsWait(t *testing.T) {
 		if !waits() {
 			t.Error("a third unanswered message had its turn")
 		}
-		if c.answered(); !waits() {
+		if c.answered(2); !waits() {
 			t.Error("it had its turn while two are unanswered")
 		}
-		if c.answered(); waits() {
+		if c.answered(2); waits() {
 			t.Error("it waits with one unanswered")
 		}
 		turned = make(chan struct{})

@@ -229,6 +229,9 @@ func TestStorm(t *testing.T) {
 	calm := dial(t, b, 5, "calm")
 	calm.subscribe("sensor/#", 1)
 	calm.publish("sensor/data", "x", 1, 1)
-	calm.want(packets.Puback)
-	calm.wantMessage("sensor/data", "x")
+	for answered, came := false, false; !answered || !came; { // what was taken of those gone may come too
+		pk := calm.read()
+		answered = answered || pk.FixedHeader.Type == packets.Puback
+		came = came || string(pk.Payload) == "x"
+	}
 }

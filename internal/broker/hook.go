@@ -2,6 +2,7 @@ package broker
 
 import (
 	"errors"
+	"math"
 	"strings"
 
 	mqtt "github.com/mochi-mqtt/server/v2"
@@ -26,9 +27,9 @@ func (h *hook) ID() string { return "fettle" }
 
 func (h *hook) Provides(what byte) bool {
 	switch what {
-	case mqtt.OnConnect, mqtt.OnConnectAuthenticate, mqtt.OnSessionEstablished, mqtt.OnClientExpired,
+	case mqtt.OnConnect, mqtt.OnConnectAuthenticate, mqtt.OnSessionEstablished, mqtt.OnDisconnect, mqtt.OnClientExpired,
 		mqtt.OnACLCheck, mqtt.OnPacketRead, mqtt.OnPublish, mqtt.OnPacketProcessed, mqtt.OnWillSent,
-		mqtt.OnPacketEncode, mqtt.OnRetainMessage, mqtt.OnRetainedExpired, mqtt.OnRetainPublished:
+		mqtt.OnSubscribe, mqtt.OnSubscribed, mqtt.OnUnsubscribed, mqtt.OnQosPublish, mqtt.OnQosComplete, mqtt.OnQosDropped, mqtt.OnPacketEncode, mqtt.OnRetainMessage, mqtt.OnRetainedExpired, mqtt.OnRetainPublished:
 		return true
 	}
 	return false
@@ -37,6 +38,7 @@ func (h *hook) Provides(what byte) bool {
 // OnConnect looks at a client before its password is checked.
 func (h *hook) OnConnect(cl *mqtt.Client, pk packets.Packet) error {
 	connOf(cl).client = cl.ID
+	connOf(cl).window.answer = func(messages []*message) { h.answer(cl, messages) }
 	will := cl.Properties.Will.TopicName
 	switch {
 	case len(cl.ID) > maxClientID:
@@ -48,6 +50,9 @@ func (h *hook) OnConnect(cl *mqtt.Client, pk packets.Packet) error {
 			code = packets.ErrBadUsernameOrPassword // which becomes "not authorized" in 3.1.1
 		}
 		return h.reject(cl, code, "mqtt client refused: its will is on a topic of fettle's own", "topic", fettle.Shorten(will))
+	}
+	if err := h.checkKeepalive(cl); err != nil {
+		return err
 	}
 	// mochi's flow control towards subscribers leaks: a client that was behind
 	// once gets less and less, and a lock is taken twice. Off with it; turns on
@@ -68,31 +73,103 @@ func (h *hook) reject(cl *mqtt.Client, code packets.Code, message string, args .
 	return errors.Join(errRefused, h.b.server.SendConnack(cl, code, false, nil))
 }
 
-// OnConnectAuthenticate checks name and password.
+// OnConnectAuthenticate finds out who a client is and what it may do.
 func (h *hook) OnConnectAuthenticate(cl *mqtt.Client, pk packets.Packet) bool {
-	name := string(pk.Connect.Username)
-	if h.b.users.allow(name, pk.Connect.Password) {
+	c, name := connOf(cl), string(pk.Connect.Username)
+	grant, in := h.b.admit(c, name, pk.Connect.Password)
+	if c.certified != "" {
+		name = c.certified
+		cl.Properties.Username = []byte(name)
+	}
+	will := cl.Properties.Will.TopicName
+	why := ""
+	switch before, kept := h.b.server.Clients.Get(cl.ID); {
+	case !in:
+		why = "wrong name or password"
+	case pk.Connect.WillFlag && !grant.mayPublish(will):
+		why = "may not publish its will"
+	case kept && h.b.anyUsers() && string(before.Properties.Username) != name:
+		// Its session, with messages that wait, is not for others.
+		why = "the client id is another user's"
+	default:
+		c.grant = grant
 		return true
 	}
 	h.b.rejected.Add(1)
-	h.b.log.Warn("mqtt client refused: wrong name or password", "user", fettle.Shorten(name), "client", cl.ID, "remote", cl.Net.Remote)
+	h.b.log.Warn("mqtt client refused: "+why, "user", fettle.Shorten(name), "client", cl.ID, "remote", cl.Net.Remote)
 	return false
+}
+
+// admit tells whether a client may come in, by its certificate, its name and
+// password, or because anybody may; and what it may do then.
+func (b *Broker) admit(c *conn, name string, password []byte) (*grant, bool) {
+	if c.certified != "" {
+		grant, _ := b.cfg.Accounts.find(c.certified)
+		return grant, true
+	}
+	if !b.anyUsers() {
+		return nil, c.local
+	}
+	if b.users.has(name) || !b.cfg.Accounts.any() {
+		return nil, b.users.allow(name, password)
+	}
+	return b.cfg.Accounts.allow(name, password)
+}
+
+// anyUsers tells whether names and passwords are asked for.
+func (b *Broker) anyUsers() bool { return len(b.cfg.Users) > 0 || b.cfg.Accounts.any() }
+
+// disconnect ends the connections of an account that is no longer.
+func (b *Broker) disconnect(gone *grant) {
+	for _, cl := range b.server.Clients.GetAll() {
+		if cl.Net.Conn == nil || cl.Closed() || connOf(cl).grant != gone {
+			continue
+		}
+		b.log.Info("mqtt client disconnected: its user was removed or has a new password", "user", gone.user, "client", cl.ID)
+		if cl.Properties.ProtocolVersion == 5 {
+			_ = b.server.DisconnectClient(cl, packets.ErrAdministrativeAction) // returns the code
+		}
+		_ = cl.Net.Conn.Close()
+	}
 }
 
 // OnSessionEstablished is called when a client is in.
 func (h *hook) OnSessionEstablished(cl *mqtt.Client, _ packets.Packet) {
+	// The window bounds what is received; mochi's count of it would be spoiled
+	// by what the same client is sent.
+	cl.State.Inflight.ResetReceiveQuota(math.MaxInt32)
 	connOf(cl).settle()
+	h.b.keeper.left(cl) // what it took over from its session belongs to it now
 	h.b.forgetSessions()
 }
 
+// OnDisconnect is called when a client is gone; expire says that its session
+// ends with it.
+func (h *hook) OnDisconnect(cl *mqtt.Client, _ error, expire bool) {
+	switch {
+	case cl.IsTakenOver(): // the session is another connection's
+	case expire:
+		h.b.receipts.forget(cl.ID)
+		h.b.keeper.forget(cl.ID)
+	default:
+		h.b.keeper.left(cl)
+	}
+}
+
 // OnClientExpired takes away what mochi leaves of a forgotten session.
-func (h *hook) OnClientExpired(cl *mqtt.Client) { h.b.server.UnsubscribeClient(cl) }
+func (h *hook) OnClientExpired(cl *mqtt.Client) { h.b.forget(cl) }
+
+func (b *Broker) forget(cl *mqtt.Client) {
+	b.receipts.forget(cl.ID)
+	b.keeper.forget(cl.ID)
+	b.server.UnsubscribeClient(cl)
+}
 
 // forgetSessions bounds the sessions that are kept for clients which are away:
-// beyond as many as there may be clients, the longest away goes. Clients that
+// beyond the limit the longest away goes. Clients that
 // make up a new id each time would otherwise fill the memory.
 func (b *Broker) forgetSessions() {
-	if b.server.Clients.Len() <= 2*b.cfg.MaxClients {
+	if b.server.Clients.Len() <= b.cfg.Limits.Sessions {
 		return
 	}
 	var oldest *mqtt.Client
@@ -104,29 +181,36 @@ func (b *Broker) forgetSessions() {
 	if oldest == nil {
 		return
 	}
-	b.log.Warn("mqtt session forgotten: too many are kept", "client", oldest.ID, "limit", 2*b.cfg.MaxClients)
+	b.log.Warn("mqtt session forgotten: too many are kept", "client", oldest.ID, "limit", b.cfg.Limits.Sessions, "setting", "mqtt.max_sessions")
 	oldest.ClearInflights()
-	b.server.UnsubscribeClient(oldest)
+	b.forget(oldest)
 	b.server.Clients.Delete(oldest.ID)
 }
 
-// OnPacketRead answers what mochi would leave without an answer: messages on
-// $SYS.
-func (h *hook) OnPacketRead(cl *mqtt.Client, pk packets.Packet) (packets.Packet, error) {
-	if pk.FixedHeader.Type == packets.Publish && pk.TopicName != "" && !mqtt.IsValidFilter(pk.TopicName, true) {
-		h.forbid(cl, pk.TopicName)
-		refuse(cl, pk, packets.ErrNotAuthorized)
+// OnACLCheck decides who may publish where, subscribe to what, and have which
+// message.
+func (h *hook) OnACLCheck(cl *mqtt.Client, topic string, publish bool) bool {
+	if !publish {
+		if isAway(cl) && h.b.keeper.full() {
+			h.b.keeper.lost.Add(1)
+			return false
+		}
+		return h.grantOf(cl).maySubscribe(topic)
 	}
-	return pk, nil
+	if topic == "" || !ours(topic) && h.grantOf(cl).mayPublish(topic) {
+		return true // an alias stands for a topic that was allowed when it was set; see OnPublish
+	}
+	h.forbid(cl, packets.Packet{TopicName: topic})
+	return false
 }
 
-// OnACLCheck decides who may publish where; mochi tells the client.
-func (h *hook) OnACLCheck(cl *mqtt.Client, topic string, publish bool) bool {
-	if !publish || !ours(topic) {
-		return true
+// grantOf is what a client may do, also one that is away.
+func (h *hook) grantOf(cl *mqtt.Client) *grant {
+	if cl.Net.Conn == nil {
+		grant, _ := h.b.cfg.Accounts.find(string(cl.Properties.Username))
+		return grant
 	}
-	h.forbid(cl, topic)
-	return false
+	return connOf(cl).grant
 }
 
 // ours tells which topics are fettle's own.
@@ -139,100 +223,55 @@ func ours(topic string) bool {
 	return strings.HasPrefix(topic, "$")
 }
 
-func (h *hook) forbid(cl *mqtt.Client, topic string) {
-	h.b.forbidden.Add(1)
-	h.b.log.Warn("mqtt message refused: the topic is fettle's own", "topic", fettle.Shorten(topic), "client", cl.ID, "remote", cl.Net.Remote)
+// OnSubscribed is called before a new subscriber gets the retained messages.
+func (h *hook) OnSubscribed(cl *mqtt.Client, _ packets.Packet, _ []byte) {
+	connOf(cl).subscribing.Store(true)
+	h.b.keeper.sessionChanged(cl.ID)
 }
 
-// OnPublish gives a client's message to receive, and decides by its answer
-// whether the message is acknowledged.
-func (h *hook) OnPublish(cl *mqtt.Client, pk packets.Packet) (packets.Packet, error) {
-	if cl.Net.Inline {
-		return pk, nil
-	}
-	if pk.TopicName == "" {
-		_ = h.b.server.DisconnectClient(cl, packets.ErrTopicAliasInvalid) // returns the code
-		return pk, packets.ErrRejectPacket
-	}
-	if pk.FixedHeader.Retain && !h.b.retained.fits(pk.TopicName, pk.Payload) {
-		h.b.log.Warn("mqtt message not retained: retained messages take too much memory",
-			"topic", fettle.Shorten(pk.TopicName), "client", cl.ID, "limit", maxRetained)
-		pk.FixedHeader.Retain = false
-	}
-	if !h.b.cfg.Wants(pk.TopicName) {
-		return pk, nil
-	}
-	connOf(cl).receiving = h.b.work.begin()
-	err := error(errStopping)
-	if connOf(cl).receiving {
-		err = h.b.take(Message{Topic: pk.TopicName, Payload: pk.Payload, QoS: pk.FixedHeader.Qos, Client: cl.ID})
-	}
-	if err != nil {
-		refuse(cl, pk, packets.ErrQuotaExceeded)
-		return pk, packets.ErrRejectPacket // which makes mochi do nothing more about it
-	}
-	return pk, nil
-}
+func (h *hook) OnUnsubscribed(cl *mqtt.Client, _ packets.Packet) { h.b.keeper.sessionChanged(cl.ID) }
 
-// errStopping refuses what comes while the broker stops.
-var errStopping = errors.New("broker is stopping")
+func isAway(cl *mqtt.Client) bool { return cl.Net.Conn == nil || cl.Closed() }
 
-// take gives a message to receive; nil means that it is to be acknowledged.
-func (b *Broker) take(m Message) error {
-	b.received.Add(1)
-	err := b.receive(b.receiving, m)
-	if err != nil && fettle.KindOf(err) != fettle.Invalid {
-		b.refused.Add(1)
-		b.log.Warn("mqtt message not acknowledged", "topic", m.Topic, "client", m.Client, "qos", m.QoS, "err", err)
-		return err
-	}
-	if m.QoS > 0 {
-		b.acknowledged.Add(1)
-	}
-	return nil
-}
-
-// refuse tells a client that its message was not taken, as far as its protocol
-// can.
-func refuse(cl *mqtt.Client, pk packets.Packet, code packets.Code) {
+// OnQosPublish is called where a message of QoS 1 or 2 is given to a subscriber:
+// the place to wait for one that is behind.
+func (h *hook) OnQosPublish(cl *mqtt.Client, pk packets.Packet, _ int64, _ int) {
 	switch {
-	case pk.FixedHeader.Qos == 0:
-	case cl.Properties.ProtocolVersion == 5:
-		answer := packets.Packet{
-			FixedHeader: packets.FixedHeader{Type: packets.Puback},
-			PacketID:    pk.PacketID,
-			ReasonCode:  code.Code,
-			Properties:  packets.Properties{ReasonString: code.Reason},
+	case isAway(cl):
+		if kept(cl) {
+			h.b.keeper.queue(cl.ID, pk)
 		}
-		if pk.FixedHeader.Qos == 2 {
-			answer.FixedHeader.Type = packets.Pubrec
-		}
-		_ = cl.WritePacket(answer) // fails only if the client is gone
-	default:
-		// Only the connection, not the client: so mochi takes it for lost, and
-		// publishes the will.
-		_ = cl.Net.Conn.Close()
+	case !ours(pk.TopicName):
+		connOf(cl).hold(cl.State.Inflight.Len)
 	}
 }
 
-// OnPacketProcessed is called after a client's packet, and with it our answer,
-// is dealt with.
+// OnQosComplete is called when a client has acknowledged a message.
+func (h *hook) OnQosComplete(cl *mqtt.Client, pk packets.Packet) {
+	h.b.keeper.done(cl.ID, pk.PacketID)
+}
+
+// OnQosDropped is called when it never will.
+func (h *hook) OnQosDropped(cl *mqtt.Client, pk packets.Packet) {
+	h.b.keeper.done(cl.ID, pk.PacketID)
+}
+
+// OnPacketProcessed is called after a client's packet is dealt with.
 func (h *hook) OnPacketProcessed(cl *mqtt.Client, pk packets.Packet, _ error) {
 	if cl.Net.Inline {
 		return
 	}
 	c := connOf(cl)
 	switch pk.FixedHeader.Type {
-	case packets.Publish:
-		if c.receiving {
-			c.receiving = false
-			h.b.work.end()
-		}
+	case packets.Subscribe:
+		c.subscribing.Store(false)
 	case packets.Puback, packets.Pubcomp:
-		c.answered()
+		if pk.PacketID != nothing.PacketID {
+			c.answered(cl.State.Inflight.Len())
+		}
 	case packets.Pubrec:
 		if pk.ReasonCode >= packets.ErrUnspecifiedError.Code {
-			c.answered() // an error ends the exchange here
+			c.answered(cl.State.Inflight.Len()) // an error ends the exchange here
 		}
 	}
 }
@@ -242,7 +281,13 @@ func (h *hook) OnPacketEncode(cl *mqtt.Client, pk packets.Packet) packets.Packet
 	switch pk.FixedHeader.Type {
 	case packets.Publish:
 		connOf(cl).turn(pk.FixedHeader.Qos, pk.FixedHeader.Retain)
-	case packets.Connack: // mochi keeps to these, but does not tell
+	case packets.Suback:
+		h.sayTooMany(cl, &pk)
+	case packets.Connack:
+		if pk.ReasonCode == packets.CodeSuccess.Code && !pk.SessionPresent {
+			h.b.receipts.forget(cl.ID) // of a session before this one
+		}
+		// mochi keeps to these, but does not tell.
 		pk.Properties.MaximumPacketSize = uint32(h.b.cfg.MaxPacket)
 		pk.Properties.TopicAliasMaximum = topicAliases
 	}
@@ -253,16 +298,19 @@ func (h *hook) OnPacketEncode(cl *mqtt.Client, pk packets.Packet) packets.Packet
 // There is nobody to acknowledge it to.
 func (h *hook) OnWillSent(cl *mqtt.Client, pk packets.Packet) {
 	if h.b.cfg.Wants(pk.TopicName) && h.b.work.begin() {
-		_ = h.b.take(Message{Topic: pk.TopicName, Payload: pk.Payload, Client: cl.ID})
-		h.b.work.end()
+		h.b.take(Message{Topic: pk.TopicName, Payload: pk.Payload, Client: cl.ID}, func(packets.Code) { h.b.work.end() })
 	}
 }
 
 func (h *hook) OnRetainMessage(_ *mqtt.Client, pk packets.Packet, _ int64) {
 	h.b.retained.set(pk.TopicName, len(pk.Payload))
+	h.b.keeper.retainedChanged(pk.TopicName)
 }
 
-func (h *hook) OnRetainedExpired(topic string) { h.b.retained.set(topic, 0) }
+func (h *hook) OnRetainedExpired(topic string) {
+	h.b.retained.set(topic, 0)
+	h.b.keeper.retainedChanged(topic)
+}
 
 func (h *hook) OnRetainPublished(cl *mqtt.Client, _ packets.Packet) { connOf(cl).queuedRetained() }
 

@@ -31,6 +31,7 @@ type serveFunc func(l net.Listener, handle func(net.Conn), log *slog.Logger)
 // connections wait for ever, and can deadlock when they close.
 type listener struct {
 	setting string // which names it
+	local   bool   // only this computer can reach it
 	net     net.Listener
 	serve   serveFunc
 	broker  *Broker
@@ -43,7 +44,8 @@ type listener struct {
 }
 
 func newListener(setting string, l net.Listener, serve serveFunc, b *Broker) *listener {
-	door := &listener{setting: setting, net: l, serve: serve, broker: b, done: make(chan struct{}), conns: map[*conn]struct{}{}}
+	host, _, _ := net.SplitHostPort(l.Addr().String()) // an address of TCP always has one
+	door := &listener{setting: setting, local: isLoopback(host), net: l, serve: serve, broker: b, done: make(chan struct{}), conns: map[*conn]struct{}{}}
 	door.empty.L = &door.mu
 	return door
 }
@@ -74,12 +76,20 @@ func (l *listener) Close(listeners.CloseFn) {
 // handle is the life of one connection.
 func (l *listener) handle(raw net.Conn, establish listeners.EstablishFn) {
 	c := newConn(raw)
+	c.local = l.local
+	c.messages.rate, c.bytes.rate = l.broker.cfg.Limits.Messages, l.broker.cfg.Limits.Bytes
+	c.tooSlow = func(after time.Duration) {
+		l.broker.log.Warn("mqtt subscriber is too slow: messages that it cannot take are lost to it", "client", c.client, "remote", c.RemoteAddr(), "behind", holdAt, "waited", after)
+	}
 	if !l.admit(c) {
 		raw.Close()
 		return
 	}
 	_ = c.SetDeadline(time.Now().Add(connectTime)) // fails as the read will
-	err := establish(l.setting, c)
+	var err error
+	if c.certified, err = shakeHands(raw); err == nil {
+		err = establish(l.setting, c)
+	}
 	c.Close()
 	c.wait()
 	l.gone(c, err)
@@ -120,11 +130,22 @@ func (l *listener) disconnect() {
 	}
 }
 
+// abandon ends the waiting for messages that are still being received.
+func (l *listener) abandon() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for c := range l.conns {
+		c.window.abandon(packets.ErrServerShuttingDown)
+	}
+}
+
 // gone says why a client is gone, if somebody should know.
 func (l *listener) gone(c *conn, err error) {
 	log := l.broker.log.With("client", c.client, "remote", c.RemoteAddr())
 	var network net.Error
 	switch {
+	case errors.Is(err, errHandshake):
+		log.Warn("mqtt connection refused", "err", err)
 	case err == nil, errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, net.ErrClosed),
 		errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, syscall.ECONNRESET), errors.As(err, &network),
 		errors.Is(err, packets.CodeDisconnect), errors.Is(err, packets.ErrSessionTakenOver), errors.Is(err, packets.ErrServerShuttingDown),

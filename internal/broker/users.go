@@ -6,7 +6,7 @@ import (
 	"crypto/sha256"
 )
 
-// users checks names and passwords. It keeps only salted hashes, so that the
+// users checks names and passwords of the configuration. It keeps only salted hashes, so that the
 // passwords are in no dump of its memory, and takes the same time for a wrong
 // name as for a wrong password.
 type users struct {
@@ -23,12 +23,10 @@ func newUsers(list []User) *users {
 	return u
 }
 
-// allow tells whether such a client may connect; anybody may if there are no
-// users.
+func (u *users) has(name string) bool { return u.hashes[name] != nil }
+
+// allow tells whether such a client may connect.
 func (u *users) allow(name string, password []byte) bool {
-	if len(u.hashes) == 0 {
-		return true
-	}
 	hash := u.hash(password)
 	want, known := u.hashes[name]
 	if !known {

@@ -43,7 +43,7 @@ func serveWebSocket(originAllowed func(*http.Request) bool) serveFunc {
 // without, only pages of this computer itself may.
 func (b *Broker) originAllowed(r *http.Request) bool {
 	origin := r.Header.Get("Origin")
-	if origin == "" || len(b.cfg.Users) > 0 {
+	if origin == "" || b.anyUsers() {
 		return true
 	}
 	u, err := url.Parse(origin)

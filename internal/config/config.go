@@ -60,11 +60,21 @@ type Auth struct {
 
 // MQTT is the section about the embedded broker.
 type MQTT struct {
-	Listen     string `yaml:"listen" doc:"Address of the broker. Elsewhere than on loopback it needs users. Port 0 takes a free one."`
-	WebSocket  string `yaml:"websocket" doc:"Address of MQTT over websockets. Empty: off."`
-	Users      []User `yaml:"users" doc:"Who may connect. Empty: anybody, with any name and password, as on the old broker."`
-	MaxClients int    `yaml:"max_clients" doc:"Clients connected at once."`
-	MaxPacket  Bytes  `yaml:"max_packet" doc:"Largest MQTT packet."`
+	Listen           string   `yaml:"listen" doc:"Address of the broker. Elsewhere than on loopback it needs users (fettle user add, or below). Port 0 takes a free one."`
+	WebSocket        string   `yaml:"websocket" doc:"Address of MQTT over websockets. Empty: off."`
+	TLSListen        string   `yaml:"tls_listen" doc:"Address of the broker for MQTT over TLS. Empty: off."`
+	TLSWebSocket     string   `yaml:"tls_websocket" doc:"Address of MQTT over encrypted websockets (wss). Empty: off."`
+	TLSCert          string   `yaml:"tls_cert" doc:"File of the certificate of both, in PEM, with those between it and the root. Renewed files are used without a restart."`
+	TLSKey           string   `yaml:"tls_key" doc:"File of its key, in PEM."`
+	TLSClientCA      string   `yaml:"tls_client_ca" doc:"File of the certificates, in PEM, that sign those of clients: one signed by them stands for a name and a password, and its common name is the user. Empty: clients' certificates are not asked for."`
+	Users            []User   `yaml:"users" doc:"Who may connect, beside those of fettle user. None at all: anybody, with any name and password, as on the old broker."`
+	MaxClients       int      `yaml:"max_clients" doc:"Clients connected at once."`
+	MaxSessions      int      `yaml:"max_sessions" doc:"Sessions kept, those of clients that are away included; beyond, the longest away is forgotten. 0: twice max_clients."`
+	MaxSubscriptions int      `yaml:"max_subscriptions" doc:"Subscriptions of one client; further ones are refused."`
+	MaxKeepalive     Duration `yaml:"max_keepalive" doc:"Longest keepalive. A client of MQTT 5 is told, one of 3.1.1 that wants more, or none, is refused. 0s: no limit."`
+	MaxMessages      int      `yaml:"max_messages_per_second" doc:"Messages that one client may publish a second; one that sends more is read more slowly. 0: no limit."`
+	MaxBytes         Bytes    `yaml:"max_bytes_per_second" doc:"The same in bytes. 0: no limit."`
+	MaxPacket        Bytes    `yaml:"max_packet" doc:"Largest MQTT packet."`
 }
 
 // A User may connect to the broker.
@@ -105,11 +115,12 @@ func Defaults() Config {
 		HTTP: HTTP{Listen: "127.0.0.1:8000", KeyedListen: "127.0.0.1:8001", Hosts: []string{}},
 		Auth: Auth{Local: "open"},
 		MQTT: MQTT{
-			Listen:     "127.0.0.1:1883",
-			WebSocket:  "127.0.0.1:9001",
-			Users:      []User{},
-			MaxClients: 1000,
-			MaxPacket:  1 << 20,
+			Listen:           "127.0.0.1:1883",
+			WebSocket:        "127.0.0.1:9001",
+			Users:            []User{},
+			MaxClients:       1000,
+			MaxSubscriptions: 1000,
+			MaxPacket:        1 << 20,
 		},
 		Ingest: Ingest{
 			Topics:      []string{"sensor/data", "machine_sensor_data", "fettle/{machine}/readings"},

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"maps"
 	"net"
-	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
@@ -54,7 +53,7 @@ func within[T int | int64 | Bytes | time.Duration](x, least, most T) bool {
 	return least <= x && x <= most
 }
 
-// listeners checks the four addresses, and that no two of them are the same.
+// listeners checks the addresses, and that no two of them are the same.
 func (v *validator) listeners(c *Config) {
 	taken := map[string]string{}
 	for _, l := range []struct {
@@ -65,6 +64,8 @@ func (v *validator) listeners(c *Config) {
 		{"http.keyed_listen", c.HTTP.KeyedListen, true},
 		{"mqtt.listen", c.MQTT.Listen, false},
 		{"mqtt.websocket", c.MQTT.WebSocket, true},
+		{"mqtt.tls_listen", c.MQTT.TLSListen, true},
+		{"mqtt.tls_websocket", c.MQTT.TLSWebSocket, true},
 	} {
 		if l.address == "" && l.mayBeOff {
 			continue
@@ -96,7 +97,15 @@ const maxPassword = 65_535
 
 func (v *validator) broker(m MQTT) {
 	v.count(m.MaxClients, "mqtt.max_clients", 1, 1_000_000)
+	v.count(m.MaxSessions, "mqtt.max_sessions", 0, 10_000_000)
+	v.count(m.MaxSubscriptions, "mqtt.max_subscriptions", 1, 1_000_000)
+	v.duration(m.MaxKeepalive, "mqtt.max_keepalive", 0, 18*time.Hour)
+	v.count(m.MaxMessages, "mqtt.max_messages_per_second", 0, 1_000_000)
+	v.check(within(m.MaxBytes, 0, 1<<40), "mqtt.max_bytes_per_second", m.MaxBytes.String(), "0 (no limit) to 1024GiB")
 	v.check(within(m.MaxPacket, 1<<10, 256<<20-1), "mqtt.max_packet", m.MaxPacket.String(), "1KiB up to just below 256MiB")
+	encrypted := m.TLSListen != "" || m.TLSWebSocket != ""
+	v.check(!encrypted || m.TLSCert != "", "mqtt.tls_cert", "", "the file of a certificate, for mqtt.tls_listen and mqtt.tls_websocket")
+	v.check(!encrypted || m.TLSKey != "", "mqtt.tls_key", "", "the file of the certificate's key")
 	names := map[string]bool{}
 	for i, user := range m.Users {
 		path := fmt.Sprintf("mqtt.users[%d]", i)
@@ -105,22 +114,6 @@ func (v *validator) broker(m MQTT) {
 		v.check(user.Password != "" && len(user.Password) <= maxPassword, path+".password", "", "a password, or password_file with the path of one")
 		names[user.Name] = true
 	}
-	if len(m.Users) > 0 {
-		return
-	}
-	v.check(m.Listen == "" || onLoopback(m.Listen), "mqtt.listen", quoted(m.Listen), "127.0.0.1, or users in mqtt.users: a broker that others can reach must not be open to anybody")
-	v.check(m.WebSocket == "" || onLoopback(m.WebSocket), "mqtt.websocket", quoted(m.WebSocket), "127.0.0.1, or users in mqtt.users: a broker that others can reach must not be open to anybody")
-}
-
-// onLoopback tells whether only this computer can reach an address. What is no
-// address at all is somebody else's complaint.
-func onLoopback(address string) bool {
-	host, _, err := net.SplitHostPort(address)
-	if err != nil || host == "localhost" {
-		return true
-	}
-	ip, err := netip.ParseAddr(host)
-	return err == nil && ip.IsLoopback()
 }
 
 func (v *validator) ingest(in Ingest) {

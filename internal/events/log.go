@@ -14,7 +14,7 @@ import (
 // Bounds of what is held. Old events leave first.
 const (
 	ringEvents = 8192
-	ringBytes  = 8 << 20
+	ringBytes  = 2 << 20
 	overhead   = 128    // bytes of an event beside its data
 	maxKept    = 10_000 // events in the store
 	keptSlack  = 500    // more than that before the oldest are deleted, together

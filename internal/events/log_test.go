@@ -178,7 +178,7 @@ func TestNewestOfACurveWins(t *testing.T) {
 
 func TestRingIsBounded(t *testing.T) {
 	r := newRoom(t)
-	large := strings.Repeat("x", 1<<20)
+	large := strings.Repeat("x", ringBytes/8)
 	for range 20 {
 		r.append(fettle.EventReadings, "m", large)
 	}

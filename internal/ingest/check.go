@@ -28,7 +28,7 @@ const (
 // check takes the good ones of some readings into a parcel, completed with
 // their arrival time where they have none, and books the others.
 func (g *Gate) check(rows []fettle.Reading) *parcel {
-	p := newParcel(len(rows))
+	p := &parcel{of: len(rows)}
 	now := g.cfg.Now()
 	for i := range rows {
 		if bad := checkReading(&rows[i], now.Add(g.cfg.MaxFuture)); bad != nil {

@@ -107,26 +107,58 @@ type Result struct {
 // Unavailable mean that nothing may be acknowledged: the queue stayed full,
 // the commit failed, or neither happened before ctx or patience ended.
 func (g *Gate) Submit(ctx context.Context, rows []fettle.Reading) (Result, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, patience, errImpatient)
+	defer cancel()
 	p := g.check(rows)
 	g.books.message()
 	if len(p.rows) == 0 {
 		return g.answer(p, outcome{})
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, patience, errImpatient)
-	defer cancel()
+	answer := make(chan outcome, 1)
+	p.done = func(o outcome) { answer <- o }
 	if err := g.queue.push(ctx, p); err != nil {
 		return Result{}, err
 	}
 	select {
-	case done := <-p.done:
+	case done := <-answer:
 		return g.answer(p, done)
 	case <-ctx.Done():
+		return Result{}, p.abandon(context.Cause(ctx))
 	}
-	if !p.abandon() {
-		// Its commit is under way; a sender that repeats it does no harm.
-		return Result{}, fettle.Errorf(fettle.Unavailable, "commit of %d readings is not confirmed yet: %w", len(p.rows), context.Cause(ctx))
+}
+
+// Begin is Submit for a sender that has more to do than to wait: it returns
+// once the readings are in the queue, and done is told later what Submit would
+// return. Only a full queue makes Begin itself wait, until ctx ends. What one
+// goroutine begins is committed in that order.
+//
+// done is called exactly once: before Begin returns if there is nothing to
+// commit or no room, else from the goroutine that commits for everybody, which
+// it must not block.
+func (g *Gate) Begin(ctx context.Context, rows []fettle.Reading, done func(error)) {
+	p := g.check(rows)
+	g.books.message()
+	if len(p.rows) == 0 {
+		_, err := g.answer(p, outcome{})
+		done(err)
+		return
 	}
-	return Result{}, fettle.Errorf(fettle.Busy, "commit of %d readings did not start in time: %w", len(p.rows), context.Cause(ctx))
+	var told atomic.Bool // of the commit, or of patience that ended first
+	tell := func(err error) {
+		if told.CompareAndSwap(false, true) {
+			done(err)
+		}
+	}
+	impatient := time.AfterFunc(patience, func() { tell(p.abandon(errImpatient)) })
+	p.done = func(o outcome) {
+		impatient.Stop()
+		_, err := g.answer(p, o)
+		tell(err)
+	}
+	if err := g.queue.push(ctx, p); err != nil {
+		impatient.Stop()
+		tell(err)
+	}
 }
 
 // answer joins what was refused before and within the commit.
@@ -146,7 +178,6 @@ func (g *Gate) answer(p *parcel, done outcome) (Result, error) {
 // commit finds.
 func (g *Gate) Offer(rows []fettle.Reading) error {
 	p := g.check(rows)
-	p.done = nil
 	g.books.message()
 	if len(p.rows) > 0 {
 		if err := g.queue.offer(p); err != nil {

@@ -21,7 +21,7 @@ type parcel struct {
 	of      int              // how many were handed in
 	refused []error          // of the others
 	bytes   int              // weight of rows
-	done    chan outcome     // gets one; nil: nobody waits
+	done    func(outcome)    // told once, must not block; nil: nobody waits
 	claimed atomic.Bool      // by the committer, or by a sender that gave up
 }
 
@@ -31,8 +31,6 @@ type outcome struct {
 	refused []error
 	err     error // nothing is stored
 }
-
-func newParcel(of int) *parcel { return &parcel{of: of, done: make(chan outcome, 1)} }
 
 func (p *parcel) add(r fettle.Reading, place int) {
 	p.rows = append(p.rows, r)
@@ -63,15 +61,22 @@ func (p *parcel) at(place int, bad *fettle.Error) error {
 	return &placed
 }
 
-// abandon takes the parcel out of the queue, as far as that still goes.
-func (p *parcel) abandon() bool { return p.claimed.CompareAndSwap(false, true) }
+// abandon takes the parcel out of the queue, as far as that still goes, and says
+// what its sender can know of it.
+func (p *parcel) abandon(why error) error {
+	if p.claimed.CompareAndSwap(false, true) {
+		return fettle.Errorf(fettle.Busy, "commit of %d readings did not start in time: %w", len(p.rows), why)
+	}
+	// Its commit is under way; a sender that repeats it does no harm.
+	return fettle.Errorf(fettle.Unavailable, "commit of %d readings is not confirmed yet: %w", len(p.rows), why)
+}
 
 // claim is abandon's counterpart in the committer.
 func (p *parcel) claim() bool { return p.claimed.CompareAndSwap(false, true) }
 
 func (p *parcel) answer(o outcome) {
 	if p.done != nil {
-		p.done <- o
+		p.done(o)
 	}
 }
 
@@ -94,19 +99,22 @@ func newQueue(limit int) *queue {
 	return q
 }
 
-// push adds a parcel, waiting for room.
+// push adds a parcel, waiting for room as long as a sender has patience.
 func (q *queue) push(ctx context.Context, p *parcel) error {
-	for {
-		room, err := q.tryPush(p)
-		if room == nil {
-			return err
-		}
+	room, err := q.tryPush(p)
+	if room == nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, patience, errImpatient)
+	defer cancel()
+	for ; room != nil; room, err = q.tryPush(p) {
 		select {
 		case <-room:
 		case <-ctx.Done():
 			return fettle.Errorf(fettle.Busy, "take in %d readings: the queue of %d bytes is full: %w", len(p.rows), q.limit, context.Cause(ctx))
 		}
 	}
+	return err
 }
 
 // offer adds a parcel if there is room.

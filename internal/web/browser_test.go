@@ -38,6 +38,7 @@ func TestBrowser(t *testing.T) {
 		{"a list holds still under the hand", browserHeldList},
 		{"a thousand machines", browserThousandMachines},
 		{"a machine's curves", browserCurves},
+		{"a machine's first forecast", browserFirstForecast},
 		{"a machine without data", browserNoData},
 		{"any name", browserAnyName},
 		{"acknowledge", browserAcknowledge},
@@ -83,11 +84,25 @@ func browserCurves(t *testing.T, browser context.Context) {
 	b.Visit(p.URL + "/m/Pump%2007")
 	b.Until(chromium.Drawn("history"))
 	b.Until(`document.querySelector('#chart-tempA .band').innerText.includes('90 of 100 readings')`)
+	b.Until(chromium.LooksAhead())
 	b.Picture("machine-light")
 	for range 9 {
 		p.step("Pump 07")
 	}
 	b.Until(`document.querySelector('#chart-current .value').innerText === '` + withUnit(number(p.listMachines()[0].Latest[0].Value), "A") + `'`)
+}
+
+// A page never asks for a forecast in vain, which the console would tell.
+func browserFirstForecast(t *testing.T, browser context.Context) {
+	p := newPlant(t, "Pump 07")
+	p.model("Pump 07", "")
+	b := chromium.NewTab(t, browser, 1280, 860)
+	b.Visit(p.URL + "/m/Pump%2007")
+	b.Until(chromium.Drawn("history"))
+	p.step("Pump 07")
+	b.Shows("#facts", "none yet")
+	p.model("Pump 07", "model_Pump 07_20260610_020000")
+	b.Until(chromium.LooksAhead())
 }
 
 func browserAnyName(t *testing.T, browser context.Context) {

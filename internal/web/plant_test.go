@@ -49,7 +49,7 @@ func newPlant(t *testing.T, names ...string) *plant {
 	for i, name := range names {
 		p.join(name, i)
 	}
-	site, err := New(Deps{Machines: p.listMachines, Alarms: p.listAlarms, Unit: unitOf, Verdict: p.verdict, Ahead: func(context.Context, string) bool { return true }, Version: "test", Zone: time.UTC})
+	site, err := New(Deps{Machines: p.listMachines, Alarms: p.listAlarms, Unit: unitOf, Verdict: p.verdict, Ahead: p.ahead, Version: "test", Zone: time.UTC})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -181,6 +181,22 @@ func (p *plant) verdict(machine string) (fettle.Verdict, bool) {
 	return v, true
 }
 
+// ahead tells whether there is a forecast: a machine has one as soon as it has a
+// model.
+func (p *plant) ahead(_ context.Context, machine string) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.machines[p.index(machine)].Model != ""
+}
+
+// model gives a machine its model; "" takes it away.
+func (p *plant) model(machine, name string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.machines[p.index(machine)].Model = name
+	p.emit(fettle.EventModel, machine, fettle.Model{Name: name, Machine: machine})
+}
+
 // forecast goes on from the last reading, with a band that widens.
 func (p *plant) forecast(machine string) fettle.Forecast {
 	rows := p.rows[machine]
@@ -220,6 +236,10 @@ func (p *plant) api(mux *http.ServeMux) {
 		answer(w, map[string]any{"machine": r.PathValue("machine"), "times": times, "sensors": columns})
 	})
 	mux.HandleFunc("GET /api/v1/machines/{machine}/forecast", func(w http.ResponseWriter, r *http.Request) {
+		if !p.ahead(r.Context(), r.PathValue("machine")) {
+			http.NotFound(w, r)
+			return
+		}
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		answer(w, p.forecast(r.PathValue("machine")))

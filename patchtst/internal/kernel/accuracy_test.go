@@ -65,6 +65,27 @@ func TestSoftmaxAccuracy(t *testing.T) {
 	})
 }
 
+// TestAdamWAccuracy is the first step against the formula in float64; the
+// factors 1-Beta1 and 1-Beta2 must not come from rounded betas.
+func TestAdamWAccuracy(t *testing.T) {
+	everyPath(t, func(t *testing.T, k *Kernels) {
+		w, m, v, g := []float32{1}, []float32{0}, []float32{0}, []float32{3}
+		k.AdamW(w, m, v, g, AdamStep{GradientScale: 0.5, Decay: 0.99, Size: 0.01, Root: 20, Beta1: 0.9, Beta2: 0.999, Epsilon: 1e-8})
+		wantM, wantV := 0.1*1.5, 0.001*1.5*1.5
+		for _, c := range []struct {
+			name      string
+			got, want float64
+		}{
+			{"m", float64(m[0]), wantM}, {"v", float64(v[0]), wantV},
+			{"w", float64(w[0]), 0.99 - 0.01*wantM/(math.Sqrt(wantV)*20+1e-8)},
+		} {
+			if math.Abs(c.got/c.want-1) > 2e-7 {
+				t.Errorf("%s = %.9g, want %.9g", c.name, c.got, c.want)
+			}
+		}
+	})
+}
+
 // TestSpecialNumbers wants NaN and infinity where the Go loops have them, and
 // finite numbers near theirs; a denormal number may be zero.
 func TestSpecialNumbers(t *testing.T) {

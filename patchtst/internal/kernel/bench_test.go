@@ -34,6 +34,7 @@ var modelShapes = [][3]int{
 	{2382, 256, 256}, {2382, 256, 768}, {2382, 256, 512}, {2382, 512, 256}, // research, one sample
 	{397, 256, 256}, {397, 256, 768}, {397, 256, 512}, {397, 512, 256}, // one channel of it
 	{23, 32, 23}, {23, 23, 32}, {397, 64, 32}, {397, 32, 64},
+	{138, 5, 128}, {138, 5, 384}, // patches
 }
 
 // BenchmarkProducts prints GFLOP/s and the share of the peak, measured in turn
@@ -100,24 +101,64 @@ func BenchmarkLoops(b *testing.B) {
 	const rows, cols = 138, 128
 	for _, k := range Available()[1:] {
 		for _, l := range append(append([]loop(nil), vectorLoops...), matrixLoops...) {
-			b.Run(k.String()+"/"+l.name, func(b *testing.B) {
-				r := rand.New(rand.NewPCG(1, 1))
-				var buffers []Matrix
-				var columns [][]float32
-				for range l.buffers {
-					m, _ := randomMatrix(r, rows, cols, cols, 0)
-					buffers = append(buffers, m)
-				}
-				for range l.columns {
-					c, _ := randomMatrix(r, 1, cols, cols, 0)
-					columns = append(columns, c.Data)
-				}
-				for b.Loop() {
-					seconds := best(300, func() { l.run(k, buffers, columns) })
-					b.ReportMetric(0, "ns/op")
-					b.ReportMetric(1e9*seconds[0]/(rows*cols), "ns/number")
-				}
-			})
+			r := rand.New(rand.NewPCG(1, 1))
+			var buffers []Matrix
+			var columns [][]float32
+			for range l.buffers {
+				m, _ := randomMatrix(r, rows, cols, cols, 0)
+				buffers = append(buffers, m)
+			}
+			for range l.columns {
+				c, _ := randomMatrix(r, 1, cols, cols, 0)
+				columns = append(columns, c.Data)
+			}
+			benchNumbers(b, k.String()+"/"+l.name, rows*cols, func() { l.run(k, buffers, columns) })
 		}
 	}
+}
+
+// BenchmarkMoves is the kernels that move or convert, and those that answer
+// float64 sums.
+func BenchmarkMoves(b *testing.B) {
+	const rows, cols = 138, 128
+	x, y := make([]float32, rows*cols), make([]float32, rows*cols)
+	halves, pairs := make([]BF16, rows*cols), make([]Pair, rows*cols)
+	square32 := make([]float32, rows*cols)
+	sum, square, column := make([]float64, cols), make([]float64, cols), make([]float32, cols)
+	m, head := Dense(x, rows, cols), Dense(x, 23, 32)
+	for _, k := range Available()[1:] {
+		for name, work := range map[string]func(){
+			"Moments":       func() { k.Moments(sum, square, m) },
+			"BatchNormSums": func() { k.BatchNormSums(sum, square, m, m, column, column) },
+			"AdamW": func() {
+				k.AdamW(y, x, square32, y, AdamStep{GradientScale: 1, Decay: 1, Size: 1e-9, Root: 1, Beta1: 0.9, Beta2: 0.999, Epsilon: 1e-8})
+			},
+			"SumSquares":     func() { k.SumSquares(x) },
+			"Transpose":      func() { k.Transpose(Dense(y, cols, rows), m) },
+			"PackTransposed": func() { k.PackTransposed(y, Dense(x, 128, 128)) },
+			"RoundBF16":      func() { k.RoundBF16(halves, x) },
+			"WidenBF16":      func() { k.WidenBF16(x, halves) },
+			"PairRows":       func() { k.PairRows(Dense(pairs, rows/2, cols), m) },
+			"PairRowsBF16":   func() { k.PairRowsBF16(Dense(pairs, rows/2, cols), Dense(halves, rows, cols)) },
+		} {
+			benchNumbers(b, k.String()+"/"+name, rows*cols, work)
+		}
+		benchNumbers(b, k.String()+"/Transpose 23 x 32", 23*32, func() { k.Transpose(Dense(y, 32, 23), head) })
+		benchNumbers(b, k.String()+"/SoftmaxColumns 23 x 32", 23*32, func() { k.SoftmaxColumns(head, 1) })
+	}
+}
+
+func benchNumbers(b *testing.B, name string, numbers int, work func()) {
+	b.Run(name, func(b *testing.B) {
+		for b.Loop() {
+			const times = 10
+			seconds := best(300, func() {
+				for range times {
+					work()
+				}
+			})
+			b.ReportMetric(0, "ns/op")
+			b.ReportMetric(1e9*seconds[0]/float64(times*numbers), "ns/number")
+		}
+	})
 }

@@ -1,6 +1,7 @@
 package kernel
 
 import (
+	"fmt"
 	"math"
 	"unsafe"
 )
@@ -61,7 +62,7 @@ func widenBF16Generic(dst []float32, src []BF16) {
 // lies. Cols and Stride are even.
 func Pairs(m MatrixOf[BF16]) MatrixOf[Pair] {
 	if m.Cols%2 != 0 || m.Stride%2 != 0 {
-		refuse("a matrix of pairs", m.Rows, m.Cols, m.Stride, len(m.Data), m.Rows, m.Cols+m.Cols%2)
+		panic(fmt.Sprintf("BUG: kernel: pairs along rows of %d numbers, %d apart; expected even numbers", m.Cols, m.Stride))
 	}
 	data := unsafe.Slice((*Pair)(unsafe.Pointer(unsafe.SliceData(m.Data))), len(m.Data)/2)
 	return MatrixOf[Pair]{Data: data, Rows: m.Rows, Cols: m.Cols / 2, Stride: m.Stride / 2}
@@ -153,28 +154,21 @@ func (k *Kernels) PackPairsTransposed(dst []Pair, w MatrixOf[BF16]) PanelsOf[Pai
 // A product of two bfloat16 is exact; sums are float32. Assembly takes denormal
 // numbers for zero.
 func (k *Kernels) MultiplyPairs(c Matrix, a, w MatrixOf[Pair], plus Matrix) {
-	checkProduct(&c, a.Rows, w.Cols, &plus)
-	a.check("a", c.Rows, a.Cols)
-	w.check("w", a.Cols, c.Cols)
-	k.inBlocks(&k.productPairs, &walk{
-		tile:  newTile(c, a, w, plus, a.Cols),
-		aRow:  size * a.Stride,
-		aStep: size,
-		panel: size * k.width,
-	})
+	checkProduct(&c, &plus, a.Rows, w.Cols)
+	checkFactors(&a, &w, c.Rows, a.Cols, a.Cols, c.Cols)
+	p := walk{aRow: size * a.Stride, aStep: size, panel: size * k.width}
+	fill(&p, &c, &a, &w, &plus)
+	k.inBlocks(&k.productPairs, &p)
 }
 
 // MultiplyPanelsPairs is MultiplyPairs by a packed w.
 func (k *Kernels) MultiplyPanelsPairs(c Matrix, a MatrixOf[Pair], w PanelsOf[Pair], plus Matrix) {
-	checkProduct(&c, a.Rows, w.Cols, &plus)
+	checkProduct(&c, &plus, a.Rows, w.Cols)
 	a.check("a", c.Rows, w.Rows)
 	w.check(k.width)
-	k.inBlocks(&k.productPairs, &walk{
-		tile:  newTile(c, a, MatrixOf[Pair]{Data: w.Data, Stride: w.Width}, plus, a.Cols),
-		aRow:  size * a.Stride,
-		aStep: size,
-		panel: size * w.Width * w.Rows,
-	})
+	p := walk{aRow: size * a.Stride, aStep: size, panel: size * w.Width * w.Rows}
+	fill(&p, &c, &a, &MatrixOf[Pair]{Data: w.Data, Rows: w.Rows, Stride: w.Width}, &plus)
+	k.inBlocks(&k.productPairs, &p)
 }
 
 // MultiplyTransposedPairs is MultiplyTransposed of pairs, down the columns of
@@ -182,13 +176,9 @@ func (k *Kernels) MultiplyPanelsPairs(c Matrix, a MatrixOf[Pair], w PanelsOf[Pai
 //
 //	c[i][j] = plus[i][j] + sum over p of a[p][i][0] * b[p][j][0] + a[p][i][1] * b[p][j][1]
 func (k *Kernels) MultiplyTransposedPairs(c Matrix, a, b MatrixOf[Pair], plus Matrix) {
-	checkProduct(&c, a.Cols, b.Cols, &plus)
-	a.check("a", b.Rows, c.Rows)
-	b.check("b", a.Rows, c.Cols)
-	k.inBlocks(&k.productTPairs, &walk{
-		tile:  newTile(c, a, b, plus, a.Rows),
-		aRow:  size,
-		aStep: size * a.Stride,
-		panel: size * k.width,
-	})
+	checkProduct(&c, &plus, a.Cols, b.Cols)
+	checkFactors(&a, &b, a.Rows, c.Rows, a.Rows, c.Cols)
+	p := walk{aRow: size, aStep: size * a.Stride, panel: size * k.width}
+	fill(&p, &c, &a, &b, &plus)
+	k.inBlocks(&k.productTPairs, &p)
 }

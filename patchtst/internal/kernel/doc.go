@@ -12,7 +12,17 @@
 // gives the same bits, wherever it lies in memory and however rows are shared
 // out. NaN and infinity come out where the loop has them.
 //
-// Take Kernels from Fastest. The assembly is written by the programs in gen.
-// A goroutine cannot be interrupted in assembly, so no call is longer than
-// 50 us: methods cut their work into such calls.
+// Take Kernels from Fastest, pack each weight once a step (Pack,
+// PackTransposed), and work on blocks of some hundred rows, whose activations
+// stay in the second cache from one kernel to the next: inside a kernel nothing
+// is gained by larger ones. A goroutine cannot be interrupted in assembly, so
+// methods cut their work into calls of less than 50 us.
+//
+// Of the peak, which a loop that only multiplies and adds reaches at the same
+// time, the products of a linear layer reach 93 to 99 % on a Zen 5 processor
+// (270 GFLOP/s of float32, 540 of bfloat16, one thread), and 23 x 32 x 23, one
+// head of attention, 65 %: a register has 16 columns. BenchmarkProducts measures
+// it, BenchmarkLoops and BenchmarkMoves the rest.
+//
+// The assembly is written by the programs in gen.
 package kernel

@@ -21,7 +21,7 @@ type Kernels struct {
 	scale        func(y []float32, a float32)
 	dot          func(x, y []float32) float32
 	sumSquares   func(x []float32) float64
-	adamW        func(w, m, v, g []float32, s AdamStep)
+	adamW        func(w, m, v, g []float32, s adamFactors)
 	drop         func(x []float32, d Dropout, first uint32)
 	gelu         func(y, x []float32)
 	geluBackward func(g, y, x []float32)
@@ -53,7 +53,7 @@ func (k *Kernels) String() string { return k.name }
 
 // Generic is the implementation in plain Go, which every processor has.
 func Generic() *Kernels {
-	all := func(f func(tile)) shapes { return shapes{f, f, f} }
+	all := func(f tileKernel) shapes { return shapes{f, f, f} }
 	return &Kernels{
 		name:     "generic",
 		width:    genericWidth,

@@ -8,7 +8,7 @@ func vectorised() []*Kernels {
 	if x := &cpu.X86; x.HasAVX2 && x.HasFMA {
 		found = append(found, kernelsAVX2())
 	}
-	if x := &cpu.X86; x.HasAVX512F && x.HasAVX512DQ && x.HasAVX512BW && x.HasAVX512VL {
+	if x := &cpu.X86; x.HasBMI2 && x.HasAVX512F && x.HasAVX512DQ && x.HasAVX512BW && x.HasAVX512VL {
 		found = append(found, kernelsAVX512())
 		if x.HasAVX512BF16 {
 			found = append(found, kernelsBF16())

@@ -39,20 +39,22 @@ func (m MatrixOf[T]) Columns(from, to int) MatrixOf[T] {
 	return MatrixOf[T]{Data: m.Data[min(from, len(m.Data)):], Rows: m.Rows, Cols: to - from, Stride: m.Stride}
 }
 
-// check is the guard before every kernel that walks a matrix without bounds.
-func (m *MatrixOf[T]) check(name string, rows, cols int) {
-	if m.Rows != rows || m.Cols != cols || (rows-1)*m.Stride+cols > len(m.Data) || m.Stride < cols && rows > 1 {
-		refuse(name, m.Rows, m.Cols, m.Stride, len(m.Data), rows, cols)
-	}
+// fits is what every kernel wants of a matrix, since it walks it without
+// bounds.
+func (m MatrixOf[T]) fits(rows, cols int) bool {
+	return m.Rows == rows && m.Cols == cols && (rows-1)*m.Stride+cols <= len(m.Data) && (m.Stride >= cols || rows <= 1)
 }
 
-// refuse panics if the matrix is not as it should be.
-func refuse(name string, mRows, mCols, stride, length, rows, cols int) {
-	if mRows != rows || mCols != cols {
-		panic(fmt.Sprintf("BUG: kernel: %s is %d x %d; expected %d x %d", name, mRows, mCols, rows, cols))
+// check panics if the matrix does not fit.
+func (m MatrixOf[T]) check(name string, rows, cols int) {
+	if m.fits(rows, cols) {
+		return
+	}
+	if m.Rows != rows || m.Cols != cols {
+		panic(fmt.Sprintf("BUG: kernel: %s is %d x %d; expected %d x %d", name, m.Rows, m.Cols, rows, cols))
 	}
 	if rows > 0 && cols > 0 {
-		panic(fmt.Sprintf("BUG: kernel: %s is %d x %d with stride %d in %d numbers", name, rows, cols, stride, length))
+		panic(fmt.Sprintf("BUG: kernel: %s is %d x %d with stride %d in %d numbers", name, rows, cols, m.Stride, len(m.Data)))
 	}
 }
 

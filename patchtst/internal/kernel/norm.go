@@ -69,14 +69,15 @@ func scaleShiftGeneric(y, x view, scale, shift []float32, rows int) {
 //	sum[j]     += sum over i of g[i][j]
 //	product[j] += sum over i of g[i][j] z,   z = (x[i][j] - mean[j]) inverse[j]
 //
-// in float64 over products in float32.
+// in float64, or rather, in assembly, in float32 for up to 64 rows and in float64
+// from there on.
 func (k *Kernels) BatchNormSums(sum, product []float64, g, x Matrix, mean, inverse []float32) {
 	x.check("x", x.Rows, len(sum))
 	g.check("g", x.Rows, x.Cols)
 	checkLen("product", len(product), len(sum))
 	checkLen("mean", len(mean), len(sum))
 	checkLen("inverse", len(inverse), len(sum))
-	for from, to := range rowBlocks(x.Rows, x.Cols) {
+	for from, to := range pieces(x.Rows, min(64, max(1, maxChunk/max(x.Cols, 1)))) {
 		g, x := g.RowRange(from, to), x.RowRange(from, to)
 		k.batchNormSums(sum, product, g.view(), x.view(), mean, inverse, x.Rows)
 	}

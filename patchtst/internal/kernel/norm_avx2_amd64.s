@@ -378,114 +378,143 @@ done24:
 	RET
 
 // func batchNormSumsAVX2(sum []float64, product []float64, g view, x view, mean []float32, inverse []float32, rows int)
-// Requires: AVX, AVX2
+// Requires: AVX, AVX2, FMA3
 TEXT ·batchNormSumsAVX2(SB), NOSPLIT, $0-136
 	MOVQ sum_base+0(FP), AX
 	MOVQ product_base+24(FP), CX
 	MOVQ sum_len+8(FP), DX
 	MOVQ DX, BX
 	XORQ DX, DX
-	SUBQ $0x00000008, BX
+	SUBQ $0x00000010, BX
 	JL   wide31end
 
 wide31:
 	MOVQ    mean_base+80(FP), SI
 	MOVQ    inverse_base+104(FP), DI
-	VXORPS  Y0, Y0, Y0
-	VXORPS  Y2, Y2, Y2
-	VMOVUPS (SI)(DX*4), X4
-	VMOVUPS (DI)(DX*4), X5
-	VXORPS  Y1, Y1, Y1
-	VXORPS  Y3, Y3, Y3
-	VMOVUPS 16(SI)(DX*4), X6
-	VMOVUPS 16(DI)(DX*4), X7
+	VXORPS  X0, X0, X0
+	VXORPS  X4, X4, X4
+	VMOVUPS (SI)(DX*4), X8
+	VXORPS  X1, X1, X1
+	VXORPS  X5, X5, X5
+	VMOVUPS 16(SI)(DX*4), X9
+	VXORPS  X2, X2, X2
+	VXORPS  X6, X6, X6
+	VMOVUPS 32(SI)(DX*4), X10
+	VXORPS  X3, X3, X3
+	VXORPS  X7, X7, X7
+	VMOVUPS 48(SI)(DX*4), X11
 	MOVQ    g_at+48(FP), SI
 	LEAQ    (SI)(DX*4), SI
-	MOVQ    x_at+64(FP), DI
-	LEAQ    (DI)(DX*4), DI
-	MOVQ    rows+128(FP), R8
-	TESTQ   R8, R8
+	MOVQ    x_at+64(FP), R8
+	LEAQ    (R8)(DX*4), R8
+	MOVQ    rows+128(FP), R9
+	TESTQ   R9, R9
 	JEQ     rows36
 
 row35:
-	VMOVUPS   (SI), X8
-	VMOVUPS   (DI), X9
-	VSUBPS    X4, X9, X9
-	VMULPS    X5, X9, X9
-	VMULPS    X8, X9, X9
-	VCVTPS2PD X8, Y8
-	VADDPD    Y8, Y0, Y0
-	VCVTPS2PD X9, Y8
-	VADDPD    Y8, Y2, Y2
-	VMOVUPS   16(SI), X8
-	VMOVUPS   16(DI), X9
-	VSUBPS    X6, X9, X9
-	VMULPS    X7, X9, X9
-	VMULPS    X8, X9, X9
-	VCVTPS2PD X8, Y8
-	VADDPD    Y8, Y1, Y1
-	VCVTPS2PD X9, Y8
-	VADDPD    Y8, Y3, Y3
-	ADDQ      g_stride+56(FP), SI
-	ADDQ      x_stride+72(FP), DI
-	DECQ      R8
-	JNE       row35
+	VMOVUPS     (SI), X12
+	VMOVUPS     (R8), X13
+	VSUBPS      X8, X13, X13
+	VADDPS      X12, X0, X0
+	VFMADD231PS X12, X13, X4
+	VMOVUPS     16(SI), X12
+	VMOVUPS     16(R8), X13
+	VSUBPS      X9, X13, X13
+	VADDPS      X12, X1, X1
+	VFMADD231PS X12, X13, X5
+	VMOVUPS     32(SI), X12
+	VMOVUPS     32(R8), X13
+	VSUBPS      X10, X13, X13
+	VADDPS      X12, X2, X2
+	VFMADD231PS X12, X13, X6
+	VMOVUPS     48(SI), X12
+	VMOVUPS     48(R8), X13
+	VSUBPS      X11, X13, X13
+	VADDPS      X12, X3, X3
+	VFMADD231PS X12, X13, X7
+	ADDQ        g_stride+56(FP), SI
+	ADDQ        x_stride+72(FP), R8
+	DECQ        R9
+	JNE         row35
 
 rows36:
-	VADDPD  (AX)(DX*8), Y0, Y0
-	VMOVUPD Y0, (AX)(DX*8)
-	VADDPD  (CX)(DX*8), Y2, Y2
-	VMOVUPD Y2, (CX)(DX*8)
-	VADDPD  32(AX)(DX*8), Y1, Y1
-	VMOVUPD Y1, 32(AX)(DX*8)
-	VADDPD  32(CX)(DX*8), Y3, Y3
-	VMOVUPD Y3, 32(CX)(DX*8)
-	ADDQ    $0x00000008, DX
-	SUBQ    $0x00000008, BX
-	JGE     wide31
+	VCVTPS2PD X0, Y0
+	VADDPD    (AX)(DX*8), Y0, Y0
+	VMOVUPD   Y0, (AX)(DX*8)
+	VMOVUPS   (DI)(DX*4), X0
+	VMULPS    X0, X4, X4
+	VCVTPS2PD X4, Y0
+	VADDPD    (CX)(DX*8), Y0, Y0
+	VMOVUPD   Y0, (CX)(DX*8)
+	VCVTPS2PD X1, Y0
+	VADDPD    32(AX)(DX*8), Y0, Y0
+	VMOVUPD   Y0, 32(AX)(DX*8)
+	VMOVUPS   16(DI)(DX*4), X0
+	VMULPS    X0, X5, X5
+	VCVTPS2PD X5, Y0
+	VADDPD    32(CX)(DX*8), Y0, Y0
+	VMOVUPD   Y0, 32(CX)(DX*8)
+	VCVTPS2PD X2, Y0
+	VADDPD    64(AX)(DX*8), Y0, Y0
+	VMOVUPD   Y0, 64(AX)(DX*8)
+	VMOVUPS   32(DI)(DX*4), X0
+	VMULPS    X0, X6, X6
+	VCVTPS2PD X6, Y0
+	VADDPD    64(CX)(DX*8), Y0, Y0
+	VMOVUPD   Y0, 64(CX)(DX*8)
+	VCVTPS2PD X3, Y0
+	VADDPD    96(AX)(DX*8), Y0, Y0
+	VMOVUPD   Y0, 96(AX)(DX*8)
+	VMOVUPS   48(DI)(DX*4), X0
+	VMULPS    X0, X7, X7
+	VCVTPS2PD X7, Y0
+	VADDPD    96(CX)(DX*8), Y0, Y0
+	VMOVUPD   Y0, 96(CX)(DX*8)
+	ADDQ      $0x00000010, DX
+	SUBQ      $0x00000010, BX
+	JGE       wide31
 
 wide31end:
-	ADDQ $0x00000004, BX
+	ADDQ $0x0000000c, BX
 	JL   rest33
 
 strip32:
 	MOVQ    mean_base+80(FP), SI
 	MOVQ    inverse_base+104(FP), DI
-	VXORPS  Y0, Y0, Y0
-	VXORPS  Y1, Y1, Y1
+	VXORPS  X0, X0, X0
+	VXORPS  X1, X1, X1
 	VMOVUPS (SI)(DX*4), X2
-	VMOVUPS (DI)(DX*4), X3
 	MOVQ    g_at+48(FP), SI
 	LEAQ    (SI)(DX*4), SI
-	MOVQ    x_at+64(FP), DI
-	LEAQ    (DI)(DX*4), DI
-	MOVQ    rows+128(FP), R8
-	TESTQ   R8, R8
+	MOVQ    x_at+64(FP), R8
+	LEAQ    (R8)(DX*4), R8
+	MOVQ    rows+128(FP), R9
+	TESTQ   R9, R9
 	JEQ     rows38
 
 row37:
-	VMOVUPS   (SI), X4
-	VMOVUPS   (DI), X5
-	VSUBPS    X2, X5, X5
-	VMULPS    X3, X5, X5
-	VMULPS    X4, X5, X5
-	VCVTPS2PD X4, Y4
-	VADDPD    Y4, Y0, Y0
-	VCVTPS2PD X5, Y4
-	VADDPD    Y4, Y1, Y1
-	ADDQ      g_stride+56(FP), SI
-	ADDQ      x_stride+72(FP), DI
-	DECQ      R8
-	JNE       row37
+	VMOVUPS     (SI), X3
+	VMOVUPS     (R8), X4
+	VSUBPS      X2, X4, X4
+	VADDPS      X3, X0, X0
+	VFMADD231PS X3, X4, X1
+	ADDQ        g_stride+56(FP), SI
+	ADDQ        x_stride+72(FP), R8
+	DECQ        R9
+	JNE         row37
 
 rows38:
-	VADDPD  (AX)(DX*8), Y0, Y0
-	VMOVUPD Y0, (AX)(DX*8)
-	VADDPD  (CX)(DX*8), Y1, Y1
-	VMOVUPD Y1, (CX)(DX*8)
-	ADDQ    $0x00000004, DX
-	SUBQ    $0x00000004, BX
-	JGE     strip32
+	VCVTPS2PD X0, Y0
+	VADDPD    (AX)(DX*8), Y0, Y0
+	VMOVUPD   Y0, (AX)(DX*8)
+	VMOVUPS   (DI)(DX*4), X0
+	VMULPS    X0, X1, X1
+	VCVTPS2PD X1, Y0
+	VADDPD    (CX)(DX*8), Y0, Y0
+	VMOVUPD   Y0, (CX)(DX*8)
+	ADDQ      $0x00000004, DX
+	SUBQ      $0x00000004, BX
+	JGE       strip32
 
 rest33:
 	ADDQ       $0x00000004, BX
@@ -495,42 +524,41 @@ rest33:
 	VMOVUPS    32(SI)(BX*4), X0
 	MOVQ       mean_base+80(FP), BX
 	MOVQ       inverse_base+104(FP), SI
-	VXORPS     Y1, Y1, Y1
-	VXORPS     Y2, Y2, Y2
+	VXORPS     X1, X1, X1
+	VXORPS     X2, X2, X2
 	VMASKMOVPS (BX)(DX*4), X0, X3
-	VMASKMOVPS (SI)(DX*4), X0, X4
 	MOVQ       g_at+48(FP), BX
 	LEAQ       (BX)(DX*4), BX
-	MOVQ       x_at+64(FP), SI
-	LEAQ       (SI)(DX*4), SI
-	MOVQ       rows+128(FP), DI
-	TESTQ      DI, DI
+	MOVQ       x_at+64(FP), DI
+	LEAQ       (DI)(DX*4), DI
+	MOVQ       rows+128(FP), R8
+	TESTQ      R8, R8
 	JEQ        rows40
 
 row39:
-	VMASKMOVPS (BX), X0, X5
-	VMASKMOVPS (SI), X0, X6
-	VSUBPS     X3, X6, X6
-	VMULPS     X4, X6, X6
-	VMULPS     X5, X6, X6
-	VCVTPS2PD  X5, Y5
-	VADDPD     Y5, Y1, Y1
-	VCVTPS2PD  X6, Y5
-	VADDPD     Y5, Y2, Y2
-	ADDQ       g_stride+56(FP), BX
-	ADDQ       x_stride+72(FP), SI
-	DECQ       DI
-	JNE        row39
+	VMASKMOVPS  (BX), X0, X4
+	VMASKMOVPS  (DI), X0, X5
+	VSUBPS      X3, X5, X5
+	VADDPS      X4, X1, X1
+	VFMADD231PS X4, X5, X2
+	ADDQ        g_stride+56(FP), BX
+	ADDQ        x_stride+72(FP), DI
+	DECQ        R8
+	JNE         row39
 
 rows40:
+	VCVTPS2PD  X1, Y1
 	VPMOVSXDQ  X0, Y4
 	VMASKMOVPD (AX)(DX*8), Y4, Y3
 	VADDPD     Y3, Y1, Y1
 	VMASKMOVPD Y1, Y4, (AX)(DX*8)
-	VPMOVSXDQ  X0, Y1
-	VMASKMOVPD (CX)(DX*8), Y1, Y0
-	VADDPD     Y0, Y2, Y2
-	VMASKMOVPD Y2, Y1, (CX)(DX*8)
+	VMASKMOVPS (SI)(DX*4), X0, X1
+	VMULPS     X1, X2, X2
+	VCVTPS2PD  X2, Y1
+	VPMOVSXDQ  X0, Y2
+	VMASKMOVPD (CX)(DX*8), Y2, Y0
+	VADDPD     Y0, Y1, Y1
+	VMASKMOVPD Y1, Y2, (CX)(DX*8)
 
 done34:
 	VZEROUPPER

@@ -27,7 +27,9 @@ func scaleShiftAVX512(y view, x view, scale []float32, shift []float32, rows int
 // batchNormSumsAVX512 is, for each column,
 //
 //	sum[j]     += sum over i of g[i][j]
-//	product[j] += sum over i of g[i][j] (x[i][j] - mean[j]) inverse[j]
+//	product[j] += inverse[j] times the sum over i of g[i][j] (x[i][j] - mean[j])
+//
+// where the sums over i are float32: rows are few.
 //
 //go:noescape
 func batchNormSumsAVX512(sum []float64, product []float64, g view, x view, mean []float32, inverse []float32, rows int)

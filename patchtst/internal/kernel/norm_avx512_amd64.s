@@ -358,114 +358,143 @@ done24:
 	RET
 
 // func batchNormSumsAVX512(sum []float64, product []float64, g view, x view, mean []float32, inverse []float32, rows int)
-// Requires: AVX, AVX512F, AVX512VL, BMI2
+// Requires: AVX, AVX512F, AVX512VL, BMI2, FMA3
 TEXT ·batchNormSumsAVX512(SB), NOSPLIT, $0-136
 	MOVQ sum_base+0(FP), AX
 	MOVQ product_base+24(FP), CX
 	MOVQ sum_len+8(FP), DX
 	MOVQ DX, BX
 	XORQ DX, DX
-	SUBQ $0x00000010, BX
+	SUBQ $0x00000020, BX
 	JL   wide31end
 
 wide31:
 	MOVQ    mean_base+80(FP), SI
 	MOVQ    inverse_base+104(FP), DI
-	VPXORD  Z0, Z0, Z0
-	VPXORD  Z2, Z2, Z2
-	VMOVUPS (SI)(DX*4), Y4
-	VMOVUPS (DI)(DX*4), Y5
-	VPXORD  Z1, Z1, Z1
-	VPXORD  Z3, Z3, Z3
-	VMOVUPS 32(SI)(DX*4), Y6
-	VMOVUPS 32(DI)(DX*4), Y7
+	VXORPS  Y0, Y0, Y0
+	VXORPS  Y4, Y4, Y4
+	VMOVUPS (SI)(DX*4), Y8
+	VXORPS  Y1, Y1, Y1
+	VXORPS  Y5, Y5, Y5
+	VMOVUPS 32(SI)(DX*4), Y9
+	VXORPS  Y2, Y2, Y2
+	VXORPS  Y6, Y6, Y6
+	VMOVUPS 64(SI)(DX*4), Y10
+	VXORPS  Y3, Y3, Y3
+	VXORPS  Y7, Y7, Y7
+	VMOVUPS 96(SI)(DX*4), Y11
 	MOVQ    g_at+48(FP), SI
 	LEAQ    (SI)(DX*4), SI
-	MOVQ    x_at+64(FP), DI
-	LEAQ    (DI)(DX*4), DI
-	MOVQ    rows+128(FP), R8
-	TESTQ   R8, R8
+	MOVQ    x_at+64(FP), R8
+	LEAQ    (R8)(DX*4), R8
+	MOVQ    rows+128(FP), R9
+	TESTQ   R9, R9
 	JEQ     rows36
 
 row35:
-	VMOVUPS   (SI), Y8
-	VMOVUPS   (DI), Y9
-	VSUBPS    Y4, Y9, Y9
-	VMULPS    Y5, Y9, Y9
-	VMULPS    Y8, Y9, Y9
-	VCVTPS2PD Y8, Z8
-	VADDPD    Z8, Z0, Z0
-	VCVTPS2PD Y9, Z8
-	VADDPD    Z8, Z2, Z2
-	VMOVUPS   32(SI), Y8
-	VMOVUPS   32(DI), Y9
-	VSUBPS    Y6, Y9, Y9
-	VMULPS    Y7, Y9, Y9
-	VMULPS    Y8, Y9, Y9
-	VCVTPS2PD Y8, Z8
-	VADDPD    Z8, Z1, Z1
-	VCVTPS2PD Y9, Z8
-	VADDPD    Z8, Z3, Z3
-	ADDQ      g_stride+56(FP), SI
-	ADDQ      x_stride+72(FP), DI
-	DECQ      R8
-	JNE       row35
+	VMOVUPS     (SI), Y12
+	VMOVUPS     (R8), Y13
+	VSUBPS      Y8, Y13, Y13
+	VADDPS      Y12, Y0, Y0
+	VFMADD231PS Y12, Y13, Y4
+	VMOVUPS     32(SI), Y12
+	VMOVUPS     32(R8), Y13
+	VSUBPS      Y9, Y13, Y13
+	VADDPS      Y12, Y1, Y1
+	VFMADD231PS Y12, Y13, Y5
+	VMOVUPS     64(SI), Y12
+	VMOVUPS     64(R8), Y13
+	VSUBPS      Y10, Y13, Y13
+	VADDPS      Y12, Y2, Y2
+	VFMADD231PS Y12, Y13, Y6
+	VMOVUPS     96(SI), Y12
+	VMOVUPS     96(R8), Y13
+	VSUBPS      Y11, Y13, Y13
+	VADDPS      Y12, Y3, Y3
+	VFMADD231PS Y12, Y13, Y7
+	ADDQ        g_stride+56(FP), SI
+	ADDQ        x_stride+72(FP), R8
+	DECQ        R9
+	JNE         row35
 
 rows36:
-	VADDPD  (AX)(DX*8), Z0, Z0
-	VMOVUPD Z0, (AX)(DX*8)
-	VADDPD  (CX)(DX*8), Z2, Z2
-	VMOVUPD Z2, (CX)(DX*8)
-	VADDPD  64(AX)(DX*8), Z1, Z1
-	VMOVUPD Z1, 64(AX)(DX*8)
-	VADDPD  64(CX)(DX*8), Z3, Z3
-	VMOVUPD Z3, 64(CX)(DX*8)
-	ADDQ    $0x00000010, DX
-	SUBQ    $0x00000010, BX
-	JGE     wide31
+	VCVTPS2PD Y0, Z0
+	VADDPD    (AX)(DX*8), Z0, Z0
+	VMOVUPD   Z0, (AX)(DX*8)
+	VMOVUPS   (DI)(DX*4), Y0
+	VMULPS    Y0, Y4, Y4
+	VCVTPS2PD Y4, Z0
+	VADDPD    (CX)(DX*8), Z0, Z0
+	VMOVUPD   Z0, (CX)(DX*8)
+	VCVTPS2PD Y1, Z0
+	VADDPD    64(AX)(DX*8), Z0, Z0
+	VMOVUPD   Z0, 64(AX)(DX*8)
+	VMOVUPS   32(DI)(DX*4), Y0
+	VMULPS    Y0, Y5, Y5
+	VCVTPS2PD Y5, Z0
+	VADDPD    64(CX)(DX*8), Z0, Z0
+	VMOVUPD   Z0, 64(CX)(DX*8)
+	VCVTPS2PD Y2, Z0
+	VADDPD    128(AX)(DX*8), Z0, Z0
+	VMOVUPD   Z0, 128(AX)(DX*8)
+	VMOVUPS   64(DI)(DX*4), Y0
+	VMULPS    Y0, Y6, Y6
+	VCVTPS2PD Y6, Z0
+	VADDPD    128(CX)(DX*8), Z0, Z0
+	VMOVUPD   Z0, 128(CX)(DX*8)
+	VCVTPS2PD Y3, Z0
+	VADDPD    192(AX)(DX*8), Z0, Z0
+	VMOVUPD   Z0, 192(AX)(DX*8)
+	VMOVUPS   96(DI)(DX*4), Y0
+	VMULPS    Y0, Y7, Y7
+	VCVTPS2PD Y7, Z0
+	VADDPD    192(CX)(DX*8), Z0, Z0
+	VMOVUPD   Z0, 192(CX)(DX*8)
+	ADDQ      $0x00000020, DX
+	SUBQ      $0x00000020, BX
+	JGE       wide31
 
 wide31end:
-	ADDQ $0x00000008, BX
+	ADDQ $0x00000018, BX
 	JL   rest33
 
 strip32:
 	MOVQ    mean_base+80(FP), SI
 	MOVQ    inverse_base+104(FP), DI
-	VPXORD  Z10, Z10, Z10
-	VPXORD  Z11, Z11, Z11
-	VMOVUPS (SI)(DX*4), Y0
-	VMOVUPS (DI)(DX*4), Y1
+	VXORPS  Y0, Y0, Y0
+	VXORPS  Y1, Y1, Y1
+	VMOVUPS (SI)(DX*4), Y2
 	MOVQ    g_at+48(FP), SI
 	LEAQ    (SI)(DX*4), SI
-	MOVQ    x_at+64(FP), DI
-	LEAQ    (DI)(DX*4), DI
-	MOVQ    rows+128(FP), R8
-	TESTQ   R8, R8
+	MOVQ    x_at+64(FP), R8
+	LEAQ    (R8)(DX*4), R8
+	MOVQ    rows+128(FP), R9
+	TESTQ   R9, R9
 	JEQ     rows38
 
 row37:
-	VMOVUPS   (SI), Y2
-	VMOVUPS   (DI), Y3
-	VSUBPS    Y0, Y3, Y3
-	VMULPS    Y1, Y3, Y3
-	VMULPS    Y2, Y3, Y3
-	VCVTPS2PD Y2, Z2
-	VADDPD    Z2, Z10, Z10
-	VCVTPS2PD Y3, Z2
-	VADDPD    Z2, Z11, Z11
-	ADDQ      g_stride+56(FP), SI
-	ADDQ      x_stride+72(FP), DI
-	DECQ      R8
-	JNE       row37
+	VMOVUPS     (SI), Y3
+	VMOVUPS     (R8), Y4
+	VSUBPS      Y2, Y4, Y4
+	VADDPS      Y3, Y0, Y0
+	VFMADD231PS Y3, Y4, Y1
+	ADDQ        g_stride+56(FP), SI
+	ADDQ        x_stride+72(FP), R8
+	DECQ        R9
+	JNE         row37
 
 rows38:
-	VADDPD  (AX)(DX*8), Z10, Z10
-	VMOVUPD Z10, (AX)(DX*8)
-	VADDPD  (CX)(DX*8), Z11, Z11
-	VMOVUPD Z11, (CX)(DX*8)
-	ADDQ    $0x00000008, DX
-	SUBQ    $0x00000008, BX
-	JGE     strip32
+	VCVTPS2PD Y0, Z0
+	VADDPD    (AX)(DX*8), Z0, Z0
+	VMOVUPD   Z0, (AX)(DX*8)
+	VMOVUPS   (DI)(DX*4), Y0
+	VMULPS    Y0, Y1, Y1
+	VCVTPS2PD Y1, Z0
+	VADDPD    (CX)(DX*8), Z0, Z0
+	VMOVUPD   Z0, (CX)(DX*8)
+	ADDQ      $0x00000008, DX
+	SUBQ      $0x00000008, BX
+	JGE       strip32
 
 rest33:
 	ADDQ      $0x00000008, BX
@@ -475,40 +504,39 @@ rest33:
 	KMOVW     SI, K1
 	MOVQ      mean_base+80(FP), BX
 	MOVQ      inverse_base+104(FP), SI
-	VPXORD    Z12, Z12, Z12
-	VPXORD    Z13, Z13, Z13
-	VMOVUPS.Z (BX)(DX*4), K1, Y0
-	VMOVUPS.Z (SI)(DX*4), K1, Y1
+	VXORPS    Y0, Y0, Y0
+	VXORPS    Y1, Y1, Y1
+	VMOVUPS.Z (BX)(DX*4), K1, Y2
 	MOVQ      g_at+48(FP), BX
 	LEAQ      (BX)(DX*4), BX
-	MOVQ      x_at+64(FP), SI
-	LEAQ      (SI)(DX*4), SI
-	MOVQ      rows+128(FP), DI
-	TESTQ     DI, DI
+	MOVQ      x_at+64(FP), DI
+	LEAQ      (DI)(DX*4), DI
+	MOVQ      rows+128(FP), R8
+	TESTQ     R8, R8
 	JEQ       rows40
 
 row39:
-	VMOVUPS.Z (BX), K1, Y2
-	VMOVUPS.Z (SI), K1, Y3
-	VSUBPS    Y0, Y3, Y3
-	VMULPS    Y1, Y3, Y3
-	VMULPS    Y2, Y3, Y3
-	VCVTPS2PD Y2, Z2
-	VADDPD    Z2, Z12, Z12
-	VCVTPS2PD Y3, Z2
-	VADDPD    Z2, Z13, Z13
-	ADDQ      g_stride+56(FP), BX
-	ADDQ      x_stride+72(FP), SI
-	DECQ      DI
-	JNE       row39
+	VMOVUPS.Z   (BX), K1, Y3
+	VMOVUPS.Z   (DI), K1, Y4
+	VSUBPS      Y2, Y4, Y4
+	VADDPS      Y3, Y0, Y0
+	VFMADD231PS Y3, Y4, Y1
+	ADDQ        g_stride+56(FP), BX
+	ADDQ        x_stride+72(FP), DI
+	DECQ        R8
+	JNE         row39
 
 rows40:
-	VMOVUPD.Z (AX)(DX*8), K1, Z0
-	VADDPD    Z0, Z12, Z12
-	VMOVUPD   Z12, K1, (AX)(DX*8)
-	VMOVUPD.Z (CX)(DX*8), K1, Z0
-	VADDPD    Z0, Z13, Z13
-	VMOVUPD   Z13, K1, (CX)(DX*8)
+	VCVTPS2PD Y0, Z0
+	VMOVUPD.Z (AX)(DX*8), K1, Z2
+	VADDPD    Z2, Z0, Z0
+	VMOVUPD   Z0, K1, (AX)(DX*8)
+	VMOVUPS.Z (SI)(DX*4), K1, Y0
+	VMULPS    Y0, Y1, Y1
+	VCVTPS2PD Y1, Z0
+	VMOVUPD.Z (CX)(DX*8), K1, Z1
+	VADDPD    Z1, Z0, Z0
+	VMOVUPD   Z0, K1, (CX)(DX*8)
 
 done34:
 	VZEROUPPER

@@ -14,29 +14,22 @@ import "unsafe"
 // The empty plus adds nothing; EveryRow(bias) adds a bias; C itself accumulates.
 // Nothing else may overlap C.
 func (k *Kernels) Multiply(c, a, w, plus Matrix) {
-	checkProduct(&c, a.Rows, w.Cols, &plus)
-	a.check("a", c.Rows, a.Cols)
-	w.check("w", a.Cols, c.Cols)
-	k.inBlocks(&k.product, &walk{
-		tile:  newTile(c, a, w, plus, a.Cols),
-		aRow:  size * a.Stride,
-		aStep: size,
-		panel: size * k.width,
-	})
+	checkProduct(&c, &plus, a.Rows, w.Cols)
+	checkFactors(&a, &w, c.Rows, a.Cols, a.Cols, c.Cols)
+	p := walk{aRow: size * a.Stride, aStep: size, panel: size * k.width}
+	fill(&p, &c, &a, &w, &plus)
+	k.inBlocks(&k.product, &p)
 }
 
 // MultiplyPanels is Multiply by a packed W: faster, since W is read in the
 // order in which it lies.
 func (k *Kernels) MultiplyPanels(c, a Matrix, w Panels, plus Matrix) {
-	checkProduct(&c, a.Rows, w.Cols, &plus)
+	checkProduct(&c, &plus, a.Rows, w.Cols)
 	a.check("a", c.Rows, w.Rows)
 	w.check(k.width)
-	k.inBlocks(&k.product, &walk{
-		tile:  newTile(c, a, Matrix{Data: w.Data, Stride: w.Width}, plus, a.Cols),
-		aRow:  size * a.Stride,
-		aStep: size,
-		panel: size * w.Width * w.Rows,
-	})
+	p := walk{aRow: size * a.Stride, aStep: size, panel: size * w.Width * w.Rows}
+	fill(&p, &c, &a, &Matrix{Data: w.Data, Rows: w.Rows, Stride: w.Width}, &plus)
+	k.inBlocks(&k.product, &p)
 }
 
 // MultiplyTransposed is the product of two tall matrices, C = plus + A' B,
@@ -46,15 +39,11 @@ func (k *Kernels) MultiplyPanels(c, a Matrix, w Panels, plus Matrix) {
 //
 // Order and overlap are as in Multiply.
 func (k *Kernels) MultiplyTransposed(c, a, b, plus Matrix) {
-	checkProduct(&c, a.Cols, b.Cols, &plus)
-	a.check("a", b.Rows, c.Rows)
-	b.check("b", a.Rows, c.Cols)
-	k.inBlocks(&k.productT, &walk{
-		tile:  newTile(c, a, b, plus, a.Rows),
-		aRow:  size,
-		aStep: size * a.Stride,
-		panel: size * k.width,
-	})
+	checkProduct(&c, &plus, a.Cols, b.Cols)
+	checkFactors(&a, &b, a.Rows, c.Rows, a.Rows, c.Cols)
+	p := walk{aRow: size, aStep: size * a.Stride, panel: size * k.width}
+	fill(&p, &c, &a, &b, &plus)
+	k.inBlocks(&k.productT, &p)
 }
 
 // size is the bytes of a float32, and of a Pair.
@@ -70,56 +59,67 @@ const (
 	maxWork  = 1 << 15
 )
 
-// A tile is what an assembly kernel computes in one call, at most width
-// columns of C:
+// A tileKernel computes at most width columns of C:
 //
 //	c[i][j] = plus[i][j] + sum over p < depth of a[i][p] * w[p][j]
 //
-// Strides are in bytes. A plusStride of 0 adds the same row to all.
-type tile struct {
-	c, a, w, plus                         unsafe.Pointer
+// Strides are in bytes. A plusStride of 0 adds the same row to all. (These are
+// single words since copying a struct would keep the processor waiting for the
+// stores before, longer than a product of attention takes.)
+type tileKernel func(c, a, w, plus pointer, cStride, aStride, wStride, plusStride, rows, depth, cols int)
+
+// shapes are the kernels of one form for all columns of a panel, more than half
+// of them, and up to half of them.
+type shapes struct{ full, wide, narrow tileKernel }
+
+type pointer = unsafe.Pointer
+
+// A walk is a whole product: what a tileKernel takes, for far too large a tile,
+// and how many bytes A and W move on per row, step of the depth and panel.
+type walk struct {
+	c, a, w, plus                         pointer
 	cStride, aStride, wStride, plusStride int
 	rows, depth, cols                     int
+	aRow, aStep, panel                    int
 }
 
-func newTile[T any](c Matrix, a, w MatrixOf[T], plus Matrix, depth int) tile {
-	return tile{
-		c: start(c), a: start(a), w: start(w), plus: start(plus),
-		cStride: size * c.Stride, aStride: size * a.Stride, wStride: size * w.Stride, plusStride: size * plus.Stride,
-		rows: c.Rows, depth: depth, cols: c.Cols,
-	}
+// fill sets where the matrices are and how large they are.
+func fill[T any](walk *walk, c *Matrix, a, w *MatrixOf[T], plus *Matrix) {
+	walk.c, walk.a, walk.w, walk.plus = start(c), start(a), start(w), start(plus)
+	walk.cStride, walk.aStride, walk.wStride, walk.plusStride = size*c.Stride, size*a.Stride, size*w.Stride, size*plus.Stride
+	walk.rows, walk.depth, walk.cols = c.Rows, w.Rows, c.Cols
 }
 
-func start[T any](m MatrixOf[T]) unsafe.Pointer { return unsafe.Pointer(unsafe.SliceData(m.Data)) }
+func start[T any](m *MatrixOf[T]) unsafe.Pointer { return unsafe.Pointer(unsafe.SliceData(m.Data)) }
 
 // checkProduct checks what all products have in common.
-func checkProduct(c *Matrix, rows, cols int, plus *Matrix) {
-	c.check("c", rows, cols)
+func checkProduct(c, plus *Matrix, rows, cols int) {
+	if !c.fits(rows, cols) {
+		c.check("c", rows, cols)
+	}
 	if plus.Data == nil {
 		return
 	}
 	if plus.Stride == 0 && plus.Rows == 1 {
 		rows = 1
 	}
-	plus.check("plus", rows, cols)
+	if !plus.fits(rows, cols) {
+		plus.check("plus", rows, cols)
+	}
 }
 
-// kernels of one form for the three shapes of a tile: all columns of a panel,
-// more than half of them, up to half of them.
-type shapes struct{ full, wide, narrow func(tile) }
-
-// A walk is a whole product: a tile far too large for one call, and how many
-// bytes A and W move on per row, step of the depth and panel.
-type walk struct {
-	tile
-	aRow, aStep, panel int
+func checkFactors[T any](a, w *MatrixOf[T], aRows, aCols, wRows, wCols int) {
+	if !a.fits(aRows, aCols) || !w.fits(wRows, wCols) {
+		a.check("a", aRows, aCols)
+		w.check("w", wRows, wCols)
+	}
 }
 
-// A block is the rows and the steps of the depth that one call computes.
+// A block is the part of a product that is computed panel by panel: rows from
+// row on, steps of the depth from step on.
 type block struct{ row, rows, step, steps int }
 
-// inBlocks cuts a product into calls: along the depth, then down the rows, then
-// from panel to panel.
+// inBlocks cuts a product into blocks: along the depth, then down the rows.
 func (k *Kernels) inBlocks(s *shapes, w *walk) {
 	rows, depth := w.rows, w.depth
 	if depth > maxDepth {
@@ -139,31 +139,30 @@ func (k *Kernels) inBlocks(s *shapes, w *walk) {
 	}
 }
 
-// acrossPanels computes a block of C, one panel of W after the other. No
-// pointer is ever moved past the end of its slice.
-func (k *Kernels) acrossPanels(s *shapes, w *walk, b block) {
-	t := w.tile
-	t.rows, t.depth = b.rows, b.steps
-	t.a = unsafe.Add(w.a, b.row*w.aRow+b.step*w.aStep)
-	c, panel, plus := unsafe.Add(w.c, b.row*w.cStride), unsafe.Add(w.w, b.step*w.wStride), w.plus
+// acrossPanels computes a block, one panel of W after the other. No pointer is
+// ever moved past the end of its slice.
+func (k *Kernels) acrossPanels(s *shapes, walk *walk, b block) {
+	c, a := unsafe.Add(walk.c, b.row*walk.cStride), unsafe.Add(walk.a, b.row*walk.aRow+b.step*walk.aStep)
+	w, plus, plusStride := unsafe.Add(walk.w, b.step*walk.wStride), walk.plus, walk.plusStride
 	if b.step > 0 {
-		plus, t.plusStride = c, w.cStride
+		plus, plusStride = c, walk.cStride
 	} else if plus != nil {
-		plus = unsafe.Add(plus, b.row*w.plusStride)
+		plus = unsafe.Add(plus, b.row*plusStride)
 	}
-	for j, at := 0, 0; j < w.cols; j, at = j+k.width, at+w.panel {
-		t.c, t.w = unsafe.Add(c, size*j), unsafe.Add(panel, at)
-		if plus != nil {
-			t.plus = unsafe.Add(plus, size*j)
-		}
-		t.cols = min(k.width, w.cols-j)
+	for left := walk.cols; left > 0; {
+		cols, kernel := min(left, k.width), s.narrow
 		switch {
-		case t.cols == k.width:
-			s.full(t)
-		case t.cols > k.width/2:
-			s.wide(t)
-		default:
-			s.narrow(t)
+		case cols == k.width:
+			kernel = s.full
+		case cols > k.width/2:
+			kernel = s.wide
+		}
+		kernel(c, a, w, plus, walk.cStride, walk.aStride, walk.wStride, plusStride, b.rows, b.steps, cols)
+		if left -= cols; left > 0 {
+			c, w = unsafe.Add(c, size*cols), unsafe.Add(w, walk.panel)
+			if plus != nil {
+				plus = unsafe.Add(plus, size*cols)
+			}
 		}
 	}
 }

@@ -7,42 +7,42 @@ package kernel
 //	c[i][j] = plus[i][j] + sum over p < depth of a[i][p] * w[p][j]
 //
 //go:noescape
-func productFullAVX2(t tile)
+func productFullAVX2(c pointer, a pointer, w pointer, plus pointer, cStride int, aStride int, wStride int, plusStride int, rows int, depth int, cols int)
 
 // productWideAVX2 is, for rows rows and 9 to 16 columns,
 //
 //	c[i][j] = plus[i][j] + sum over p < depth of a[i][p] * w[p][j]
 //
 //go:noescape
-func productWideAVX2(t tile)
+func productWideAVX2(c pointer, a pointer, w pointer, plus pointer, cStride int, aStride int, wStride int, plusStride int, rows int, depth int, cols int)
 
 // productNarrowAVX2 is, for rows rows and 1 to 8 columns,
 //
 //	c[i][j] = plus[i][j] + sum over p < depth of a[i][p] * w[p][j]
 //
 //go:noescape
-func productNarrowAVX2(t tile)
+func productNarrowAVX2(c pointer, a pointer, w pointer, plus pointer, cStride int, aStride int, wStride int, plusStride int, rows int, depth int, cols int)
 
 // productTFullAVX2 is, for rows rows and 16 columns,
 //
 //	c[i][j] = plus[i][j] + sum over p < depth of a[p][i] * w[p][j]
 //
 //go:noescape
-func productTFullAVX2(t tile)
+func productTFullAVX2(c pointer, a pointer, w pointer, plus pointer, cStride int, aStride int, wStride int, plusStride int, rows int, depth int, cols int)
 
 // productTWideAVX2 is, for rows rows and 9 to 16 columns,
 //
 //	c[i][j] = plus[i][j] + sum over p < depth of a[p][i] * w[p][j]
 //
 //go:noescape
-func productTWideAVX2(t tile)
+func productTWideAVX2(c pointer, a pointer, w pointer, plus pointer, cStride int, aStride int, wStride int, plusStride int, rows int, depth int, cols int)
 
 // productTNarrowAVX2 is, for rows rows and 1 to 8 columns,
 //
 //	c[i][j] = plus[i][j] + sum over p < depth of a[p][i] * w[p][j]
 //
 //go:noescape
-func productTNarrowAVX2(t tile)
+func productTNarrowAVX2(c pointer, a pointer, w pointer, plus pointer, cStride int, aStride int, wStride int, plusStride int, rows int, depth int, cols int)
 
 // peakAVX2 multiplies and adds in all registers of a tile, turns times: the most that the processor can do.
 func peakAVX2(turns int)

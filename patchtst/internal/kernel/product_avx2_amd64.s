@@ -20,23 +20,23 @@ DATA signs<>+56(SB)/4, $0x00000000
 DATA signs<>+60(SB)/4, $0x00000000
 GLOBL signs<>(SB), RODATA|NOPTR, $64
 
-// func productFullAVX2(t tile)
+// func productFullAVX2(c pointer, a pointer, w pointer, plus pointer, cStride int, aStride int, wStride int, plusStride int, rows int, depth int, cols int)
 // Requires: AVX, FMA3
 TEXT ·productFullAVX2(SB), NOSPLIT, $0-88
-	MOVQ t_a+8(FP), AX
-	MOVQ t_aStride+40(FP), SI
-	MOVQ t_wStride+48(FP), R8
-	MOVQ t_c+0(FP), R9
-	MOVQ t_cStride+32(FP), R10
-	MOVQ t_plus+24(FP), R11
-	MOVQ t_plusStride+56(FP), R12
-	MOVQ t_rows+64(FP), R13
+	MOVQ a+8(FP), AX
+	MOVQ aStride+40(FP), SI
+	MOVQ wStride+48(FP), R8
+	MOVQ c+0(FP), R9
+	MOVQ cStride+32(FP), R10
+	MOVQ plus+24(FP), R11
+	MOVQ plusStride+56(FP), R12
+	MOVQ rows+64(FP), R13
 
 tiles:
 	CMPQ   R13, $0x06
 	JL     rest
-	MOVQ   t_w+16(FP), DI
-	MOVQ   t_depth+72(FP), R14
+	MOVQ   w+16(FP), DI
+	MOVQ   depth+72(FP), R14
 	LEAQ   (SI)(SI*2), R15
 	MOVQ   AX, BX
 	ADDQ   R15, BX
@@ -168,11 +168,11 @@ tallstore:
 	VMOVUPS Y15, 32(R9)
 	ADDQ    R10, R9
 	SUBQ    $0x06, R13
-	MOVQ    t_a+8(FP), AX
+	MOVQ    a+8(FP), AX
 	LEAQ    (SI)(SI*2), R15
 	SHLQ    $0x01, R15
 	ADDQ    R15, AX
-	MOVQ    AX, t_a+8(FP)
+	MOVQ    AX, a+8(FP)
 	JMP     tiles
 
 rest:
@@ -190,8 +190,8 @@ rest:
 	RET
 
 rows5:
-	MOVQ   t_w+16(FP), DI
-	MOVQ   t_depth+72(FP), R14
+	MOVQ   w+16(FP), DI
+	MOVQ   depth+72(FP), R14
 	LEAQ   (SI)(SI*2), R15
 	MOVQ   AX, BX
 	ADDQ   R15, BX
@@ -271,8 +271,8 @@ rows5store:
 	RET
 
 rows4:
-	MOVQ   t_w+16(FP), DI
-	MOVQ   t_depth+72(FP), R14
+	MOVQ   w+16(FP), DI
+	MOVQ   depth+72(FP), R14
 	LEAQ   (SI)(SI*2), R15
 	MOVQ   AX, BX
 	ADDQ   R15, BX
@@ -341,8 +341,8 @@ rows4store:
 	RET
 
 rows3:
-	MOVQ   t_w+16(FP), DI
-	MOVQ   t_depth+72(FP), R14
+	MOVQ   w+16(FP), DI
+	MOVQ   depth+72(FP), R14
 	LEAQ   (SI)(SI*2), R15
 	VXORPS Y4, Y4, Y4
 	VXORPS Y5, Y5, Y5
@@ -397,8 +397,8 @@ rows3store:
 	RET
 
 rows2:
-	MOVQ   t_w+16(FP), DI
-	MOVQ   t_depth+72(FP), R14
+	MOVQ   w+16(FP), DI
+	MOVQ   depth+72(FP), R14
 	LEAQ   (SI)(SI*2), R15
 	VXORPS Y4, Y4, Y4
 	VXORPS Y5, Y5, Y5
@@ -442,8 +442,8 @@ rows2store:
 	RET
 
 rows1:
-	MOVQ   t_w+16(FP), DI
-	MOVQ   t_depth+72(FP), R14
+	MOVQ   w+16(FP), DI
+	MOVQ   depth+72(FP), R14
 	LEAQ   (SI)(SI*2), R15
 	VXORPS Y4, Y4, Y4
 	VXORPS Y5, Y5, Y5
@@ -475,18 +475,18 @@ rows1store:
 	VZEROUPPER
 	RET
 
-// func productWideAVX2(t tile)
+// func productWideAVX2(c pointer, a pointer, w pointer, plus pointer, cStride int, aStride int, wStride int, plusStride int, rows int, depth int, cols int)
 // Requires: AVX, FMA3
 TEXT ·productWideAVX2(SB), NOSPLIT, $0-88
-	MOVQ    t_a+8(FP), AX
-	MOVQ    t_aStride+40(FP), SI
-	MOVQ    t_wStride+48(FP), R8
-	MOVQ    t_c+0(FP), R9
-	MOVQ    t_cStride+32(FP), R10
-	MOVQ    t_plus+24(FP), R11
-	MOVQ    t_plusStride+56(FP), R12
-	MOVQ    t_rows+64(FP), R13
-	MOVQ    t_cols+80(FP), R14
+	MOVQ    a+8(FP), AX
+	MOVQ    aStride+40(FP), SI
+	MOVQ    wStride+48(FP), R8
+	MOVQ    c+0(FP), R9
+	MOVQ    cStride+32(FP), R10
+	MOVQ    plus+24(FP), R11
+	MOVQ    plusStride+56(FP), R12
+	MOVQ    rows+64(FP), R13
+	MOVQ    cols+80(FP), R14
 	SUBQ    $0x08, R14
 	LEAQ    signs<>+32(SB), R15
 	NEGQ    R14
@@ -495,8 +495,8 @@ TEXT ·productWideAVX2(SB), NOSPLIT, $0-88
 tiles:
 	CMPQ   R13, $0x06
 	JL     rest
-	MOVQ   t_w+16(FP), DI
-	MOVQ   t_depth+72(FP), R14
+	MOVQ   w+16(FP), DI
+	MOVQ   depth+72(FP), R14
 	LEAQ   (SI)(SI*2), R15
 	MOVQ   AX, BX
 	ADDQ   R15, BX
@@ -634,11 +634,11 @@ tallstore:
 	VMASKMOVPS Y15, Y3, 32(R9)
 	ADDQ       R10, R9
 	SUBQ       $0x06, R13
-	MOVQ       t_a+8(FP), AX
+	MOVQ       a+8(FP), AX
 	LEAQ       (SI)(SI*2), R15
 	SHLQ       $0x01, R15
 	ADDQ       R15, AX
-	MOVQ       AX, t_a+8(FP)
+	MOVQ       AX, a+8(FP)
 	JMP        tiles
 
 rest:
@@ -656,8 +656,8 @@ rest:
 	RET
 
 rows5:
-	MOVQ   t_w+16(FP), DI
-	MOVQ   t_depth+72(FP), R14
+	MOVQ   w+16(FP), DI
+	MOVQ   depth+72(FP), R14
 	LEAQ   (SI)(SI*2), R15
 	MOVQ   AX, BX
 	ADDQ   R15, BX
@@ -742,8 +742,8 @@ rows5store:
 	RET
 
 rows4:
-	MOVQ   t_w+16(FP), DI
-	MOVQ   t_depth+72(FP), R14
+	MOVQ   w+16(FP), DI
+	MOVQ   depth+72(FP), R14
 	LEAQ   (SI)(SI*2), R15
 	MOVQ   AX, BX
 	ADDQ   R15, BX
@@ -816,8 +816,8 @@ rows4store:
 	RET
 
 rows3:
-	MOVQ   t_w+16(FP), DI
-	MOVQ   t_depth+72(FP), R14
+	MOVQ   w+16(FP), DI
+	MOVQ   depth+72(FP), R14
 	LEAQ   (SI)(SI*2), R15
 	VXORPS Y4, Y4, Y4
 	VXORPS Y5, Y5, Y5
@@ -875,8 +875,8 @@ rows3store:
 	RET
 
 rows2:
-	MOVQ   t_w+16(FP), DI
-	MOVQ   t_depth+72(FP), R14
+	MOVQ   w+16(FP), DI
+	MOVQ   depth+72(FP), R14
 	LEAQ   (SI)(SI*2), R15
 	VXORPS Y4, Y4, Y4
 	VXORPS Y5, Y5, Y5
@@ -922,8 +922,8 @@ rows2store:
 	RET
 
 rows1:
-	MOVQ   t_w+16(FP), DI
-	MOVQ   t_depth+72(FP), R14
+	MOVQ   w+16(FP), DI
+	MOVQ   depth+72(FP), R14
 	LEAQ   (SI)(SI*2), R15
 	VXORPS Y4, Y4, Y4
 	VXORPS Y5, Y5, Y5
@@ -956,18 +956,18 @@ rows1store:
 	VZEROUPPER
 	RET
 
-// func productNarrowAVX2(t tile)
+// func productNarrowAVX2(c pointer, a pointer, w pointer, plus pointer, cStride int, aStride int, wStride int, plusStride int, rows int, depth int, cols int)
 // Requires: AVX, FMA3
 TEXT ·productNarrowAVX2(SB), NOSPLIT, $0-88
-	MOVQ    t_a+8(FP), AX
-	MOVQ    t_aStride+40(FP), SI
-	MOVQ    t_wStride+48(FP), R8
-	MOVQ    t_c+0(FP), R9
-	MOVQ    t_cStride+32(FP), R10
-	MOVQ    t_plus+24(FP), R11
-	MOVQ    t_plusStride+56(FP), R12
-	MOVQ    t_rows+64(FP), R13
-	MOVQ    t_cols+80(FP), R14
+	MOVQ    a+8(FP), AX
+	MOVQ    aStride+40(FP), SI
+	MOVQ    wStride+48(FP), R8
+	MOVQ    c+0(FP), R9
+	MOVQ    cStride+32(FP), R10
+	MOVQ    plus+24(FP), R11
+	MOVQ    plusStride+56(FP), R12
+	MOVQ    rows+64(FP), R13
+	MOVQ    cols+80(FP), R14
 	LEAQ    signs<>+32(SB), R15
 	NEGQ    R14
 	VMOVUPS (R15)(R14*4), Y3
@@ -975,8 +975,8 @@ TEXT ·productNarrowAVX2(SB), NOSPLIT, $0-88
 tiles:
 	CMPQ   R13, $0x06
 	JL     rest
-	MOVQ   t_w+16(FP), DI
-	MOVQ   t_depth+72(FP), R14
+	MOVQ   w+16(FP), DI
+	MOVQ   depth+72(FP), R14
 	LEAQ   (SI)(SI*2), R15
 	MOVQ   AX, BX
 	ADDQ   R15, BX
@@ -1075,11 +1075,11 @@ tallstore:
 	VMASKMOVPS Y9, Y3, (R9)
 	ADDQ       R10, R9
 	SUBQ       $0x06, R13
-	MOVQ       t_a+8(FP), AX
+	MOVQ       a+8(FP), AX
 	LEAQ       (SI)(SI*2), R15
 	SHLQ       $0x01, R15
 	ADDQ       R15, AX
-	MOVQ       AX, t_a+8(FP)
+	MOVQ       AX, a+8(FP)
 	JMP        tiles
 
 rest:
@@ -1097,8 +1097,8 @@ rest:
 	RET
 
 rows5:
-	MOVQ   t_w+16(FP), DI
-	MOVQ   t_depth+72(FP), R14
+	MOVQ   w+16(FP), DI
+	MOVQ   depth+72(FP), R14
 	LEAQ   (SI)(SI*2), R15
 	MOVQ   AX, BX
 	ADDQ   R15, BX
@@ -1162,8 +1162,8 @@ rows5store:
 	RET
 
 rows4:
-	MOVQ   t_w+16(FP), DI
-	MOVQ   t_depth+72(FP), R14
+	MOVQ   w+16(FP), DI
+	MOVQ   depth+72(FP), R14
 	LEAQ   (SI)(SI*2), R15
 	MOVQ   AX, BX
 	ADDQ   R15, BX
@@ -1219,8 +1219,8 @@ rows4store:
 	RET
 
 rows3:
-	MOVQ   t_w+16(FP), DI
-	MOVQ   t_depth+72(FP), R14
+	MOVQ   w+16(FP), DI
+	MOVQ   depth+72(FP), R14
 	LEAQ   (SI)(SI*2), R15
 	VXORPS Y4, Y4, Y4
 	VXORPS Y5, Y5, Y5
@@ -1265,8 +1265,8 @@ rows3store:
 	RET
 
 rows2:
-	MOVQ   t_w+16(FP), DI
-	MOVQ   t_depth+72(FP), R14
+	MOVQ   w+16(FP), DI
+	MOVQ   depth+72(FP), R14
 	LEAQ   (SI)(SI*2), R15
 	VXORPS Y4, Y4, Y4
 	VXORPS Y5, Y5, Y5
@@ -1303,8 +1303,8 @@ rows2store:
 	RET
 
 rows1:
-	MOVQ   t_w+16(FP), DI
-	MOVQ   t_depth+72(FP), R14
+	MOVQ   w+16(FP), DI
+	MOVQ   depth+72(FP), R14
 	LEAQ   (SI)(SI*2), R15
 	VXORPS Y4, Y4, Y4
 	TESTQ  R14, R14
@@ -1332,23 +1332,23 @@ rows1store:
 	VZEROUPPER
 	RET
 
-// func productTFullAVX2(t tile)
+// func productTFullAVX2(c pointer, a pointer, w pointer, plus pointer, cStride int, aStride int, wStride int, plusStride int, rows int, depth int, cols int)
 // Requires: AVX, FMA3
 TEXT ·productTFullAVX2(SB), NOSPLIT, $0-88
-	MOVQ t_a+8(FP), AX
-	MOVQ t_aStride+40(FP), SI
-	MOVQ t_wStride+48(FP), R8
-	MOVQ t_c+0(FP), R9
-	MOVQ t_cStride+32(FP), R10
-	MOVQ t_plus+24(FP), R11
-	MOVQ t_plusStride+56(FP), R12
-	MOVQ t_rows+64(FP), R13
+	MOVQ a+8(FP), AX
+	MOVQ aStride+40(FP), SI
+	MOVQ wStride+48(FP), R8
+	MOVQ c+0(FP), R9
+	MOVQ cStride+32(FP), R10
+	MOVQ plus+24(FP), R11
+	MOVQ plusStride+56(FP), R12
+	MOVQ rows+64(FP), R13
 
 tiles:
 	CMPQ   R13, $0x06
 	JL     rest
-	MOVQ   t_w+16(FP), DI
-	MOVQ   t_depth+72(FP), R14
+	MOVQ   w+16(FP), DI
+	MOVQ   depth+72(FP), R14
 	VXORPS Y4, Y4, Y4
 	VXORPS Y5, Y5, Y5
 	VXORPS Y6, Y6, Y6
@@ -1476,9 +1476,9 @@ tallstore:
 	VMOVUPS Y15, 32(R9)
 	ADDQ    R10, R9
 	SUBQ    $0x06, R13
-	MOVQ    t_a+8(FP), AX
+	MOVQ    a+8(FP), AX
 	ADDQ    $0x18, AX
-	MOVQ    AX, t_a+8(FP)
+	MOVQ    AX, a+8(FP)
 	JMP     tiles
 
 rest:
@@ -1496,8 +1496,8 @@ rest:
 	RET
 
 rows5:
-	MOVQ   t_w+16(FP), DI
-	MOVQ   t_depth+72(FP), R14
+	MOVQ   w+16(FP), DI
+	MOVQ   depth+72(FP), R14
 	VXORPS Y4, Y4, Y4
 	VXORPS Y5, Y5, Y5
 	VXORPS Y6, Y6, Y6
@@ -1573,8 +1573,8 @@ rows5store:
 	RET
 
 rows4:
-	MOVQ   t_w+16(FP), DI
-	MOVQ   t_depth+72(FP), R14
+	MOVQ   w+16(FP), DI
+	MOVQ   depth+72(FP), R14
 	VXORPS Y4, Y4, Y4
 	VXORPS Y5, Y5, Y5
 	VXORPS Y6, Y6, Y6
@@ -1639,8 +1639,8 @@ rows4store:
 	RET
 
 rows3:
-	MOVQ   t_w+16(FP), DI
-	MOVQ   t_depth+72(FP), R14
+	MOVQ   w+16(FP), DI
+	MOVQ   depth+72(FP), R14
 	VXORPS Y4, Y4, Y4
 	VXORPS Y5, Y5, Y5
 	VXORPS Y6, Y6, Y6
@@ -1694,8 +1694,8 @@ rows3store:
 	RET
 
 rows2:
-	MOVQ   t_w+16(FP), DI
-	MOVQ   t_depth+72(FP), R14
+	MOVQ   w+16(FP), DI
+	MOVQ   depth+72(FP), R14
 	VXORPS Y4, Y4, Y4
 	VXORPS Y5, Y5, Y5
 	VXORPS Y6, Y6, Y6
@@ -1738,8 +1738,8 @@ rows2store:
 	RET
 
 rows1:
-	MOVQ   t_w+16(FP), DI
-	MOVQ   t_depth+72(FP), R14
+	MOVQ   w+16(FP), DI
+	MOVQ   depth+72(FP), R14
 	VXORPS Y4, Y4, Y4
 	VXORPS Y5, Y5, Y5
 	TESTQ  R14, R14
@@ -1770,18 +1770,18 @@ rows1store:
 	VZEROUPPER
 	RET
 
-// func productTWideAVX2(t tile)
+// func productTWideAVX2(c pointer, a pointer, w pointer, plus pointer, cStride int, aStride int, wStride int, plusStride int, rows int, depth int, cols int)
 // Requires: AVX, FMA3
 TEXT ·productTWideAVX2(SB), NOSPLIT, $0-88
-	MOVQ    t_a+8(FP), AX
-	MOVQ    t_aStride+40(FP), SI
-	MOVQ    t_wStride+48(FP), R8
-	MOVQ    t_c+0(FP), R9
-	MOVQ    t_cStride+32(FP), R10
-	MOVQ    t_plus+24(FP), R11
-	MOVQ    t_plusStride+56(FP), R12
-	MOVQ    t_rows+64(FP), R13
-	MOVQ    t_cols+80(FP), R14
+	MOVQ    a+8(FP), AX
+	MOVQ    aStride+40(FP), SI
+	MOVQ    wStride+48(FP), R8
+	MOVQ    c+0(FP), R9
+	MOVQ    cStride+32(FP), R10
+	MOVQ    plus+24(FP), R11
+	MOVQ    plusStride+56(FP), R12
+	MOVQ    rows+64(FP), R13
+	MOVQ    cols+80(FP), R14
 	SUBQ    $0x08, R14
 	LEAQ    signs<>+32(SB), R15
 	NEGQ    R14
@@ -1790,8 +1790,8 @@ TEXT ·productTWideAVX2(SB), NOSPLIT, $0-88
 tiles:
 	CMPQ   R13, $0x06
 	JL     rest
-	MOVQ   t_w+16(FP), DI
-	MOVQ   t_depth+72(FP), R14
+	MOVQ   w+16(FP), DI
+	MOVQ   depth+72(FP), R14
 	VXORPS Y4, Y4, Y4
 	VXORPS Y5, Y5, Y5
 	VXORPS Y6, Y6, Y6
@@ -1925,9 +1925,9 @@ tallstore:
 	VMASKMOVPS Y15, Y3, 32(R9)
 	ADDQ       R10, R9
 	SUBQ       $0x06, R13
-	MOVQ       t_a+8(FP), AX
+	MOVQ       a+8(FP), AX
 	ADDQ       $0x18, AX
-	MOVQ       AX, t_a+8(FP)
+	MOVQ       AX, a+8(FP)
 	JMP        tiles
 
 rest:
@@ -1945,8 +1945,8 @@ rest:
 	RET
 
 rows5:
-	MOVQ   t_w+16(FP), DI
-	MOVQ   t_depth+72(FP), R14
+	MOVQ   w+16(FP), DI
+	MOVQ   depth+72(FP), R14
 	VXORPS Y4, Y4, Y4
 	VXORPS Y5, Y5, Y5
 	VXORPS Y6, Y6, Y6
@@ -2027,8 +2027,8 @@ rows5store:
 	RET
 
 rows4:
-	MOVQ   t_w+16(FP), DI
-	MOVQ   t_depth+72(FP), R14
+	MOVQ   w+16(FP), DI
+	MOVQ   depth+72(FP), R14
 	VXORPS Y4, Y4, Y4
 	VXORPS Y5, Y5, Y5
 	VXORPS Y6, Y6, Y6
@@ -2097,8 +2097,8 @@ rows4store:
 	RET
 
 rows3:
-	MOVQ   t_w+16(FP), DI
-	MOVQ   t_depth+72(FP), R14
+	MOVQ   w+16(FP), DI
+	MOVQ   depth+72(FP), R14
 	VXORPS Y4, Y4, Y4
 	VXORPS Y5, Y5, Y5
 	VXORPS Y6, Y6, Y6
@@ -2155,8 +2155,8 @@ rows3store:
 	RET
 
 rows2:
-	MOVQ   t_w+16(FP), DI
-	MOVQ   t_depth+72(FP), R14
+	MOVQ   w+16(FP), DI
+	MOVQ   depth+72(FP), R14
 	VXORPS Y4, Y4, Y4
 	VXORPS Y5, Y5, Y5
 	VXORPS Y6, Y6, Y6
@@ -2201,8 +2201,8 @@ rows2store:
 	RET
 
 rows1:
-	MOVQ   t_w+16(FP), DI
-	MOVQ   t_depth+72(FP), R14
+	MOVQ   w+16(FP), DI
+	MOVQ   depth+72(FP), R14
 	VXORPS Y4, Y4, Y4
 	VXORPS Y5, Y5, Y5
 	TESTQ  R14, R14
@@ -2234,18 +2234,18 @@ rows1store:
 	VZEROUPPER
 	RET
 
-// func productTNarrowAVX2(t tile)
+// func productTNarrowAVX2(c pointer, a pointer, w pointer, plus pointer, cStride int, aStride int, wStride int, plusStride int, rows int, depth int, cols int)
 // Requires: AVX, FMA3
 TEXT ·productTNarrowAVX2(SB), NOSPLIT, $0-88
-	MOVQ    t_a+8(FP), AX
-	MOVQ    t_aStride+40(FP), SI
-	MOVQ    t_wStride+48(FP), R8
-	MOVQ    t_c+0(FP), R9
-	MOVQ    t_cStride+32(FP), R10
-	MOVQ    t_plus+24(FP), R11
-	MOVQ    t_plusStride+56(FP), R12
-	MOVQ    t_rows+64(FP), R13
-	MOVQ    t_cols+80(FP), R14
+	MOVQ    a+8(FP), AX
+	MOVQ    aStride+40(FP), SI
+	MOVQ    wStride+48(FP), R8
+	MOVQ    c+0(FP), R9
+	MOVQ    cStride+32(FP), R10
+	MOVQ    plus+24(FP), R11
+	MOVQ    plusStride+56(FP), R12
+	MOVQ    rows+64(FP), R13
+	MOVQ    cols+80(FP), R14
 	LEAQ    signs<>+32(SB), R15
 	NEGQ    R14
 	VMOVUPS (R15)(R14*4), Y3
@@ -2253,8 +2253,8 @@ TEXT ·productTNarrowAVX2(SB), NOSPLIT, $0-88
 tiles:
 	CMPQ   R13, $0x06
 	JL     rest
-	MOVQ   t_w+16(FP), DI
-	MOVQ   t_depth+72(FP), R14
+	MOVQ   w+16(FP), DI
+	MOVQ   depth+72(FP), R14
 	VXORPS Y4, Y4, Y4
 	VXORPS Y5, Y5, Y5
 	VXORPS Y6, Y6, Y6
@@ -2349,9 +2349,9 @@ tallstore:
 	VMASKMOVPS Y9, Y3, (R9)
 	ADDQ       R10, R9
 	SUBQ       $0x06, R13
-	MOVQ       t_a+8(FP), AX
+	MOVQ       a+8(FP), AX
 	ADDQ       $0x18, AX
-	MOVQ       AX, t_a+8(FP)
+	MOVQ       AX, a+8(FP)
 	JMP        tiles
 
 rest:
@@ -2369,8 +2369,8 @@ rest:
 	RET
 
 rows5:
-	MOVQ   t_w+16(FP), DI
-	MOVQ   t_depth+72(FP), R14
+	MOVQ   w+16(FP), DI
+	MOVQ   depth+72(FP), R14
 	VXORPS Y4, Y4, Y4
 	VXORPS Y5, Y5, Y5
 	VXORPS Y6, Y6, Y6
@@ -2430,8 +2430,8 @@ rows5store:
 	RET
 
 rows4:
-	MOVQ   t_w+16(FP), DI
-	MOVQ   t_depth+72(FP), R14
+	MOVQ   w+16(FP), DI
+	MOVQ   depth+72(FP), R14
 	VXORPS Y4, Y4, Y4
 	VXORPS Y5, Y5, Y5
 	VXORPS Y6, Y6, Y6
@@ -2483,8 +2483,8 @@ rows4store:
 	RET
 
 rows3:
-	MOVQ   t_w+16(FP), DI
-	MOVQ   t_depth+72(FP), R14
+	MOVQ   w+16(FP), DI
+	MOVQ   depth+72(FP), R14
 	VXORPS Y4, Y4, Y4
 	VXORPS Y5, Y5, Y5
 	VXORPS Y6, Y6, Y6
@@ -2528,8 +2528,8 @@ rows3store:
 	RET
 
 rows2:
-	MOVQ   t_w+16(FP), DI
-	MOVQ   t_depth+72(FP), R14
+	MOVQ   w+16(FP), DI
+	MOVQ   depth+72(FP), R14
 	VXORPS Y4, Y4, Y4
 	VXORPS Y5, Y5, Y5
 	TESTQ  R14, R14
@@ -2565,8 +2565,8 @@ rows2store:
 	RET
 
 rows1:
-	MOVQ   t_w+16(FP), DI
-	MOVQ   t_depth+72(FP), R14
+	MOVQ   w+16(FP), DI
+	MOVQ   depth+72(FP), R14
 	VXORPS Y4, Y4, Y4
 	TESTQ  R14, R14
 	JEQ    rows1done

@@ -7,42 +7,42 @@ package kernel
 //	c[i][j] = plus[i][j] + sum over p < depth of a[i][p] * w[p][j]
 //
 //go:noescape
-func productFullAVX512(t tile)
+func productFullAVX512(c pointer, a pointer, w pointer, plus pointer, cStride int, aStride int, wStride int, plusStride int, rows int, depth int, cols int)
 
 // productWideAVX512 is, for rows rows and 17 to 32 columns,
 //
 //	c[i][j] = plus[i][j] + sum over p < depth of a[i][p] * w[p][j]
 //
 //go:noescape
-func productWideAVX512(t tile)
+func productWideAVX512(c pointer, a pointer, w pointer, plus pointer, cStride int, aStride int, wStride int, plusStride int, rows int, depth int, cols int)
 
 // productNarrowAVX512 is, for rows rows and 1 to 16 columns,
 //
 //	c[i][j] = plus[i][j] + sum over p < depth of a[i][p] * w[p][j]
 //
 //go:noescape
-func productNarrowAVX512(t tile)
+func productNarrowAVX512(c pointer, a pointer, w pointer, plus pointer, cStride int, aStride int, wStride int, plusStride int, rows int, depth int, cols int)
 
 // productTFullAVX512 is, for rows rows and 32 columns,
 //
 //	c[i][j] = plus[i][j] + sum over p < depth of a[p][i] * w[p][j]
 //
 //go:noescape
-func productTFullAVX512(t tile)
+func productTFullAVX512(c pointer, a pointer, w pointer, plus pointer, cStride int, aStride int, wStride int, plusStride int, rows int, depth int, cols int)
 
 // productTWideAVX512 is, for rows rows and 17 to 32 columns,
 //
 //	c[i][j] = plus[i][j] + sum over p < depth of a[p][i] * w[p][j]
 //
 //go:noescape
-func productTWideAVX512(t tile)
+func productTWideAVX512(c pointer, a pointer, w pointer, plus pointer, cStride int, aStride int, wStride int, plusStride int, rows int, depth int, cols int)
 
 // productTNarrowAVX512 is, for rows rows and 1 to 16 columns,
 //
 //	c[i][j] = plus[i][j] + sum over p < depth of a[p][i] * w[p][j]
 //
 //go:noescape
-func productTNarrowAVX512(t tile)
+func productTNarrowAVX512(c pointer, a pointer, w pointer, plus pointer, cStride int, aStride int, wStride int, plusStride int, rows int, depth int, cols int)
 
 // peakAVX512 multiplies and adds in all registers of a tile, turns times: the most that the processor can do.
 func peakAVX512(turns int)

@@ -2,23 +2,23 @@
 
 #include "textflag.h"
 
-// func productFullAVX512(t tile)
+// func productFullAVX512(c pointer, a pointer, w pointer, plus pointer, cStride int, aStride int, wStride int, plusStride int, rows int, depth int, cols int)
 // Requires: AVX, AVX512F
 TEXT ·productFullAVX512(SB), NOSPLIT, $0-88
-	MOVQ t_a+8(FP), AX
-	MOVQ t_aStride+40(FP), SI
-	MOVQ t_wStride+48(FP), R8
-	MOVQ t_c+0(FP), R9
-	MOVQ t_cStride+32(FP), R10
-	MOVQ t_plus+24(FP), R11
-	MOVQ t_plusStride+56(FP), R12
-	MOVQ t_rows+64(FP), R13
+	MOVQ a+8(FP), AX
+	MOVQ aStride+40(FP), SI
+	MOVQ wStride+48(FP), R8
+	MOVQ c+0(FP), R9
+	MOVQ cStride+32(FP), R10
+	MOVQ plus+24(FP), R11
+	MOVQ plusStride+56(FP), R12
+	MOVQ rows+64(FP), R13
 
 tiles:
 	CMPQ   R13, $0x0c
 	JL     rest
-	MOVQ   t_w+16(FP), DI
-	MOVQ   t_depth+72(FP), R14
+	MOVQ   w+16(FP), DI
+	MOVQ   depth+72(FP), R14
 	LEAQ   (SI)(SI*2), R15
 	MOVQ   AX, BX
 	ADDQ   R15, BX
@@ -258,11 +258,11 @@ tallstore:
 	VMOVUPS Z31, 64(R9)
 	ADDQ    R10, R9
 	SUBQ    $0x0c, R13
-	MOVQ    t_a+8(FP), AX
+	MOVQ    a+8(FP), AX
 	LEAQ    (SI)(SI*2), R15
 	SHLQ    $0x02, R15
 	ADDQ    R15, AX
-	MOVQ    AX, t_a+8(FP)
+	MOVQ    AX, a+8(FP)
 	JMP     tiles
 
 rest:
@@ -292,8 +292,8 @@ rest:
 	RET
 
 rows11:
-	MOVQ   t_w+16(FP), DI
-	MOVQ   t_depth+72(FP), R14
+	MOVQ   w+16(FP), DI
+	MOVQ   depth+72(FP), R14
 	LEAQ   (SI)(SI*2), R15
 	MOVQ   AX, BX
 	ADDQ   R15, BX
@@ -445,8 +445,8 @@ rows11store:
 	RET
 
 rows10:
-	MOVQ   t_w+16(FP), DI
-	MOVQ   t_depth+72(FP), R14
+	MOVQ   w+16(FP), DI
+	MOVQ   depth+72(FP), R14
 	LEAQ   (SI)(SI*2), R15
 	MOVQ   AX, BX
 	ADDQ   R15, BX
@@ -587,8 +587,8 @@ rows10store:
 	RET
 
 rows9:
-	MOVQ   t_w+16(FP), DI
-	MOVQ   t_depth+72(FP), R14
+	MOVQ   w+16(FP), DI
+	MOVQ   depth+72(FP), R14
 	LEAQ   (SI)(SI*2), R15
 	MOVQ   AX, BX
 	ADDQ   R15, BX
@@ -715,8 +715,8 @@ rows9store:
 	RET
 
 rows8:
-	MOVQ   t_w+16(FP), DI
-	MOVQ   t_depth+72(FP), R14
+	MOVQ   w+16(FP), DI
+	MOVQ   depth+72(FP), R14
 	LEAQ   (SI)(SI*2), R15
 	MOVQ   AX, BX
 	ADDQ   R15, BX
@@ -832,8 +832,8 @@ rows8store:
 	RET
 
 rows7:
-	MOVQ   t_w+16(FP), DI
-	MOVQ   t_depth+72(FP), R14
+	MOVQ   w+16(FP), DI
+	MOVQ   depth+72(FP), R14
 	LEAQ   (SI)(SI*2), R15
 	MOVQ   AX, BX
 	ADDQ   R15, BX
@@ -938,8 +938,8 @@ rows7store:
 	RET
 
 rows6:
-	MOVQ   t_w+16(FP), DI
-	MOVQ   t_depth+72(FP), R14
+	MOVQ   w+16(FP), DI
+	MOVQ   depth+72(FP), R14
 	LEAQ   (SI)(SI*2), R15
 	MOVQ   AX, BX
 	ADDQ   R15, BX
@@ -1030,8 +1030,8 @@ rows6store:
 	RET
 
 rows5:
-	MOVQ   t_w+16(FP), DI
-	MOVQ   t_depth+72(FP), R14
+	MOVQ   w+16(FP), DI
+	MOVQ   depth+72(FP), R14
 	LEAQ   (SI)(SI*2), R15
 	MOVQ   AX, BX
 	ADDQ   R15, BX
@@ -1111,8 +1111,8 @@ rows5store:
 	RET
 
 rows4:
-	MOVQ   t_w+16(FP), DI
-	MOVQ   t_depth+72(FP), R14
+	MOVQ   w+16(FP), DI
+	MOVQ   depth+72(FP), R14
 	LEAQ   (SI)(SI*2), R15
 	MOVQ   AX, BX
 	ADDQ   R15, BX
@@ -1181,8 +1181,8 @@ rows4store:
 	RET
 
 rows3:
-	MOVQ   t_w+16(FP), DI
-	MOVQ   t_depth+72(FP), R14
+	MOVQ   w+16(FP), DI
+	MOVQ   depth+72(FP), R14
 	LEAQ   (SI)(SI*2), R15
 	VPXORD Z8, Z8, Z8
 	VPXORD Z9, Z9, Z9
@@ -1237,8 +1237,8 @@ rows3store:
 	RET
 
 rows2:
-	MOVQ   t_w+16(FP), DI
-	MOVQ   t_depth+72(FP), R14
+	MOVQ   w+16(FP), DI
+	MOVQ   depth+72(FP), R14
 	LEAQ   (SI)(SI*2), R15
 	VPXORD Z8, Z8, Z8
 	VPXORD Z9, Z9, Z9
@@ -1282,8 +1282,8 @@ rows2store:
 	RET
 
 rows1:
-	MOVQ   t_w+16(FP), DI
-	MOVQ   t_depth+72(FP), R14
+	MOVQ   w+16(FP), DI
+	MOVQ   depth+72(FP), R14
 	LEAQ   (SI)(SI*2), R15
 	VPXORD Z8, Z8, Z8
 	VPXORD Z9, Z9, Z9
@@ -1315,18 +1315,18 @@ rows1store:
 	VZEROUPPER
 	RET
 
-// func productWideAVX512(t tile)
+// func productWideAVX512(c pointer, a pointer, w pointer, plus pointer, cStride int, aStride int, wStride int, plusStride int, rows int, depth int, cols int)
 // Requires: AVX, AVX512F
 TEXT ·productWideAVX512(SB), NOSPLIT, $0-88
-	MOVQ  t_a+8(FP), AX
-	MOVQ  t_aStride+40(FP), SI
-	MOVQ  t_wStride+48(FP), R8
-	MOVQ  t_c+0(FP), R9
-	MOVQ  t_cStride+32(FP), R10
-	MOVQ  t_plus+24(FP), R11
-	MOVQ  t_plusStride+56(FP), R12
-	MOVQ  t_rows+64(FP), R13
-	MOVQ  t_cols+80(FP), R14
+	MOVQ  a+8(FP), AX
+	MOVQ  aStride+40(FP), SI
+	MOVQ  wStride+48(FP), R8
+	MOVQ  c+0(FP), R9
+	MOVQ  cStride+32(FP), R10
+	MOVQ  plus+24(FP), R11
+	MOVQ  plusStride+56(FP), R12
+	MOVQ  rows+64(FP), R13
+	MOVQ  cols+80(FP), R14
 	SUBQ  $0x10, R14
 	MOVQ  $-1, R15
 	MOVQ  R14, CX
@@ -1337,8 +1337,8 @@ TEXT ·productWideAVX512(SB), NOSPLIT, $0-88
 tiles:
 	CMPQ   R13, $0x0c
 	JL     rest
-	MOVQ   t_w+16(FP), DI
-	MOVQ   t_depth+72(FP), R14
+	MOVQ   w+16(FP), DI
+	MOVQ   depth+72(FP), R14
 	LEAQ   (SI)(SI*2), R15
 	MOVQ   AX, BX
 	ADDQ   R15, BX
@@ -1590,11 +1590,11 @@ tallstore:
 	VMOVUPS Z31, K1, 64(R9)
 	ADDQ    R10, R9
 	SUBQ    $0x0c, R13
-	MOVQ    t_a+8(FP), AX
+	MOVQ    a+8(FP), AX
 	LEAQ    (SI)(SI*2), R15
 	SHLQ    $0x02, R15
 	ADDQ    R15, AX
-	MOVQ    AX, t_a+8(FP)
+	MOVQ    AX, a+8(FP)
 	JMP     tiles
 
 rest:
@@ -1624,8 +1624,8 @@ rest:
 	RET
 
 rows11:
-	MOVQ   t_w+16(FP), DI
-	MOVQ   t_depth+72(FP), R14
+	MOVQ   w+16(FP), DI
+	MOVQ   depth+72(FP), R14
 	LEAQ   (SI)(SI*2), R15
 	MOVQ   AX, BX
 	ADDQ   R15, BX
@@ -1788,8 +1788,8 @@ rows11store:
 	RET
 
 rows10:
-	MOVQ   t_w+16(FP), DI
-	MOVQ   t_depth+72(FP), R14
+	MOVQ   w+16(FP), DI
+	MOVQ   depth+72(FP), R14
 	LEAQ   (SI)(SI*2), R15
 	MOVQ   AX, BX
 	ADDQ   R15, BX
@@ -1940,8 +1940,8 @@ rows10store:
 	RET
 
 rows9:
-	MOVQ   t_w+16(FP), DI
-	MOVQ   t_depth+72(FP), R14
+	MOVQ   w+16(FP), DI
+	MOVQ   depth+72(FP), R14
 	LEAQ   (SI)(SI*2), R15
 	MOVQ   AX, BX
 	ADDQ   R15, BX
@@ -2077,8 +2077,8 @@ rows9store:
 	RET
 
 rows8:
-	MOVQ   t_w+16(FP), DI
-	MOVQ   t_depth+72(FP), R14
+	MOVQ   w+16(FP), DI
+	MOVQ   depth+72(FP), R14
 	LEAQ   (SI)(SI*2), R15
 	MOVQ   AX, BX
 	ADDQ   R15, BX
@@ -2202,8 +2202,8 @@ rows8store:
 	RET
 
 rows7:
-	MOVQ   t_w+16(FP), DI
-	MOVQ   t_depth+72(FP), R14
+	MOVQ   w+16(FP), DI
+	MOVQ   depth+72(FP), R14
 	LEAQ   (SI)(SI*2), R15
 	MOVQ   AX, BX
 	ADDQ   R15, BX
@@ -2315,8 +2315,8 @@ rows7store:
 	RET
 
 rows6:
-	MOVQ   t_w+16(FP), DI
-	MOVQ   t_depth+72(FP), R14
+	MOVQ   w+16(FP), DI
+	MOVQ   depth+72(FP), R14
 	LEAQ   (SI)(SI*2), R15
 	MOVQ   AX, BX
 	ADDQ   R15, BX
@@ -2413,8 +2413,8 @@ rows6store:
 	RET
 
 rows5:
-	MOVQ   t_w+16(FP), DI
-	MOVQ   t_depth+72(FP), R14
+	MOVQ   w+16(FP), DI
+	MOVQ   depth+72(FP), R14
 	LEAQ   (SI)(SI*2), R15
 	MOVQ   AX, BX
 	ADDQ   R15, BX
@@ -2499,8 +2499,8 @@ rows5store:
 	RET
 
 rows4:
-	MOVQ   t_w+16(FP), DI
-	MOVQ   t_depth+72(FP), R14
+	MOVQ   w+16(FP), DI
+	MOVQ   depth+72(FP), R14
 	LEAQ   (SI)(SI*2), R15
 	MOVQ   AX, BX
 	ADDQ   R15, BX
@@ -2573,8 +2573,8 @@ rows4store:
 	RET
 
 rows3:
-	MOVQ   t_w+16(FP), DI
-	MOVQ   t_depth+72(FP), R14
+	MOVQ   w+16(FP), DI
+	MOVQ   depth+72(FP), R14
 	LEAQ   (SI)(SI*2), R15
 	VPXORD Z8, Z8, Z8
 	VPXORD Z9, Z9, Z9
@@ -2632,8 +2632,8 @@ rows3store:
 	RET
 
 rows2:
-	MOVQ   t_w+16(FP), DI
-	MOVQ   t_depth+72(FP), R14
+	MOVQ   w+16(FP), DI
+	MOVQ   depth+72(FP), R14
 	LEAQ   (SI)(SI*2), R15
 	VPXORD Z8, Z8, Z8
 	VPXORD Z9, Z9, Z9
@@ -2679,8 +2679,8 @@ rows2store:
 	RET
 
 rows1:
-	MOVQ   t_w+16(FP), DI
-	MOVQ   t_depth+72(FP), R14
+	MOVQ   w+16(FP), DI
+	MOVQ   depth+72(FP), R14
 	LEAQ   (SI)(SI*2), R15
 	VPXORD Z8, Z8, Z8
 	VPXORD Z9, Z9, Z9
@@ -2713,18 +2713,18 @@ rows1store:
 	VZEROUPPER
 	RET
 
-// func productNarrowAVX512(t tile)
+// func productNarrowAVX512(c pointer, a pointer, w pointer, plus pointer, cStride int, aStride int, wStride int, plusStride int, rows int, depth int, cols int)
 // Requires: AVX, AVX512F
 TEXT ·productNarrowAVX512(SB), NOSPLIT, $0-88
-	MOVQ  t_a+8(FP), AX
-	MOVQ  t_aStride+40(FP), SI
-	MOVQ  t_wStride+48(FP), R8
-	MOVQ  t_c+0(FP), R9
-	MOVQ  t_cStride+32(FP), R10
-	MOVQ  t_plus+24(FP), R11
-	MOVQ  t_plusStride+56(FP), R12
-	MOVQ  t_rows+64(FP), R13
-	MOVQ  t_cols+80(FP), R14
+	MOVQ  a+8(FP), AX
+	MOVQ  aStride+40(FP), SI
+	MOVQ  wStride+48(FP), R8
+	MOVQ  c+0(FP), R9
+	MOVQ  cStride+32(FP), R10
+	MOVQ  plus+24(FP), R11
+	MOVQ  plusStride+56(FP), R12
+	MOVQ  rows+64(FP), R13
+	MOVQ  cols+80(FP), R14
 	MOVQ  $-1, R15
 	MOVQ  R14, CX
 	SHLQ  CL, R15
@@ -2734,8 +2734,8 @@ TEXT ·productNarrowAVX512(SB), NOSPLIT, $0-88
 tiles:
 	CMPQ   R13, $0x0c
 	JL     rest
-	MOVQ   t_w+16(FP), DI
-	MOVQ   t_depth+72(FP), R14
+	MOVQ   w+16(FP), DI
+	MOVQ   depth+72(FP), R14
 	LEAQ   (SI)(SI*2), R15
 	MOVQ   AX, BX
 	ADDQ   R15, BX
@@ -2912,11 +2912,11 @@ tallstore:
 	VMOVUPS Z19, K1, (R9)
 	ADDQ    R10, R9
 	SUBQ    $0x0c, R13
-	MOVQ    t_a+8(FP), AX
+	MOVQ    a+8(FP), AX
 	LEAQ    (SI)(SI*2), R15
 	SHLQ    $0x02, R15
 	ADDQ    R15, AX
-	MOVQ    AX, t_a+8(FP)
+	MOVQ    AX, a+8(FP)
 	JMP     tiles
 
 rest:
@@ -2946,8 +2946,8 @@ rest:
 	RET
 
 rows11:
-	MOVQ   t_w+16(FP), DI
-	MOVQ   t_depth+72(FP), R14
+	MOVQ   w+16(FP), DI
+	MOVQ   depth+72(FP), R14
 	LEAQ   (SI)(SI*2), R15
 	MOVQ   AX, BX
 	ADDQ   R15, BX
@@ -3065,8 +3065,8 @@ rows11store:
 	RET
 
 rows10:
-	MOVQ   t_w+16(FP), DI
-	MOVQ   t_depth+72(FP), R14
+	MOVQ   w+16(FP), DI
+	MOVQ   depth+72(FP), R14
 	LEAQ   (SI)(SI*2), R15
 	MOVQ   AX, BX
 	ADDQ   R15, BX
@@ -3176,8 +3176,8 @@ rows10store:
 	RET
 
 rows9:
-	MOVQ   t_w+16(FP), DI
-	MOVQ   t_depth+72(FP), R14
+	MOVQ   w+16(FP), DI
+	MOVQ   depth+72(FP), R14
 	LEAQ   (SI)(SI*2), R15
 	MOVQ   AX, BX
 	ADDQ   R15, BX
@@ -3276,8 +3276,8 @@ rows9store:
 	RET
 
 rows8:
-	MOVQ   t_w+16(FP), DI
-	MOVQ   t_depth+72(FP), R14
+	MOVQ   w+16(FP), DI
+	MOVQ   depth+72(FP), R14
 	LEAQ   (SI)(SI*2), R15
 	MOVQ   AX, BX
 	ADDQ   R15, BX
@@ -3368,8 +3368,8 @@ rows8store:
 	RET
 
 rows7:
-	MOVQ   t_w+16(FP), DI
-	MOVQ   t_depth+72(FP), R14
+	MOVQ   w+16(FP), DI
+	MOVQ   depth+72(FP), R14
 	LEAQ   (SI)(SI*2), R15
 	MOVQ   AX, BX
 	ADDQ   R15, BX
@@ -3452,8 +3452,8 @@ rows7store:
 	RET
 
 rows6:
-	MOVQ   t_w+16(FP), DI
-	MOVQ   t_depth+72(FP), R14
+	MOVQ   w+16(FP), DI
+	MOVQ   depth+72(FP), R14
 	LEAQ   (SI)(SI*2), R15
 	MOVQ   AX, BX
 	ADDQ   R15, BX
@@ -3525,8 +3525,8 @@ rows6store:
 	RET
 
 rows5:
-	MOVQ   t_w+16(FP), DI
-	MOVQ   t_depth+72(FP), R14
+	MOVQ   w+16(FP), DI
+	MOVQ   depth+72(FP), R14
 	LEAQ   (SI)(SI*2), R15
 	MOVQ   AX, BX
 	ADDQ   R15, BX
@@ -3590,8 +3590,8 @@ rows5store:
 	RET
 
 rows4:
-	MOVQ   t_w+16(FP), DI
-	MOVQ   t_depth+72(FP), R14
+	MOVQ   w+16(FP), DI
+	MOVQ   depth+72(FP), R14
 	LEAQ   (SI)(SI*2), R15
 	MOVQ   AX, BX
 	ADDQ   R15, BX
@@ -3647,8 +3647,8 @@ rows4store:
 	RET
 
 rows3:
-	MOVQ   t_w+16(FP), DI
-	MOVQ   t_depth+72(FP), R14
+	MOVQ   w+16(FP), DI
+	MOVQ   depth+72(FP), R14
 	LEAQ   (SI)(SI*2), R15
 	VPXORD Z8, Z8, Z8
 	VPXORD Z9, Z9, Z9
@@ -3693,8 +3693,8 @@ rows3store:
 	RET
 
 rows2:
-	MOVQ   t_w+16(FP), DI
-	MOVQ   t_depth+72(FP), R14
+	MOVQ   w+16(FP), DI
+	MOVQ   depth+72(FP), R14
 	LEAQ   (SI)(SI*2), R15
 	VPXORD Z8, Z8, Z8
 	VPXORD Z9, Z9, Z9
@@ -3731,8 +3731,8 @@ rows2store:
 	RET
 
 rows1:
-	MOVQ   t_w+16(FP), DI
-	MOVQ   t_depth+72(FP), R14
+	MOVQ   w+16(FP), DI
+	MOVQ   depth+72(FP), R14
 	LEAQ   (SI)(SI*2), R15
 	VPXORD Z8, Z8, Z8
 	TESTQ  R14, R14
@@ -3760,23 +3760,23 @@ rows1store:
 	VZEROUPPER
 	RET
 
-// func productTFullAVX512(t tile)
+// func productTFullAVX512(c pointer, a pointer, w pointer, plus pointer, cStride int, aStride int, wStride int, plusStride int, rows int, depth int, cols int)
 // Requires: AVX, AVX512F
 TEXT ·productTFullAVX512(SB), NOSPLIT, $0-88
-	MOVQ t_a+8(FP), AX
-	MOVQ t_aStride+40(FP), SI
-	MOVQ t_wStride+48(FP), R8
-	MOVQ t_c+0(FP), R9
-	MOVQ t_cStride+32(FP), R10
-	MOVQ t_plus+24(FP), R11
-	MOVQ t_plusStride+56(FP), R12
-	MOVQ t_rows+64(FP), R13
+	MOVQ a+8(FP), AX
+	MOVQ aStride+40(FP), SI
+	MOVQ wStride+48(FP), R8
+	MOVQ c+0(FP), R9
+	MOVQ cStride+32(FP), R10
+	MOVQ plus+24(FP), R11
+	MOVQ plusStride+56(FP), R12
+	MOVQ rows+64(FP), R13
 
 tiles:
 	CMPQ   R13, $0x0c
 	JL     rest
-	MOVQ   t_w+16(FP), DI
-	MOVQ   t_depth+72(FP), R14
+	MOVQ   w+16(FP), DI
+	MOVQ   depth+72(FP), R14
 	VPXORD Z8, Z8, Z8
 	VPXORD Z9, Z9, Z9
 	VPXORD Z10, Z10, Z10
@@ -4006,9 +4006,9 @@ tallstore:
 	VMOVUPS Z31, 64(R9)
 	ADDQ    R10, R9
 	SUBQ    $0x0c, R13
-	MOVQ    t_a+8(FP), AX
+	MOVQ    a+8(FP), AX
 	ADDQ    $0x30, AX
-	MOVQ    AX, t_a+8(FP)
+	MOVQ    AX, a+8(FP)
 	JMP     tiles
 
 rest:
@@ -4038,8 +4038,8 @@ rest:
 	RET
 
 rows11:
-	MOVQ   t_w+16(FP), DI
-	MOVQ   t_depth+72(FP), R14
+	MOVQ   w+16(FP), DI
+	MOVQ   depth+72(FP), R14
 	VPXORD Z8, Z8, Z8
 	VPXORD Z9, Z9, Z9
 	VPXORD Z10, Z10, Z10
@@ -4181,8 +4181,8 @@ rows11store:
 	RET
 
 rows10:
-	MOVQ   t_w+16(FP), DI
-	MOVQ   t_depth+72(FP), R14
+	MOVQ   w+16(FP), DI
+	MOVQ   depth+72(FP), R14
 	VPXORD Z8, Z8, Z8
 	VPXORD Z9, Z9, Z9
 	VPXORD Z10, Z10, Z10
@@ -4313,8 +4313,8 @@ rows10store:
 	RET
 
 rows9:
-	MOVQ   t_w+16(FP), DI
-	MOVQ   t_depth+72(FP), R14
+	MOVQ   w+16(FP), DI
+	MOVQ   depth+72(FP), R14
 	VPXORD Z8, Z8, Z8
 	VPXORD Z9, Z9, Z9
 	VPXORD Z10, Z10, Z10
@@ -4434,8 +4434,8 @@ rows9store:
 	RET
 
 rows8:
-	MOVQ   t_w+16(FP), DI
-	MOVQ   t_depth+72(FP), R14
+	MOVQ   w+16(FP), DI
+	MOVQ   depth+72(FP), R14
 	VPXORD Z8, Z8, Z8
 	VPXORD Z9, Z9, Z9
 	VPXORD Z10, Z10, Z10
@@ -4544,8 +4544,8 @@ rows8store:
 	RET
 
 rows7:
-	MOVQ   t_w+16(FP), DI
-	MOVQ   t_depth+72(FP), R14
+	MOVQ   w+16(FP), DI
+	MOVQ   depth+72(FP), R14
 	VPXORD Z8, Z8, Z8
 	VPXORD Z9, Z9, Z9
 	VPXORD Z10, Z10, Z10
@@ -4643,8 +4643,8 @@ rows7store:
 	RET
 
 rows6:
-	MOVQ   t_w+16(FP), DI
-	MOVQ   t_depth+72(FP), R14
+	MOVQ   w+16(FP), DI
+	MOVQ   depth+72(FP), R14
 	VPXORD Z8, Z8, Z8
 	VPXORD Z9, Z9, Z9
 	VPXORD Z10, Z10, Z10
@@ -4731,8 +4731,8 @@ rows6store:
 	RET
 
 rows5:
-	MOVQ   t_w+16(FP), DI
-	MOVQ   t_depth+72(FP), R14
+	MOVQ   w+16(FP), DI
+	MOVQ   depth+72(FP), R14
 	VPXORD Z8, Z8, Z8
 	VPXORD Z9, Z9, Z9
 	VPXORD Z10, Z10, Z10
@@ -4808,8 +4808,8 @@ rows5store:
 	RET
 
 rows4:
-	MOVQ   t_w+16(FP), DI
-	MOVQ   t_depth+72(FP), R14
+	MOVQ   w+16(FP), DI
+	MOVQ   depth+72(FP), R14
 	VPXORD Z8, Z8, Z8
 	VPXORD Z9, Z9, Z9
 	VPXORD Z10, Z10, Z10
@@ -4874,8 +4874,8 @@ rows4store:
 	RET
 
 rows3:
-	MOVQ   t_w+16(FP), DI
-	MOVQ   t_depth+72(FP), R14
+	MOVQ   w+16(FP), DI
+	MOVQ   depth+72(FP), R14
 	VPXORD Z8, Z8, Z8
 	VPXORD Z9, Z9, Z9
 	VPXORD Z10, Z10, Z10
@@ -4929,8 +4929,8 @@ rows3store:
 	RET
 
 rows2:
-	MOVQ   t_w+16(FP), DI
-	MOVQ   t_depth+72(FP), R14
+	MOVQ   w+16(FP), DI
+	MOVQ   depth+72(FP), R14
 	VPXORD Z8, Z8, Z8
 	VPXORD Z9, Z9, Z9
 	VPXORD Z10, Z10, Z10
@@ -4973,8 +4973,8 @@ rows2store:
 	RET
 
 rows1:
-	MOVQ   t_w+16(FP), DI
-	MOVQ   t_depth+72(FP), R14
+	MOVQ   w+16(FP), DI
+	MOVQ   depth+72(FP), R14
 	VPXORD Z8, Z8, Z8
 	VPXORD Z9, Z9, Z9
 	TESTQ  R14, R14
@@ -5005,18 +5005,18 @@ rows1store:
 	VZEROUPPER
 	RET
 
-// func productTWideAVX512(t tile)
+// func productTWideAVX512(c pointer, a pointer, w pointer, plus pointer, cStride int, aStride int, wStride int, plusStride int, rows int, depth int, cols int)
 // Requires: AVX, AVX512F
 TEXT ·productTWideAVX512(SB), NOSPLIT, $0-88
-	MOVQ  t_a+8(FP), AX
-	MOVQ  t_aStride+40(FP), SI
-	MOVQ  t_wStride+48(FP), R8
-	MOVQ  t_c+0(FP), R9
-	MOVQ  t_cStride+32(FP), R10
-	MOVQ  t_plus+24(FP), R11
-	MOVQ  t_plusStride+56(FP), R12
-	MOVQ  t_rows+64(FP), R13
-	MOVQ  t_cols+80(FP), R14
+	MOVQ  a+8(FP), AX
+	MOVQ  aStride+40(FP), SI
+	MOVQ  wStride+48(FP), R8
+	MOVQ  c+0(FP), R9
+	MOVQ  cStride+32(FP), R10
+	MOVQ  plus+24(FP), R11
+	MOVQ  plusStride+56(FP), R12
+	MOVQ  rows+64(FP), R13
+	MOVQ  cols+80(FP), R14
 	SUBQ  $0x10, R14
 	MOVQ  $-1, R15
 	MOVQ  R14, CX
@@ -5027,8 +5027,8 @@ TEXT ·productTWideAVX512(SB), NOSPLIT, $0-88
 tiles:
 	CMPQ   R13, $0x0c
 	JL     rest
-	MOVQ   t_w+16(FP), DI
-	MOVQ   t_depth+72(FP), R14
+	MOVQ   w+16(FP), DI
+	MOVQ   depth+72(FP), R14
 	VPXORD Z8, Z8, Z8
 	VPXORD Z9, Z9, Z9
 	VPXORD Z10, Z10, Z10
@@ -5270,9 +5270,9 @@ tallstore:
 	VMOVUPS Z31, K1, 64(R9)
 	ADDQ    R10, R9
 	SUBQ    $0x0c, R13
-	MOVQ    t_a+8(FP), AX
+	MOVQ    a+8(FP), AX
 	ADDQ    $0x30, AX
-	MOVQ    AX, t_a+8(FP)
+	MOVQ    AX, a+8(FP)
 	JMP     tiles
 
 rest:
@@ -5302,8 +5302,8 @@ rest:
 	RET
 
 rows11:
-	MOVQ   t_w+16(FP), DI
-	MOVQ   t_depth+72(FP), R14
+	MOVQ   w+16(FP), DI
+	MOVQ   depth+72(FP), R14
 	VPXORD Z8, Z8, Z8
 	VPXORD Z9, Z9, Z9
 	VPXORD Z10, Z10, Z10
@@ -5456,8 +5456,8 @@ rows11store:
 	RET
 
 rows10:
-	MOVQ   t_w+16(FP), DI
-	MOVQ   t_depth+72(FP), R14
+	MOVQ   w+16(FP), DI
+	MOVQ   depth+72(FP), R14
 	VPXORD Z8, Z8, Z8
 	VPXORD Z9, Z9, Z9
 	VPXORD Z10, Z10, Z10
@@ -5598,8 +5598,8 @@ rows10store:
 	RET
 
 rows9:
-	MOVQ   t_w+16(FP), DI
-	MOVQ   t_depth+72(FP), R14
+	MOVQ   w+16(FP), DI
+	MOVQ   depth+72(FP), R14
 	VPXORD Z8, Z8, Z8
 	VPXORD Z9, Z9, Z9
 	VPXORD Z10, Z10, Z10
@@ -5728,8 +5728,8 @@ rows9store:
 	RET
 
 rows8:
-	MOVQ   t_w+16(FP), DI
-	MOVQ   t_depth+72(FP), R14
+	MOVQ   w+16(FP), DI
+	MOVQ   depth+72(FP), R14
 	VPXORD Z8, Z8, Z8
 	VPXORD Z9, Z9, Z9
 	VPXORD Z10, Z10, Z10
@@ -5846,8 +5846,8 @@ rows8store:
 	RET
 
 rows7:
-	MOVQ   t_w+16(FP), DI
-	MOVQ   t_depth+72(FP), R14
+	MOVQ   w+16(FP), DI
+	MOVQ   depth+72(FP), R14
 	VPXORD Z8, Z8, Z8
 	VPXORD Z9, Z9, Z9
 	VPXORD Z10, Z10, Z10
@@ -5952,8 +5952,8 @@ rows7store:
 	RET
 
 rows6:
-	MOVQ   t_w+16(FP), DI
-	MOVQ   t_depth+72(FP), R14
+	MOVQ   w+16(FP), DI
+	MOVQ   depth+72(FP), R14
 	VPXORD Z8, Z8, Z8
 	VPXORD Z9, Z9, Z9
 	VPXORD Z10, Z10, Z10
@@ -6046,8 +6046,8 @@ rows6store:
 	RET
 
 rows5:
-	MOVQ   t_w+16(FP), DI
-	MOVQ   t_depth+72(FP), R14
+	MOVQ   w+16(FP), DI
+	MOVQ   depth+72(FP), R14
 	VPXORD Z8, Z8, Z8
 	VPXORD Z9, Z9, Z9
 	VPXORD Z10, Z10, Z10
@@ -6128,8 +6128,8 @@ rows5store:
 	RET
 
 rows4:
-	MOVQ   t_w+16(FP), DI
-	MOVQ   t_depth+72(FP), R14
+	MOVQ   w+16(FP), DI
+	MOVQ   depth+72(FP), R14
 	VPXORD Z8, Z8, Z8
 	VPXORD Z9, Z9, Z9
 	VPXORD Z10, Z10, Z10
@@ -6198,8 +6198,8 @@ rows4store:
 	RET
 
 rows3:
-	MOVQ   t_w+16(FP), DI
-	MOVQ   t_depth+72(FP), R14
+	MOVQ   w+16(FP), DI
+	MOVQ   depth+72(FP), R14
 	VPXORD Z8, Z8, Z8
 	VPXORD Z9, Z9, Z9
 	VPXORD Z10, Z10, Z10
@@ -6256,8 +6256,8 @@ rows3store:
 	RET
 
 rows2:
-	MOVQ   t_w+16(FP), DI
-	MOVQ   t_depth+72(FP), R14
+	MOVQ   w+16(FP), DI
+	MOVQ   depth+72(FP), R14
 	VPXORD Z8, Z8, Z8
 	VPXORD Z9, Z9, Z9
 	VPXORD Z10, Z10, Z10
@@ -6302,8 +6302,8 @@ rows2store:
 	RET
 
 rows1:
-	MOVQ   t_w+16(FP), DI
-	MOVQ   t_depth+72(FP), R14
+	MOVQ   w+16(FP), DI
+	MOVQ   depth+72(FP), R14
 	VPXORD Z8, Z8, Z8
 	VPXORD Z9, Z9, Z9
 	TESTQ  R14, R14
@@ -6335,18 +6335,18 @@ rows1store:
 	VZEROUPPER
 	RET
 
-// func productTNarrowAVX512(t tile)
+// func productTNarrowAVX512(c pointer, a pointer, w pointer, plus pointer, cStride int, aStride int, wStride int, plusStride int, rows int, depth int, cols int)
 // Requires: AVX, AVX512F
 TEXT ·productTNarrowAVX512(SB), NOSPLIT, $0-88
-	MOVQ  t_a+8(FP), AX
-	MOVQ  t_aStride+40(FP), SI
-	MOVQ  t_wStride+48(FP), R8
-	MOVQ  t_c+0(FP), R9
-	MOVQ  t_cStride+32(FP), R10
-	MOVQ  t_plus+24(FP), R11
-	MOVQ  t_plusStride+56(FP), R12
-	MOVQ  t_rows+64(FP), R13
-	MOVQ  t_cols+80(FP), R14
+	MOVQ  a+8(FP), AX
+	MOVQ  aStride+40(FP), SI
+	MOVQ  wStride+48(FP), R8
+	MOVQ  c+0(FP), R9
+	MOVQ  cStride+32(FP), R10
+	MOVQ  plus+24(FP), R11
+	MOVQ  plusStride+56(FP), R12
+	MOVQ  rows+64(FP), R13
+	MOVQ  cols+80(FP), R14
 	MOVQ  $-1, R15
 	MOVQ  R14, CX
 	SHLQ  CL, R15
@@ -6356,8 +6356,8 @@ TEXT ·productTNarrowAVX512(SB), NOSPLIT, $0-88
 tiles:
 	CMPQ   R13, $0x0c
 	JL     rest
-	MOVQ   t_w+16(FP), DI
-	MOVQ   t_depth+72(FP), R14
+	MOVQ   w+16(FP), DI
+	MOVQ   depth+72(FP), R14
 	VPXORD Z8, Z8, Z8
 	VPXORD Z9, Z9, Z9
 	VPXORD Z10, Z10, Z10
@@ -6524,9 +6524,9 @@ tallstore:
 	VMOVUPS Z19, K1, (R9)
 	ADDQ    R10, R9
 	SUBQ    $0x0c, R13
-	MOVQ    t_a+8(FP), AX
+	MOVQ    a+8(FP), AX
 	ADDQ    $0x30, AX
-	MOVQ    AX, t_a+8(FP)
+	MOVQ    AX, a+8(FP)
 	JMP     tiles
 
 rest:
@@ -6556,8 +6556,8 @@ rest:
 	RET
 
 rows11:
-	MOVQ   t_w+16(FP), DI
-	MOVQ   t_depth+72(FP), R14
+	MOVQ   w+16(FP), DI
+	MOVQ   depth+72(FP), R14
 	VPXORD Z8, Z8, Z8
 	VPXORD Z9, Z9, Z9
 	VPXORD Z10, Z10, Z10
@@ -6665,8 +6665,8 @@ rows11store:
 	RET
 
 rows10:
-	MOVQ   t_w+16(FP), DI
-	MOVQ   t_depth+72(FP), R14
+	MOVQ   w+16(FP), DI
+	MOVQ   depth+72(FP), R14
 	VPXORD Z8, Z8, Z8
 	VPXORD Z9, Z9, Z9
 	VPXORD Z10, Z10, Z10
@@ -6766,8 +6766,8 @@ rows10store:
 	RET
 
 rows9:
-	MOVQ   t_w+16(FP), DI
-	MOVQ   t_depth+72(FP), R14
+	MOVQ   w+16(FP), DI
+	MOVQ   depth+72(FP), R14
 	VPXORD Z8, Z8, Z8
 	VPXORD Z9, Z9, Z9
 	VPXORD Z10, Z10, Z10
@@ -6859,8 +6859,8 @@ rows9store:
 	RET
 
 rows8:
-	MOVQ   t_w+16(FP), DI
-	MOVQ   t_depth+72(FP), R14
+	MOVQ   w+16(FP), DI
+	MOVQ   depth+72(FP), R14
 	VPXORD Z8, Z8, Z8
 	VPXORD Z9, Z9, Z9
 	VPXORD Z10, Z10, Z10
@@ -6944,8 +6944,8 @@ rows8store:
 	RET
 
 rows7:
-	MOVQ   t_w+16(FP), DI
-	MOVQ   t_depth+72(FP), R14
+	MOVQ   w+16(FP), DI
+	MOVQ   depth+72(FP), R14
 	VPXORD Z8, Z8, Z8
 	VPXORD Z9, Z9, Z9
 	VPXORD Z10, Z10, Z10
@@ -7021,8 +7021,8 @@ rows7store:
 	RET
 
 rows6:
-	MOVQ   t_w+16(FP), DI
-	MOVQ   t_depth+72(FP), R14
+	MOVQ   w+16(FP), DI
+	MOVQ   depth+72(FP), R14
 	VPXORD Z8, Z8, Z8
 	VPXORD Z9, Z9, Z9
 	VPXORD Z10, Z10, Z10
@@ -7090,8 +7090,8 @@ rows6store:
 	RET
 
 rows5:
-	MOVQ   t_w+16(FP), DI
-	MOVQ   t_depth+72(FP), R14
+	MOVQ   w+16(FP), DI
+	MOVQ   depth+72(FP), R14
 	VPXORD Z8, Z8, Z8
 	VPXORD Z9, Z9, Z9
 	VPXORD Z10, Z10, Z10
@@ -7151,8 +7151,8 @@ rows5store:
 	RET
 
 rows4:
-	MOVQ   t_w+16(FP), DI
-	MOVQ   t_depth+72(FP), R14
+	MOVQ   w+16(FP), DI
+	MOVQ   depth+72(FP), R14
 	VPXORD Z8, Z8, Z8
 	VPXORD Z9, Z9, Z9
 	VPXORD Z10, Z10, Z10
@@ -7204,8 +7204,8 @@ rows4store:
 	RET
 
 rows3:
-	MOVQ   t_w+16(FP), DI
-	MOVQ   t_depth+72(FP), R14
+	MOVQ   w+16(FP), DI
+	MOVQ   depth+72(FP), R14
 	VPXORD Z8, Z8, Z8
 	VPXORD Z9, Z9, Z9
 	VPXORD Z10, Z10, Z10
@@ -7249,8 +7249,8 @@ rows3store:
 	RET
 
 rows2:
-	MOVQ   t_w+16(FP), DI
-	MOVQ   t_depth+72(FP), R14
+	MOVQ   w+16(FP), DI
+	MOVQ   depth+72(FP), R14
 	VPXORD Z8, Z8, Z8
 	VPXORD Z9, Z9, Z9
 	TESTQ  R14, R14
@@ -7286,8 +7286,8 @@ rows2store:
 	RET
 
 rows1:
-	MOVQ   t_w+16(FP), DI
-	MOVQ   t_depth+72(FP), R14
+	MOVQ   w+16(FP), DI
+	MOVQ   depth+72(FP), R14
 	VPXORD Z8, Z8, Z8
 	TESTQ  R14, R14
 	JEQ    rows1done

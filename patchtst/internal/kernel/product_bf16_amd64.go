@@ -7,42 +7,42 @@ package kernel
 //	c[i][j] = plus[i][j] + sum over p < depth of a[i][p] · w[p][j]
 //
 //go:noescape
-func productFullPairsAVX512(t tile)
+func productFullPairsAVX512(c pointer, a pointer, w pointer, plus pointer, cStride int, aStride int, wStride int, plusStride int, rows int, depth int, cols int)
 
 // productWidePairsAVX512 is, for rows rows and 17 to 32 columns,
 //
 //	c[i][j] = plus[i][j] + sum over p < depth of a[i][p] · w[p][j]
 //
 //go:noescape
-func productWidePairsAVX512(t tile)
+func productWidePairsAVX512(c pointer, a pointer, w pointer, plus pointer, cStride int, aStride int, wStride int, plusStride int, rows int, depth int, cols int)
 
 // productNarrowPairsAVX512 is, for rows rows and 1 to 16 columns,
 //
 //	c[i][j] = plus[i][j] + sum over p < depth of a[i][p] · w[p][j]
 //
 //go:noescape
-func productNarrowPairsAVX512(t tile)
+func productNarrowPairsAVX512(c pointer, a pointer, w pointer, plus pointer, cStride int, aStride int, wStride int, plusStride int, rows int, depth int, cols int)
 
 // productTFullPairsAVX512 is, for rows rows and 32 columns,
 //
 //	c[i][j] = plus[i][j] + sum over p < depth of a[p][i] · w[p][j]
 //
 //go:noescape
-func productTFullPairsAVX512(t tile)
+func productTFullPairsAVX512(c pointer, a pointer, w pointer, plus pointer, cStride int, aStride int, wStride int, plusStride int, rows int, depth int, cols int)
 
 // productTWidePairsAVX512 is, for rows rows and 17 to 32 columns,
 //
 //	c[i][j] = plus[i][j] + sum over p < depth of a[p][i] · w[p][j]
 //
 //go:noescape
-func productTWidePairsAVX512(t tile)
+func productTWidePairsAVX512(c pointer, a pointer, w pointer, plus pointer, cStride int, aStride int, wStride int, plusStride int, rows int, depth int, cols int)
 
 // productTNarrowPairsAVX512 is, for rows rows and 1 to 16 columns,
 //
 //	c[i][j] = plus[i][j] + sum over p < depth of a[p][i] · w[p][j]
 //
 //go:noescape
-func productTNarrowPairsAVX512(t tile)
+func productTNarrowPairsAVX512(c pointer, a pointer, w pointer, plus pointer, cStride int, aStride int, wStride int, plusStride int, rows int, depth int, cols int)
 
 // peakPairsAVX512 multiplies and adds in all registers of a tile, turns times: the most that the processor can do.
 func peakPairsAVX512(turns int)

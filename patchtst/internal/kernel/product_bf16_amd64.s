@@ -2,23 +2,23 @@
 
 #include "textflag.h"
 
-// func productFullPairsAVX512(t tile)
+// func productFullPairsAVX512(c pointer, a pointer, w pointer, plus pointer, cStride int, aStride int, wStride int, plusStride int, rows int, depth int, cols int)
 // Requires: AVX, AVX512F
 TEXT ·productFullPairsAVX512(SB), NOSPLIT, $0-88
-	MOVQ t_a+8(FP), AX
-	MOVQ t_aStride+40(FP), SI
-	MOVQ t_wStride+48(FP), R8
-	MOVQ t_c+0(FP), R9
-	MOVQ t_cStride+32(FP), R10
-	MOVQ t_plus+24(FP), R11
-	MOVQ t_plusStride+56(FP), R12
-	MOVQ t_rows+64(FP), R13
+	MOVQ a+8(FP), AX
+	MOVQ aStride+40(FP), SI
+	MOVQ wStride+48(FP), R8
+	MOVQ c+0(FP), R9
+	MOVQ cStride+32(FP), R10
+	MOVQ plus+24(FP), R11
+	MOVQ plusStride+56(FP), R12
+	MOVQ rows+64(FP), R13
 
 tiles:
 	CMPQ   R13, $0x0c
 	JL     rest
-	MOVQ   t_w+16(FP), DI
-	MOVQ   t_depth+72(FP), R14
+	MOVQ   w+16(FP), DI
+	MOVQ   depth+72(FP), R14
 	LEAQ   (SI)(SI*2), R15
 	MOVQ   AX, BX
 	ADDQ   R15, BX
@@ -474,11 +474,11 @@ tallstore:
 	VMOVUPS Z31, 64(R9)
 	ADDQ    R10, R9
 	SUBQ    $0x0c, R13
-	MOVQ    t_a+8(FP), AX
+	MOVQ    a+8(FP), AX
 	LEAQ    (SI)(SI*2), R15
 	SHLQ    $0x02, R15
 	ADDQ    R15, AX
-	MOVQ    AX, t_a+8(FP)
+	MOVQ    AX, a+8(FP)
 	JMP     tiles
 
 rest:
@@ -508,8 +508,8 @@ rest:
 	RET
 
 rows11:
-	MOVQ   t_w+16(FP), DI
-	MOVQ   t_depth+72(FP), R14
+	MOVQ   w+16(FP), DI
+	MOVQ   depth+72(FP), R14
 	LEAQ   (SI)(SI*2), R15
 	MOVQ   AX, BX
 	ADDQ   R15, BX
@@ -727,8 +727,8 @@ rows11store:
 	RET
 
 rows10:
-	MOVQ   t_w+16(FP), DI
-	MOVQ   t_depth+72(FP), R14
+	MOVQ   w+16(FP), DI
+	MOVQ   depth+72(FP), R14
 	LEAQ   (SI)(SI*2), R15
 	MOVQ   AX, BX
 	ADDQ   R15, BX
@@ -929,8 +929,8 @@ rows10store:
 	RET
 
 rows9:
-	MOVQ   t_w+16(FP), DI
-	MOVQ   t_depth+72(FP), R14
+	MOVQ   w+16(FP), DI
+	MOVQ   depth+72(FP), R14
 	LEAQ   (SI)(SI*2), R15
 	MOVQ   AX, BX
 	ADDQ   R15, BX
@@ -1111,8 +1111,8 @@ rows9store:
 	RET
 
 rows8:
-	MOVQ   t_w+16(FP), DI
-	MOVQ   t_depth+72(FP), R14
+	MOVQ   w+16(FP), DI
+	MOVQ   depth+72(FP), R14
 	LEAQ   (SI)(SI*2), R15
 	MOVQ   AX, BX
 	ADDQ   R15, BX
@@ -1276,8 +1276,8 @@ rows8store:
 	RET
 
 rows7:
-	MOVQ   t_w+16(FP), DI
-	MOVQ   t_depth+72(FP), R14
+	MOVQ   w+16(FP), DI
+	MOVQ   depth+72(FP), R14
 	LEAQ   (SI)(SI*2), R15
 	MOVQ   AX, BX
 	ADDQ   R15, BX
@@ -1424,8 +1424,8 @@ rows7store:
 	RET
 
 rows6:
-	MOVQ   t_w+16(FP), DI
-	MOVQ   t_depth+72(FP), R14
+	MOVQ   w+16(FP), DI
+	MOVQ   depth+72(FP), R14
 	LEAQ   (SI)(SI*2), R15
 	MOVQ   AX, BX
 	ADDQ   R15, BX
@@ -1552,8 +1552,8 @@ rows6store:
 	RET
 
 rows5:
-	MOVQ   t_w+16(FP), DI
-	MOVQ   t_depth+72(FP), R14
+	MOVQ   w+16(FP), DI
+	MOVQ   depth+72(FP), R14
 	LEAQ   (SI)(SI*2), R15
 	MOVQ   AX, BX
 	ADDQ   R15, BX
@@ -1663,8 +1663,8 @@ rows5store:
 	RET
 
 rows4:
-	MOVQ   t_w+16(FP), DI
-	MOVQ   t_depth+72(FP), R14
+	MOVQ   w+16(FP), DI
+	MOVQ   depth+72(FP), R14
 	LEAQ   (SI)(SI*2), R15
 	MOVQ   AX, BX
 	ADDQ   R15, BX
@@ -1757,8 +1757,8 @@ rows4store:
 	RET
 
 rows3:
-	MOVQ   t_w+16(FP), DI
-	MOVQ   t_depth+72(FP), R14
+	MOVQ   w+16(FP), DI
+	MOVQ   depth+72(FP), R14
 	LEAQ   (SI)(SI*2), R15
 	VPXORD Z8, Z8, Z8
 	VPXORD Z9, Z9, Z9
@@ -1831,8 +1831,8 @@ rows3store:
 	RET
 
 rows2:
-	MOVQ   t_w+16(FP), DI
-	MOVQ   t_depth+72(FP), R14
+	MOVQ   w+16(FP), DI
+	MOVQ   depth+72(FP), R14
 	LEAQ   (SI)(SI*2), R15
 	VPXORD Z8, Z8, Z8
 	VPXORD Z9, Z9, Z9
@@ -1888,8 +1888,8 @@ rows2store:
 	RET
 
 rows1:
-	MOVQ   t_w+16(FP), DI
-	MOVQ   t_depth+72(FP), R14
+	MOVQ   w+16(FP), DI
+	MOVQ   depth+72(FP), R14
 	LEAQ   (SI)(SI*2), R15
 	VPXORD Z8, Z8, Z8
 	VPXORD Z9, Z9, Z9
@@ -1927,18 +1927,18 @@ rows1store:
 	VZEROUPPER
 	RET
 
-// func productWidePairsAVX512(t tile)
+// func productWidePairsAVX512(c pointer, a pointer, w pointer, plus pointer, cStride int, aStride int, wStride int, plusStride int, rows int, depth int, cols int)
 // Requires: AVX, AVX512F
 TEXT ·productWidePairsAVX512(SB), NOSPLIT, $0-88
-	MOVQ  t_a+8(FP), AX
-	MOVQ  t_aStride+40(FP), SI
-	MOVQ  t_wStride+48(FP), R8
-	MOVQ  t_c+0(FP), R9
-	MOVQ  t_cStride+32(FP), R10
-	MOVQ  t_plus+24(FP), R11
-	MOVQ  t_plusStride+56(FP), R12
-	MOVQ  t_rows+64(FP), R13
-	MOVQ  t_cols+80(FP), R14
+	MOVQ  a+8(FP), AX
+	MOVQ  aStride+40(FP), SI
+	MOVQ  wStride+48(FP), R8
+	MOVQ  c+0(FP), R9
+	MOVQ  cStride+32(FP), R10
+	MOVQ  plus+24(FP), R11
+	MOVQ  plusStride+56(FP), R12
+	MOVQ  rows+64(FP), R13
+	MOVQ  cols+80(FP), R14
 	SUBQ  $0x10, R14
 	MOVQ  $-1, R15
 	MOVQ  R14, CX
@@ -1949,8 +1949,8 @@ TEXT ·productWidePairsAVX512(SB), NOSPLIT, $0-88
 tiles:
 	CMPQ   R13, $0x0c
 	JL     rest
-	MOVQ   t_w+16(FP), DI
-	MOVQ   t_depth+72(FP), R14
+	MOVQ   w+16(FP), DI
+	MOVQ   depth+72(FP), R14
 	LEAQ   (SI)(SI*2), R15
 	MOVQ   AX, BX
 	ADDQ   R15, BX
@@ -2418,11 +2418,11 @@ tallstore:
 	VMOVUPS Z31, K1, 64(R9)
 	ADDQ    R10, R9
 	SUBQ    $0x0c, R13
-	MOVQ    t_a+8(FP), AX
+	MOVQ    a+8(FP), AX
 	LEAQ    (SI)(SI*2), R15
 	SHLQ    $0x02, R15
 	ADDQ    R15, AX
-	MOVQ    AX, t_a+8(FP)
+	MOVQ    AX, a+8(FP)
 	JMP     tiles
 
 rest:
@@ -2452,8 +2452,8 @@ rest:
 	RET
 
 rows11:
-	MOVQ   t_w+16(FP), DI
-	MOVQ   t_depth+72(FP), R14
+	MOVQ   w+16(FP), DI
+	MOVQ   depth+72(FP), R14
 	LEAQ   (SI)(SI*2), R15
 	MOVQ   AX, BX
 	ADDQ   R15, BX
@@ -2682,8 +2682,8 @@ rows11store:
 	RET
 
 rows10:
-	MOVQ   t_w+16(FP), DI
-	MOVQ   t_depth+72(FP), R14
+	MOVQ   w+16(FP), DI
+	MOVQ   depth+72(FP), R14
 	LEAQ   (SI)(SI*2), R15
 	MOVQ   AX, BX
 	ADDQ   R15, BX
@@ -2894,8 +2894,8 @@ rows10store:
 	RET
 
 rows9:
-	MOVQ   t_w+16(FP), DI
-	MOVQ   t_depth+72(FP), R14
+	MOVQ   w+16(FP), DI
+	MOVQ   depth+72(FP), R14
 	LEAQ   (SI)(SI*2), R15
 	MOVQ   AX, BX
 	ADDQ   R15, BX
@@ -3085,8 +3085,8 @@ rows9store:
 	RET
 
 rows8:
-	MOVQ   t_w+16(FP), DI
-	MOVQ   t_depth+72(FP), R14
+	MOVQ   w+16(FP), DI
+	MOVQ   depth+72(FP), R14
 	LEAQ   (SI)(SI*2), R15
 	MOVQ   AX, BX
 	ADDQ   R15, BX
@@ -3258,8 +3258,8 @@ rows8store:
 	RET
 
 rows7:
-	MOVQ   t_w+16(FP), DI
-	MOVQ   t_depth+72(FP), R14
+	MOVQ   w+16(FP), DI
+	MOVQ   depth+72(FP), R14
 	LEAQ   (SI)(SI*2), R15
 	MOVQ   AX, BX
 	ADDQ   R15, BX
@@ -3413,8 +3413,8 @@ rows7store:
 	RET
 
 rows6:
-	MOVQ   t_w+16(FP), DI
-	MOVQ   t_depth+72(FP), R14
+	MOVQ   w+16(FP), DI
+	MOVQ   depth+72(FP), R14
 	LEAQ   (SI)(SI*2), R15
 	MOVQ   AX, BX
 	ADDQ   R15, BX
@@ -3547,8 +3547,8 @@ rows6store:
 	RET
 
 rows5:
-	MOVQ   t_w+16(FP), DI
-	MOVQ   t_depth+72(FP), R14
+	MOVQ   w+16(FP), DI
+	MOVQ   depth+72(FP), R14
 	LEAQ   (SI)(SI*2), R15
 	MOVQ   AX, BX
 	ADDQ   R15, BX
@@ -3663,8 +3663,8 @@ rows5store:
 	RET
 
 rows4:
-	MOVQ   t_w+16(FP), DI
-	MOVQ   t_depth+72(FP), R14
+	MOVQ   w+16(FP), DI
+	MOVQ   depth+72(FP), R14
 	LEAQ   (SI)(SI*2), R15
 	MOVQ   AX, BX
 	ADDQ   R15, BX
@@ -3761,8 +3761,8 @@ rows4store:
 	RET
 
 rows3:
-	MOVQ   t_w+16(FP), DI
-	MOVQ   t_depth+72(FP), R14
+	MOVQ   w+16(FP), DI
+	MOVQ   depth+72(FP), R14
 	LEAQ   (SI)(SI*2), R15
 	VPXORD Z8, Z8, Z8
 	VPXORD Z9, Z9, Z9
@@ -3838,8 +3838,8 @@ rows3store:
 	RET
 
 rows2:
-	MOVQ   t_w+16(FP), DI
-	MOVQ   t_depth+72(FP), R14
+	MOVQ   w+16(FP), DI
+	MOVQ   depth+72(FP), R14
 	LEAQ   (SI)(SI*2), R15
 	VPXORD Z8, Z8, Z8
 	VPXORD Z9, Z9, Z9
@@ -3897,8 +3897,8 @@ rows2store:
 	RET
 
 rows1:
-	MOVQ   t_w+16(FP), DI
-	MOVQ   t_depth+72(FP), R14
+	MOVQ   w+16(FP), DI
+	MOVQ   depth+72(FP), R14
 	LEAQ   (SI)(SI*2), R15
 	VPXORD Z8, Z8, Z8
 	VPXORD Z9, Z9, Z9
@@ -3937,18 +3937,18 @@ rows1store:
 	VZEROUPPER
 	RET
 
-// func productNarrowPairsAVX512(t tile)
+// func productNarrowPairsAVX512(c pointer, a pointer, w pointer, plus pointer, cStride int, aStride int, wStride int, plusStride int, rows int, depth int, cols int)
 // Requires: AVX, AVX512F
 TEXT ·productNarrowPairsAVX512(SB), NOSPLIT, $0-88
-	MOVQ  t_a+8(FP), AX
-	MOVQ  t_aStride+40(FP), SI
-	MOVQ  t_wStride+48(FP), R8
-	MOVQ  t_c+0(FP), R9
-	MOVQ  t_cStride+32(FP), R10
-	MOVQ  t_plus+24(FP), R11
-	MOVQ  t_plusStride+56(FP), R12
-	MOVQ  t_rows+64(FP), R13
-	MOVQ  t_cols+80(FP), R14
+	MOVQ  a+8(FP), AX
+	MOVQ  aStride+40(FP), SI
+	MOVQ  wStride+48(FP), R8
+	MOVQ  c+0(FP), R9
+	MOVQ  cStride+32(FP), R10
+	MOVQ  plus+24(FP), R11
+	MOVQ  plusStride+56(FP), R12
+	MOVQ  rows+64(FP), R13
+	MOVQ  cols+80(FP), R14
 	MOVQ  $-1, R15
 	MOVQ  R14, CX
 	SHLQ  CL, R15
@@ -3958,8 +3958,8 @@ TEXT ·productNarrowPairsAVX512(SB), NOSPLIT, $0-88
 tiles:
 	CMPQ   R13, $0x0c
 	JL     rest
-	MOVQ   t_w+16(FP), DI
-	MOVQ   t_depth+72(FP), R14
+	MOVQ   w+16(FP), DI
+	MOVQ   depth+72(FP), R14
 	LEAQ   (SI)(SI*2), R15
 	MOVQ   AX, BX
 	ADDQ   R15, BX
@@ -4244,11 +4244,11 @@ tallstore:
 	VMOVUPS Z19, K1, (R9)
 	ADDQ    R10, R9
 	SUBQ    $0x0c, R13
-	MOVQ    t_a+8(FP), AX
+	MOVQ    a+8(FP), AX
 	LEAQ    (SI)(SI*2), R15
 	SHLQ    $0x02, R15
 	ADDQ    R15, AX
-	MOVQ    AX, t_a+8(FP)
+	MOVQ    AX, a+8(FP)
 	JMP     tiles
 
 rest:
@@ -4278,8 +4278,8 @@ rest:
 	RET
 
 rows11:
-	MOVQ   t_w+16(FP), DI
-	MOVQ   t_depth+72(FP), R14
+	MOVQ   w+16(FP), DI
+	MOVQ   depth+72(FP), R14
 	LEAQ   (SI)(SI*2), R15
 	MOVQ   AX, BX
 	ADDQ   R15, BX
@@ -4430,8 +4430,8 @@ rows11store:
 	RET
 
 rows10:
-	MOVQ   t_w+16(FP), DI
-	MOVQ   t_depth+72(FP), R14
+	MOVQ   w+16(FP), DI
+	MOVQ   depth+72(FP), R14
 	LEAQ   (SI)(SI*2), R15
 	MOVQ   AX, BX
 	ADDQ   R15, BX
@@ -4571,8 +4571,8 @@ rows10store:
 	RET
 
 rows9:
-	MOVQ   t_w+16(FP), DI
-	MOVQ   t_depth+72(FP), R14
+	MOVQ   w+16(FP), DI
+	MOVQ   depth+72(FP), R14
 	LEAQ   (SI)(SI*2), R15
 	MOVQ   AX, BX
 	ADDQ   R15, BX
@@ -4698,8 +4698,8 @@ rows9store:
 	RET
 
 rows8:
-	MOVQ   t_w+16(FP), DI
-	MOVQ   t_depth+72(FP), R14
+	MOVQ   w+16(FP), DI
+	MOVQ   depth+72(FP), R14
 	LEAQ   (SI)(SI*2), R15
 	MOVQ   AX, BX
 	ADDQ   R15, BX
@@ -4814,8 +4814,8 @@ rows8store:
 	RET
 
 rows7:
-	MOVQ   t_w+16(FP), DI
-	MOVQ   t_depth+72(FP), R14
+	MOVQ   w+16(FP), DI
+	MOVQ   depth+72(FP), R14
 	LEAQ   (SI)(SI*2), R15
 	MOVQ   AX, BX
 	ADDQ   R15, BX
@@ -4919,8 +4919,8 @@ rows7store:
 	RET
 
 rows6:
-	MOVQ   t_w+16(FP), DI
-	MOVQ   t_depth+72(FP), R14
+	MOVQ   w+16(FP), DI
+	MOVQ   depth+72(FP), R14
 	LEAQ   (SI)(SI*2), R15
 	MOVQ   AX, BX
 	ADDQ   R15, BX
@@ -5010,8 +5010,8 @@ rows6store:
 	RET
 
 rows5:
-	MOVQ   t_w+16(FP), DI
-	MOVQ   t_depth+72(FP), R14
+	MOVQ   w+16(FP), DI
+	MOVQ   depth+72(FP), R14
 	LEAQ   (SI)(SI*2), R15
 	MOVQ   AX, BX
 	ADDQ   R15, BX
@@ -5090,8 +5090,8 @@ rows5store:
 	RET
 
 rows4:
-	MOVQ   t_w+16(FP), DI
-	MOVQ   t_depth+72(FP), R14
+	MOVQ   w+16(FP), DI
+	MOVQ   depth+72(FP), R14
 	LEAQ   (SI)(SI*2), R15
 	MOVQ   AX, BX
 	ADDQ   R15, BX
@@ -5159,8 +5159,8 @@ rows4store:
 	RET
 
 rows3:
-	MOVQ   t_w+16(FP), DI
-	MOVQ   t_depth+72(FP), R14
+	MOVQ   w+16(FP), DI
+	MOVQ   depth+72(FP), R14
 	LEAQ   (SI)(SI*2), R15
 	VPXORD Z8, Z8, Z8
 	VPXORD Z9, Z9, Z9
@@ -5214,8 +5214,8 @@ rows3store:
 	RET
 
 rows2:
-	MOVQ   t_w+16(FP), DI
-	MOVQ   t_depth+72(FP), R14
+	MOVQ   w+16(FP), DI
+	MOVQ   depth+72(FP), R14
 	LEAQ   (SI)(SI*2), R15
 	VPXORD Z8, Z8, Z8
 	VPXORD Z9, Z9, Z9
@@ -5258,8 +5258,8 @@ rows2store:
 	RET
 
 rows1:
-	MOVQ   t_w+16(FP), DI
-	MOVQ   t_depth+72(FP), R14
+	MOVQ   w+16(FP), DI
+	MOVQ   depth+72(FP), R14
 	LEAQ   (SI)(SI*2), R15
 	VPXORD Z8, Z8, Z8
 	TESTQ  R14, R14
@@ -5290,23 +5290,23 @@ rows1store:
 	VZEROUPPER
 	RET
 
-// func productTFullPairsAVX512(t tile)
+// func productTFullPairsAVX512(c pointer, a pointer, w pointer, plus pointer, cStride int, aStride int, wStride int, plusStride int, rows int, depth int, cols int)
 // Requires: AVX, AVX512F
 TEXT ·productTFullPairsAVX512(SB), NOSPLIT, $0-88
-	MOVQ t_a+8(FP), AX
-	MOVQ t_aStride+40(FP), SI
-	MOVQ t_wStride+48(FP), R8
-	MOVQ t_c+0(FP), R9
-	MOVQ t_cStride+32(FP), R10
-	MOVQ t_plus+24(FP), R11
-	MOVQ t_plusStride+56(FP), R12
-	MOVQ t_rows+64(FP), R13
+	MOVQ a+8(FP), AX
+	MOVQ aStride+40(FP), SI
+	MOVQ wStride+48(FP), R8
+	MOVQ c+0(FP), R9
+	MOVQ cStride+32(FP), R10
+	MOVQ plus+24(FP), R11
+	MOVQ plusStride+56(FP), R12
+	MOVQ rows+64(FP), R13
 
 tiles:
 	CMPQ   R13, $0x0c
 	JL     rest
-	MOVQ   t_w+16(FP), DI
-	MOVQ   t_depth+72(FP), R14
+	MOVQ   w+16(FP), DI
+	MOVQ   depth+72(FP), R14
 	VPXORD Z8, Z8, Z8
 	VPXORD Z9, Z9, Z9
 	VPXORD Z10, Z10, Z10
@@ -5752,9 +5752,9 @@ tallstore:
 	VMOVUPS Z31, 64(R9)
 	ADDQ    R10, R9
 	SUBQ    $0x0c, R13
-	MOVQ    t_a+8(FP), AX
+	MOVQ    a+8(FP), AX
 	ADDQ    $0x30, AX
-	MOVQ    AX, t_a+8(FP)
+	MOVQ    AX, a+8(FP)
 	JMP     tiles
 
 rest:
@@ -5784,8 +5784,8 @@ rest:
 	RET
 
 rows11:
-	MOVQ   t_w+16(FP), DI
-	MOVQ   t_depth+72(FP), R14
+	MOVQ   w+16(FP), DI
+	MOVQ   depth+72(FP), R14
 	VPXORD Z8, Z8, Z8
 	VPXORD Z9, Z9, Z9
 	VPXORD Z10, Z10, Z10
@@ -5993,8 +5993,8 @@ rows11store:
 	RET
 
 rows10:
-	MOVQ   t_w+16(FP), DI
-	MOVQ   t_depth+72(FP), R14
+	MOVQ   w+16(FP), DI
+	MOVQ   depth+72(FP), R14
 	VPXORD Z8, Z8, Z8
 	VPXORD Z9, Z9, Z9
 	VPXORD Z10, Z10, Z10
@@ -6185,8 +6185,8 @@ rows10store:
 	RET
 
 rows9:
-	MOVQ   t_w+16(FP), DI
-	MOVQ   t_depth+72(FP), R14
+	MOVQ   w+16(FP), DI
+	MOVQ   depth+72(FP), R14
 	VPXORD Z8, Z8, Z8
 	VPXORD Z9, Z9, Z9
 	VPXORD Z10, Z10, Z10
@@ -6360,8 +6360,8 @@ rows9store:
 	RET
 
 rows8:
-	MOVQ   t_w+16(FP), DI
-	MOVQ   t_depth+72(FP), R14
+	MOVQ   w+16(FP), DI
+	MOVQ   depth+72(FP), R14
 	VPXORD Z8, Z8, Z8
 	VPXORD Z9, Z9, Z9
 	VPXORD Z10, Z10, Z10
@@ -6518,8 +6518,8 @@ rows8store:
 	RET
 
 rows7:
-	MOVQ   t_w+16(FP), DI
-	MOVQ   t_depth+72(FP), R14
+	MOVQ   w+16(FP), DI
+	MOVQ   depth+72(FP), R14
 	VPXORD Z8, Z8, Z8
 	VPXORD Z9, Z9, Z9
 	VPXORD Z10, Z10, Z10
@@ -6659,8 +6659,8 @@ rows7store:
 	RET
 
 rows6:
-	MOVQ   t_w+16(FP), DI
-	MOVQ   t_depth+72(FP), R14
+	MOVQ   w+16(FP), DI
+	MOVQ   depth+72(FP), R14
 	VPXORD Z8, Z8, Z8
 	VPXORD Z9, Z9, Z9
 	VPXORD Z10, Z10, Z10
@@ -6783,8 +6783,8 @@ rows6store:
 	RET
 
 rows5:
-	MOVQ   t_w+16(FP), DI
-	MOVQ   t_depth+72(FP), R14
+	MOVQ   w+16(FP), DI
+	MOVQ   depth+72(FP), R14
 	VPXORD Z8, Z8, Z8
 	VPXORD Z9, Z9, Z9
 	VPXORD Z10, Z10, Z10
@@ -6890,8 +6890,8 @@ rows5store:
 	RET
 
 rows4:
-	MOVQ   t_w+16(FP), DI
-	MOVQ   t_depth+72(FP), R14
+	MOVQ   w+16(FP), DI
+	MOVQ   depth+72(FP), R14
 	VPXORD Z8, Z8, Z8
 	VPXORD Z9, Z9, Z9
 	VPXORD Z10, Z10, Z10
@@ -6980,8 +6980,8 @@ rows4store:
 	RET
 
 rows3:
-	MOVQ   t_w+16(FP), DI
-	MOVQ   t_depth+72(FP), R14
+	MOVQ   w+16(FP), DI
+	MOVQ   depth+72(FP), R14
 	VPXORD Z8, Z8, Z8
 	VPXORD Z9, Z9, Z9
 	VPXORD Z10, Z10, Z10
@@ -7053,8 +7053,8 @@ rows3store:
 	RET
 
 rows2:
-	MOVQ   t_w+16(FP), DI
-	MOVQ   t_depth+72(FP), R14
+	MOVQ   w+16(FP), DI
+	MOVQ   depth+72(FP), R14
 	VPXORD Z8, Z8, Z8
 	VPXORD Z9, Z9, Z9
 	VPXORD Z10, Z10, Z10
@@ -7109,8 +7109,8 @@ rows2store:
 	RET
 
 rows1:
-	MOVQ   t_w+16(FP), DI
-	MOVQ   t_depth+72(FP), R14
+	MOVQ   w+16(FP), DI
+	MOVQ   depth+72(FP), R14
 	VPXORD Z8, Z8, Z8
 	VPXORD Z9, Z9, Z9
 	TESTQ  R14, R14
@@ -7147,18 +7147,18 @@ rows1store:
 	VZEROUPPER
 	RET
 
-// func productTWidePairsAVX512(t tile)
+// func productTWidePairsAVX512(c pointer, a pointer, w pointer, plus pointer, cStride int, aStride int, wStride int, plusStride int, rows int, depth int, cols int)
 // Requires: AVX, AVX512F
 TEXT ·productTWidePairsAVX512(SB), NOSPLIT, $0-88
-	MOVQ  t_a+8(FP), AX
-	MOVQ  t_aStride+40(FP), SI
-	MOVQ  t_wStride+48(FP), R8
-	MOVQ  t_c+0(FP), R9
-	MOVQ  t_cStride+32(FP), R10
-	MOVQ  t_plus+24(FP), R11
-	MOVQ  t_plusStride+56(FP), R12
-	MOVQ  t_rows+64(FP), R13
-	MOVQ  t_cols+80(FP), R14
+	MOVQ  a+8(FP), AX
+	MOVQ  aStride+40(FP), SI
+	MOVQ  wStride+48(FP), R8
+	MOVQ  c+0(FP), R9
+	MOVQ  cStride+32(FP), R10
+	MOVQ  plus+24(FP), R11
+	MOVQ  plusStride+56(FP), R12
+	MOVQ  rows+64(FP), R13
+	MOVQ  cols+80(FP), R14
 	SUBQ  $0x10, R14
 	MOVQ  $-1, R15
 	MOVQ  R14, CX
@@ -7169,8 +7169,8 @@ TEXT ·productTWidePairsAVX512(SB), NOSPLIT, $0-88
 tiles:
 	CMPQ   R13, $0x0c
 	JL     rest
-	MOVQ   t_w+16(FP), DI
-	MOVQ   t_depth+72(FP), R14
+	MOVQ   w+16(FP), DI
+	MOVQ   depth+72(FP), R14
 	VPXORD Z8, Z8, Z8
 	VPXORD Z9, Z9, Z9
 	VPXORD Z10, Z10, Z10
@@ -7628,9 +7628,9 @@ tallstore:
 	VMOVUPS Z31, K1, 64(R9)
 	ADDQ    R10, R9
 	SUBQ    $0x0c, R13
-	MOVQ    t_a+8(FP), AX
+	MOVQ    a+8(FP), AX
 	ADDQ    $0x30, AX
-	MOVQ    AX, t_a+8(FP)
+	MOVQ    AX, a+8(FP)
 	JMP     tiles
 
 rest:
@@ -7660,8 +7660,8 @@ rest:
 	RET
 
 rows11:
-	MOVQ   t_w+16(FP), DI
-	MOVQ   t_depth+72(FP), R14
+	MOVQ   w+16(FP), DI
+	MOVQ   depth+72(FP), R14
 	VPXORD Z8, Z8, Z8
 	VPXORD Z9, Z9, Z9
 	VPXORD Z10, Z10, Z10
@@ -7880,8 +7880,8 @@ rows11store:
 	RET
 
 rows10:
-	MOVQ   t_w+16(FP), DI
-	MOVQ   t_depth+72(FP), R14
+	MOVQ   w+16(FP), DI
+	MOVQ   depth+72(FP), R14
 	VPXORD Z8, Z8, Z8
 	VPXORD Z9, Z9, Z9
 	VPXORD Z10, Z10, Z10
@@ -8082,8 +8082,8 @@ rows10store:
 	RET
 
 rows9:
-	MOVQ   t_w+16(FP), DI
-	MOVQ   t_depth+72(FP), R14
+	MOVQ   w+16(FP), DI
+	MOVQ   depth+72(FP), R14
 	VPXORD Z8, Z8, Z8
 	VPXORD Z9, Z9, Z9
 	VPXORD Z10, Z10, Z10
@@ -8266,8 +8266,8 @@ rows9store:
 	RET
 
 rows8:
-	MOVQ   t_w+16(FP), DI
-	MOVQ   t_depth+72(FP), R14
+	MOVQ   w+16(FP), DI
+	MOVQ   depth+72(FP), R14
 	VPXORD Z8, Z8, Z8
 	VPXORD Z9, Z9, Z9
 	VPXORD Z10, Z10, Z10
@@ -8432,8 +8432,8 @@ rows8store:
 	RET
 
 rows7:
-	MOVQ   t_w+16(FP), DI
-	MOVQ   t_depth+72(FP), R14
+	MOVQ   w+16(FP), DI
+	MOVQ   depth+72(FP), R14
 	VPXORD Z8, Z8, Z8
 	VPXORD Z9, Z9, Z9
 	VPXORD Z10, Z10, Z10
@@ -8580,8 +8580,8 @@ rows7store:
 	RET
 
 rows6:
-	MOVQ   t_w+16(FP), DI
-	MOVQ   t_depth+72(FP), R14
+	MOVQ   w+16(FP), DI
+	MOVQ   depth+72(FP), R14
 	VPXORD Z8, Z8, Z8
 	VPXORD Z9, Z9, Z9
 	VPXORD Z10, Z10, Z10
@@ -8710,8 +8710,8 @@ rows6store:
 	RET
 
 rows5:
-	MOVQ   t_w+16(FP), DI
-	MOVQ   t_depth+72(FP), R14
+	MOVQ   w+16(FP), DI
+	MOVQ   depth+72(FP), R14
 	VPXORD Z8, Z8, Z8
 	VPXORD Z9, Z9, Z9
 	VPXORD Z10, Z10, Z10
@@ -8822,8 +8822,8 @@ rows5store:
 	RET
 
 rows4:
-	MOVQ   t_w+16(FP), DI
-	MOVQ   t_depth+72(FP), R14
+	MOVQ   w+16(FP), DI
+	MOVQ   depth+72(FP), R14
 	VPXORD Z8, Z8, Z8
 	VPXORD Z9, Z9, Z9
 	VPXORD Z10, Z10, Z10
@@ -8916,8 +8916,8 @@ rows4store:
 	RET
 
 rows3:
-	MOVQ   t_w+16(FP), DI
-	MOVQ   t_depth+72(FP), R14
+	MOVQ   w+16(FP), DI
+	MOVQ   depth+72(FP), R14
 	VPXORD Z8, Z8, Z8
 	VPXORD Z9, Z9, Z9
 	VPXORD Z10, Z10, Z10
@@ -8992,8 +8992,8 @@ rows3store:
 	RET
 
 rows2:
-	MOVQ   t_w+16(FP), DI
-	MOVQ   t_depth+72(FP), R14
+	MOVQ   w+16(FP), DI
+	MOVQ   depth+72(FP), R14
 	VPXORD Z8, Z8, Z8
 	VPXORD Z9, Z9, Z9
 	VPXORD Z10, Z10, Z10
@@ -9050,8 +9050,8 @@ rows2store:
 	RET
 
 rows1:
-	MOVQ   t_w+16(FP), DI
-	MOVQ   t_depth+72(FP), R14
+	MOVQ   w+16(FP), DI
+	MOVQ   depth+72(FP), R14
 	VPXORD Z8, Z8, Z8
 	VPXORD Z9, Z9, Z9
 	TESTQ  R14, R14
@@ -9089,18 +9089,18 @@ rows1store:
 	VZEROUPPER
 	RET
 
-// func productTNarrowPairsAVX512(t tile)
+// func productTNarrowPairsAVX512(c pointer, a pointer, w pointer, plus pointer, cStride int, aStride int, wStride int, plusStride int, rows int, depth int, cols int)
 // Requires: AVX, AVX512F
 TEXT ·productTNarrowPairsAVX512(SB), NOSPLIT, $0-88
-	MOVQ  t_a+8(FP), AX
-	MOVQ  t_aStride+40(FP), SI
-	MOVQ  t_wStride+48(FP), R8
-	MOVQ  t_c+0(FP), R9
-	MOVQ  t_cStride+32(FP), R10
-	MOVQ  t_plus+24(FP), R11
-	MOVQ  t_plusStride+56(FP), R12
-	MOVQ  t_rows+64(FP), R13
-	MOVQ  t_cols+80(FP), R14
+	MOVQ  a+8(FP), AX
+	MOVQ  aStride+40(FP), SI
+	MOVQ  wStride+48(FP), R8
+	MOVQ  c+0(FP), R9
+	MOVQ  cStride+32(FP), R10
+	MOVQ  plus+24(FP), R11
+	MOVQ  plusStride+56(FP), R12
+	MOVQ  rows+64(FP), R13
+	MOVQ  cols+80(FP), R14
 	MOVQ  $-1, R15
 	MOVQ  R14, CX
 	SHLQ  CL, R15
@@ -9110,8 +9110,8 @@ TEXT ·productTNarrowPairsAVX512(SB), NOSPLIT, $0-88
 tiles:
 	CMPQ   R13, $0x0c
 	JL     rest
-	MOVQ   t_w+16(FP), DI
-	MOVQ   t_depth+72(FP), R14
+	MOVQ   w+16(FP), DI
+	MOVQ   depth+72(FP), R14
 	VPXORD Z8, Z8, Z8
 	VPXORD Z9, Z9, Z9
 	VPXORD Z10, Z10, Z10
@@ -9386,9 +9386,9 @@ tallstore:
 	VMOVUPS Z19, K1, (R9)
 	ADDQ    R10, R9
 	SUBQ    $0x0c, R13
-	MOVQ    t_a+8(FP), AX
+	MOVQ    a+8(FP), AX
 	ADDQ    $0x30, AX
-	MOVQ    AX, t_a+8(FP)
+	MOVQ    AX, a+8(FP)
 	JMP     tiles
 
 rest:
@@ -9418,8 +9418,8 @@ rest:
 	RET
 
 rows11:
-	MOVQ   t_w+16(FP), DI
-	MOVQ   t_depth+72(FP), R14
+	MOVQ   w+16(FP), DI
+	MOVQ   depth+72(FP), R14
 	VPXORD Z8, Z8, Z8
 	VPXORD Z9, Z9, Z9
 	VPXORD Z10, Z10, Z10
@@ -9560,8 +9560,8 @@ rows11store:
 	RET
 
 rows10:
-	MOVQ   t_w+16(FP), DI
-	MOVQ   t_depth+72(FP), R14
+	MOVQ   w+16(FP), DI
+	MOVQ   depth+72(FP), R14
 	VPXORD Z8, Z8, Z8
 	VPXORD Z9, Z9, Z9
 	VPXORD Z10, Z10, Z10
@@ -9691,8 +9691,8 @@ rows10store:
 	RET
 
 rows9:
-	MOVQ   t_w+16(FP), DI
-	MOVQ   t_depth+72(FP), R14
+	MOVQ   w+16(FP), DI
+	MOVQ   depth+72(FP), R14
 	VPXORD Z8, Z8, Z8
 	VPXORD Z9, Z9, Z9
 	VPXORD Z10, Z10, Z10
@@ -9811,8 +9811,8 @@ rows9store:
 	RET
 
 rows8:
-	MOVQ   t_w+16(FP), DI
-	MOVQ   t_depth+72(FP), R14
+	MOVQ   w+16(FP), DI
+	MOVQ   depth+72(FP), R14
 	VPXORD Z8, Z8, Z8
 	VPXORD Z9, Z9, Z9
 	VPXORD Z10, Z10, Z10
@@ -9920,8 +9920,8 @@ rows8store:
 	RET
 
 rows7:
-	MOVQ   t_w+16(FP), DI
-	MOVQ   t_depth+72(FP), R14
+	MOVQ   w+16(FP), DI
+	MOVQ   depth+72(FP), R14
 	VPXORD Z8, Z8, Z8
 	VPXORD Z9, Z9, Z9
 	VPXORD Z10, Z10, Z10
@@ -10018,8 +10018,8 @@ rows7store:
 	RET
 
 rows6:
-	MOVQ   t_w+16(FP), DI
-	MOVQ   t_depth+72(FP), R14
+	MOVQ   w+16(FP), DI
+	MOVQ   depth+72(FP), R14
 	VPXORD Z8, Z8, Z8
 	VPXORD Z9, Z9, Z9
 	VPXORD Z10, Z10, Z10
@@ -10105,8 +10105,8 @@ rows6store:
 	RET
 
 rows5:
-	MOVQ   t_w+16(FP), DI
-	MOVQ   t_depth+72(FP), R14
+	MOVQ   w+16(FP), DI
+	MOVQ   depth+72(FP), R14
 	VPXORD Z8, Z8, Z8
 	VPXORD Z9, Z9, Z9
 	VPXORD Z10, Z10, Z10
@@ -10181,8 +10181,8 @@ rows5store:
 	RET
 
 rows4:
-	MOVQ   t_w+16(FP), DI
-	MOVQ   t_depth+72(FP), R14
+	MOVQ   w+16(FP), DI
+	MOVQ   depth+72(FP), R14
 	VPXORD Z8, Z8, Z8
 	VPXORD Z9, Z9, Z9
 	VPXORD Z10, Z10, Z10
@@ -10246,8 +10246,8 @@ rows4store:
 	RET
 
 rows3:
-	MOVQ   t_w+16(FP), DI
-	MOVQ   t_depth+72(FP), R14
+	MOVQ   w+16(FP), DI
+	MOVQ   depth+72(FP), R14
 	VPXORD Z8, Z8, Z8
 	VPXORD Z9, Z9, Z9
 	VPXORD Z10, Z10, Z10
@@ -10300,8 +10300,8 @@ rows3store:
 	RET
 
 rows2:
-	MOVQ   t_w+16(FP), DI
-	MOVQ   t_depth+72(FP), R14
+	MOVQ   w+16(FP), DI
+	MOVQ   depth+72(FP), R14
 	VPXORD Z8, Z8, Z8
 	VPXORD Z9, Z9, Z9
 	TESTQ  R14, R14
@@ -10343,8 +10343,8 @@ rows2store:
 	RET
 
 rows1:
-	MOVQ   t_w+16(FP), DI
-	MOVQ   t_depth+72(FP), R14
+	MOVQ   w+16(FP), DI
+	MOVQ   depth+72(FP), R14
 	VPXORD Z8, Z8, Z8
 	TESTQ  R14, R14
 	JEQ    rows1done

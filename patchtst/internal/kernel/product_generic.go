@@ -9,68 +9,78 @@ const (
 )
 
 // productGeneric is c[i][j] = plus[i][j] + sum over p of a[i][p] * w[p][j].
-func productGeneric(t tile) {
-	for i := range t.rows {
-		a := rowOf[float32](view{t.a, t.aStride}, i, t.depth)
-		productRow(t, i, func(p int) float32 { return a[p] })
+func productGeneric(c, a, w, plus pointer, cStride, aStride, wStride, plusStride, rows, depth, cols int) {
+	for i := range rows {
+		a := rowOf[float32](view{a, aStride}, i, depth)
+		to := tileRow{view{c, cStride}, view{plus, plusStride}, i, cols}
+		to.product(view{w, wStride}, depth, func(p int) float32 { return a[p] })
 	}
 }
 
 // productTGeneric is c[i][j] = plus[i][j] + sum over p of a[p][i] * w[p][j].
-func productTGeneric(t tile) {
-	for i := range t.rows {
-		productRow(t, i, func(p int) float32 { return *element[float32](view{t.a, t.aStride}, p, i) })
+func productTGeneric(c, a, w, plus pointer, cStride, aStride, wStride, plusStride, rows, depth, cols int) {
+	for i := range rows {
+		to := tileRow{view{c, cStride}, view{plus, plusStride}, i, cols}
+		to.product(view{w, wStride}, depth, func(p int) float32 { return *element[float32](view{a, aStride}, p, i) })
 	}
-}
-
-// productRow is one row of C, four steps of the depth in a turn.
-func productRow(t tile, i int, a func(p int) float32) {
-	var sums [genericWidth]float32
-	sum := sums[:t.cols]
-	w := func(p int) []float32 { return rowOf[float32](view{t.w, t.wStride}, p, t.cols) }
-	p := 0
-	for ; p+4 <= t.depth; p += 4 {
-		addFour(sum, [4]float32{a(p), a(p + 1), a(p + 2), a(p + 3)}, w(p), w(p+1), w(p+2), w(p+3))
-	}
-	for ; p < t.depth; p++ {
-		addScaledGeneric(sum, a(p), w(p))
-	}
-	storeRow(t, i, sum)
-}
-
-// storeRow is c[i][j] = sum[j] + plus[i][j]; plus may be c.
-func storeRow(t tile, i int, sum []float32) {
-	if t.plus != nil {
-		addGeneric(sum, rowOf[float32](view{t.plus, t.plusStride}, i, t.cols))
-	}
-	copy(rowOf[float32](view{t.c, t.cStride}, i, t.cols), sum)
 }
 
 // productPairsGeneric is productGeneric of pairs.
-func productPairsGeneric(t tile) {
-	for i := range t.rows {
-		a := rowOf[Pair](view{t.a, t.aStride}, i, t.depth)
-		productPairsRow(t, i, func(p int) Pair { return a[p] })
+func productPairsGeneric(c, a, w, plus pointer, cStride, aStride, wStride, plusStride, rows, depth, cols int) {
+	for i := range rows {
+		a := rowOf[Pair](view{a, aStride}, i, depth)
+		to := tileRow{view{c, cStride}, view{plus, plusStride}, i, cols}
+		to.productPairs(view{w, wStride}, depth, func(p int) Pair { return a[p] })
 	}
 }
 
 // productTPairsGeneric is productTGeneric of pairs.
-func productTPairsGeneric(t tile) {
-	for i := range t.rows {
-		productPairsRow(t, i, func(p int) Pair { return *element[Pair](view{t.a, t.aStride}, p, i) })
+func productTPairsGeneric(c, a, w, plus pointer, cStride, aStride, wStride, plusStride, rows, depth, cols int) {
+	for i := range rows {
+		to := tileRow{view{c, cStride}, view{plus, plusStride}, i, cols}
+		to.productPairs(view{w, wStride}, depth, func(p int) Pair { return *element[Pair](view{a, aStride}, p, i) })
 	}
 }
 
-func productPairsRow(t tile, i int, a func(p int) Pair) {
+// tileRow is one row of a tile.
+type tileRow struct {
+	c, plus   view
+	row, cols int
+}
+
+// product takes four steps of the depth in a turn.
+func (t tileRow) product(w view, depth int, a func(p int) float32) {
 	var sums [genericWidth]float32
 	sum := sums[:t.cols]
-	for p := range t.depth {
+	row := func(p int) []float32 { return rowOf[float32](w, p, t.cols) }
+	p := 0
+	for ; p+4 <= depth; p += 4 {
+		addFour(sum, [4]float32{a(p), a(p + 1), a(p + 2), a(p + 3)}, row(p), row(p+1), row(p+2), row(p+3))
+	}
+	for ; p < depth; p++ {
+		addScaledGeneric(sum, a(p), row(p))
+	}
+	t.store(sum)
+}
+
+func (t tileRow) productPairs(w view, depth int, a func(p int) Pair) {
+	var sums [genericWidth]float32
+	sum := sums[:t.cols]
+	for p := range depth {
 		first, second := a(p)[0].Float32(), a(p)[1].Float32()
-		for j, w := range rowOf[Pair](view{t.w, t.wStride}, p, t.cols) {
+		for j, w := range rowOf[Pair](w, p, t.cols) {
 			sum[j] += first*w[0].Float32() + second*w[1].Float32()
 		}
 	}
-	storeRow(t, i, sum)
+	t.store(sum)
+}
+
+// store is c[i][j] = sum[j] + plus[i][j]; plus may be c.
+func (t tileRow) store(sum []float32) {
+	if t.plus.at != nil {
+		addGeneric(sum, rowOf[float32](t.plus, t.row, t.cols))
+	}
+	copy(rowOf[float32](t.c, t.row, t.cols), sum)
 }
 
 // addFour is y += a[0] z0 + a[1] z1 + a[2] z2 + a[3] z3.

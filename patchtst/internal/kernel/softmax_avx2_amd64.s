@@ -80,13 +80,12 @@ single8:
 	VROUNDPS     $0x08, Y8, Y8
 	VFNMADD231PS bits3f318000<>+0(SB), Y8, Y6
 	VFNMADD231PS bitsb95e8083<>+0(SB), Y8, Y6
-	VBROADCASTSS bits39506967<>+0(SB), Y9
-	VFMADD213PS  bits3ab743ce<>+0(SB), Y6, Y9
-	VFMADD213PS  bits3c088908<>+0(SB), Y6, Y9
-	VFMADD213PS  bits3d2aa9c1<>+0(SB), Y6, Y9
-	VFMADD213PS  bits3e2aaaaa<>+0(SB), Y6, Y9
-	VFMADD213PS  bits3f000000<>+0(SB), Y6, Y9
-	VFMADD213PS  Y2, Y6, Y9
+	VBROADCASTSS bits3ab511e8<>+0(SB), Y9
+	VFMADD213PS  bits3c091d10<>+0(SB), Y6, Y9
+	VFMADD213PS  bits3d2aac79<>+0(SB), Y6, Y9
+	VFMADD213PS  bits3e2aaa49<>+0(SB), Y6, Y9
+	VFMADD213PS  bits3efffffe<>+0(SB), Y6, Y9
+	VFMADD213PS  bits3f800000<>+0(SB), Y6, Y9
 	VFMADD213PS  Y2, Y6, Y9
 	VCVTPS2DQ    Y8, Y8
 	VPSLLD       $0x17, Y8, Y8
@@ -113,13 +112,12 @@ rest9:
 	VROUNDPS     $0x08, Y8, Y8
 	VFNMADD231PS bits3f318000<>+0(SB), Y8, Y7
 	VFNMADD231PS bitsb95e8083<>+0(SB), Y8, Y7
-	VBROADCASTSS bits39506967<>+0(SB), Y9
-	VFMADD213PS  bits3ab743ce<>+0(SB), Y7, Y9
-	VFMADD213PS  bits3c088908<>+0(SB), Y7, Y9
-	VFMADD213PS  bits3d2aa9c1<>+0(SB), Y7, Y9
-	VFMADD213PS  bits3e2aaaaa<>+0(SB), Y7, Y9
-	VFMADD213PS  bits3f000000<>+0(SB), Y7, Y9
-	VFMADD213PS  Y2, Y7, Y9
+	VBROADCASTSS bits3ab511e8<>+0(SB), Y9
+	VFMADD213PS  bits3c091d10<>+0(SB), Y7, Y9
+	VFMADD213PS  bits3d2aac79<>+0(SB), Y7, Y9
+	VFMADD213PS  bits3e2aaa49<>+0(SB), Y7, Y9
+	VFMADD213PS  bits3efffffe<>+0(SB), Y7, Y9
+	VFMADD213PS  bits3f800000<>+0(SB), Y7, Y9
 	VFMADD213PS  Y2, Y7, Y9
 	VCVTPS2DQ    Y8, Y8
 	VPSLLD       $0x17, Y8, Y8
@@ -220,65 +218,55 @@ DATA bitsb95e8083<>+24(SB)/4, $0xb95e8083
 DATA bitsb95e8083<>+28(SB)/4, $0xb95e8083
 GLOBL bitsb95e8083<>(SB), RODATA|NOPTR, $32
 
-DATA bits39506967<>+0(SB)/4, $0x39506967
-DATA bits39506967<>+4(SB)/4, $0x39506967
-DATA bits39506967<>+8(SB)/4, $0x39506967
-DATA bits39506967<>+12(SB)/4, $0x39506967
-DATA bits39506967<>+16(SB)/4, $0x39506967
-DATA bits39506967<>+20(SB)/4, $0x39506967
-DATA bits39506967<>+24(SB)/4, $0x39506967
-DATA bits39506967<>+28(SB)/4, $0x39506967
-GLOBL bits39506967<>(SB), RODATA|NOPTR, $32
+DATA bits3ab511e8<>+0(SB)/4, $0x3ab511e8
+DATA bits3ab511e8<>+4(SB)/4, $0x3ab511e8
+DATA bits3ab511e8<>+8(SB)/4, $0x3ab511e8
+DATA bits3ab511e8<>+12(SB)/4, $0x3ab511e8
+DATA bits3ab511e8<>+16(SB)/4, $0x3ab511e8
+DATA bits3ab511e8<>+20(SB)/4, $0x3ab511e8
+DATA bits3ab511e8<>+24(SB)/4, $0x3ab511e8
+DATA bits3ab511e8<>+28(SB)/4, $0x3ab511e8
+GLOBL bits3ab511e8<>(SB), RODATA|NOPTR, $32
 
-DATA bits3ab743ce<>+0(SB)/4, $0x3ab743ce
-DATA bits3ab743ce<>+4(SB)/4, $0x3ab743ce
-DATA bits3ab743ce<>+8(SB)/4, $0x3ab743ce
-DATA bits3ab743ce<>+12(SB)/4, $0x3ab743ce
-DATA bits3ab743ce<>+16(SB)/4, $0x3ab743ce
-DATA bits3ab743ce<>+20(SB)/4, $0x3ab743ce
-DATA bits3ab743ce<>+24(SB)/4, $0x3ab743ce
-DATA bits3ab743ce<>+28(SB)/4, $0x3ab743ce
-GLOBL bits3ab743ce<>(SB), RODATA|NOPTR, $32
+DATA bits3c091d10<>+0(SB)/4, $0x3c091d10
+DATA bits3c091d10<>+4(SB)/4, $0x3c091d10
+DATA bits3c091d10<>+8(SB)/4, $0x3c091d10
+DATA bits3c091d10<>+12(SB)/4, $0x3c091d10
+DATA bits3c091d10<>+16(SB)/4, $0x3c091d10
+DATA bits3c091d10<>+20(SB)/4, $0x3c091d10
+DATA bits3c091d10<>+24(SB)/4, $0x3c091d10
+DATA bits3c091d10<>+28(SB)/4, $0x3c091d10
+GLOBL bits3c091d10<>(SB), RODATA|NOPTR, $32
 
-DATA bits3c088908<>+0(SB)/4, $0x3c088908
-DATA bits3c088908<>+4(SB)/4, $0x3c088908
-DATA bits3c088908<>+8(SB)/4, $0x3c088908
-DATA bits3c088908<>+12(SB)/4, $0x3c088908
-DATA bits3c088908<>+16(SB)/4, $0x3c088908
-DATA bits3c088908<>+20(SB)/4, $0x3c088908
-DATA bits3c088908<>+24(SB)/4, $0x3c088908
-DATA bits3c088908<>+28(SB)/4, $0x3c088908
-GLOBL bits3c088908<>(SB), RODATA|NOPTR, $32
+DATA bits3d2aac79<>+0(SB)/4, $0x3d2aac79
+DATA bits3d2aac79<>+4(SB)/4, $0x3d2aac79
+DATA bits3d2aac79<>+8(SB)/4, $0x3d2aac79
+DATA bits3d2aac79<>+12(SB)/4, $0x3d2aac79
+DATA bits3d2aac79<>+16(SB)/4, $0x3d2aac79
+DATA bits3d2aac79<>+20(SB)/4, $0x3d2aac79
+DATA bits3d2aac79<>+24(SB)/4, $0x3d2aac79
+DATA bits3d2aac79<>+28(SB)/4, $0x3d2aac79
+GLOBL bits3d2aac79<>(SB), RODATA|NOPTR, $32
 
-DATA bits3d2aa9c1<>+0(SB)/4, $0x3d2aa9c1
-DATA bits3d2aa9c1<>+4(SB)/4, $0x3d2aa9c1
-DATA bits3d2aa9c1<>+8(SB)/4, $0x3d2aa9c1
-DATA bits3d2aa9c1<>+12(SB)/4, $0x3d2aa9c1
-DATA bits3d2aa9c1<>+16(SB)/4, $0x3d2aa9c1
-DATA bits3d2aa9c1<>+20(SB)/4, $0x3d2aa9c1
-DATA bits3d2aa9c1<>+24(SB)/4, $0x3d2aa9c1
-DATA bits3d2aa9c1<>+28(SB)/4, $0x3d2aa9c1
-GLOBL bits3d2aa9c1<>(SB), RODATA|NOPTR, $32
+DATA bits3e2aaa49<>+0(SB)/4, $0x3e2aaa49
+DATA bits3e2aaa49<>+4(SB)/4, $0x3e2aaa49
+DATA bits3e2aaa49<>+8(SB)/4, $0x3e2aaa49
+DATA bits3e2aaa49<>+12(SB)/4, $0x3e2aaa49
+DATA bits3e2aaa49<>+16(SB)/4, $0x3e2aaa49
+DATA bits3e2aaa49<>+20(SB)/4, $0x3e2aaa49
+DATA bits3e2aaa49<>+24(SB)/4, $0x3e2aaa49
+DATA bits3e2aaa49<>+28(SB)/4, $0x3e2aaa49
+GLOBL bits3e2aaa49<>(SB), RODATA|NOPTR, $32
 
-DATA bits3e2aaaaa<>+0(SB)/4, $0x3e2aaaaa
-DATA bits3e2aaaaa<>+4(SB)/4, $0x3e2aaaaa
-DATA bits3e2aaaaa<>+8(SB)/4, $0x3e2aaaaa
-DATA bits3e2aaaaa<>+12(SB)/4, $0x3e2aaaaa
-DATA bits3e2aaaaa<>+16(SB)/4, $0x3e2aaaaa
-DATA bits3e2aaaaa<>+20(SB)/4, $0x3e2aaaaa
-DATA bits3e2aaaaa<>+24(SB)/4, $0x3e2aaaaa
-DATA bits3e2aaaaa<>+28(SB)/4, $0x3e2aaaaa
-GLOBL bits3e2aaaaa<>(SB), RODATA|NOPTR, $32
-
-DATA bits3f000000<>+0(SB)/4, $0x3f000000
-DATA bits3f000000<>+4(SB)/4, $0x3f000000
-DATA bits3f000000<>+8(SB)/4, $0x3f000000
-DATA bits3f000000<>+12(SB)/4, $0x3f000000
-DATA bits3f000000<>+16(SB)/4, $0x3f000000
-DATA bits3f000000<>+20(SB)/4, $0x3f000000
-DATA bits3f000000<>+24(SB)/4, $0x3f000000
-DATA bits3f000000<>+28(SB)/4, $0x3f000000
-GLOBL bits3f000000<>(SB), RODATA|NOPTR, $32
+DATA bits3efffffe<>+0(SB)/4, $0x3efffffe
+DATA bits3efffffe<>+4(SB)/4, $0x3efffffe
+DATA bits3efffffe<>+8(SB)/4, $0x3efffffe
+DATA bits3efffffe<>+12(SB)/4, $0x3efffffe
+DATA bits3efffffe<>+16(SB)/4, $0x3efffffe
+DATA bits3efffffe<>+20(SB)/4, $0x3efffffe
+DATA bits3efffffe<>+24(SB)/4, $0x3efffffe
+DATA bits3efffffe<>+28(SB)/4, $0x3efffffe
+GLOBL bits3efffffe<>(SB), RODATA|NOPTR, $32
 
 DATA bitsc2aeac4f<>+0(SB)/4, $0xc2aeac4f
 DATA bitsc2aeac4f<>+4(SB)/4, $0xc2aeac4f
@@ -418,8 +406,8 @@ row31:
 	VMULPS       Y0, Y7, Y7
 	VMULPS       Y0, Y8, Y8
 	VCMPPS       $0x15, Y2, Y7, Y9
-	VCMPPS       $0x15, Y2, Y8, Y10
 	VMAXPS       Y7, Y2, Y7
+	VCMPPS       $0x15, Y2, Y8, Y10
 	VMAXPS       Y8, Y2, Y8
 	VMULPS       bits3fb8aa3b<>+0(SB), Y7, Y11
 	VMULPS       bits3fb8aa3b<>+0(SB), Y8, Y12
@@ -429,20 +417,18 @@ row31:
 	VFNMADD231PS bits3f318000<>+0(SB), Y12, Y8
 	VFNMADD231PS bitsb95e8083<>+0(SB), Y11, Y7
 	VFNMADD231PS bitsb95e8083<>+0(SB), Y12, Y8
-	VBROADCASTSS bits39506967<>+0(SB), Y13
-	VBROADCASTSS bits39506967<>+0(SB), Y14
-	VFMADD213PS  bits3ab743ce<>+0(SB), Y7, Y13
-	VFMADD213PS  bits3ab743ce<>+0(SB), Y8, Y14
-	VFMADD213PS  bits3c088908<>+0(SB), Y7, Y13
-	VFMADD213PS  bits3c088908<>+0(SB), Y8, Y14
-	VFMADD213PS  bits3d2aa9c1<>+0(SB), Y7, Y13
-	VFMADD213PS  bits3d2aa9c1<>+0(SB), Y8, Y14
-	VFMADD213PS  bits3e2aaaaa<>+0(SB), Y7, Y13
-	VFMADD213PS  bits3e2aaaaa<>+0(SB), Y8, Y14
-	VFMADD213PS  bits3f000000<>+0(SB), Y7, Y13
-	VFMADD213PS  bits3f000000<>+0(SB), Y8, Y14
-	VFMADD213PS  Y1, Y7, Y13
-	VFMADD213PS  Y1, Y8, Y14
+	VBROADCASTSS bits3ab511e8<>+0(SB), Y13
+	VBROADCASTSS bits3ab511e8<>+0(SB), Y14
+	VFMADD213PS  bits3c091d10<>+0(SB), Y7, Y13
+	VFMADD213PS  bits3c091d10<>+0(SB), Y8, Y14
+	VFMADD213PS  bits3d2aac79<>+0(SB), Y7, Y13
+	VFMADD213PS  bits3d2aac79<>+0(SB), Y8, Y14
+	VFMADD213PS  bits3e2aaa49<>+0(SB), Y7, Y13
+	VFMADD213PS  bits3e2aaa49<>+0(SB), Y8, Y14
+	VFMADD213PS  bits3efffffe<>+0(SB), Y7, Y13
+	VFMADD213PS  bits3efffffe<>+0(SB), Y8, Y14
+	VFMADD213PS  bits3f800000<>+0(SB), Y7, Y13
+	VFMADD213PS  bits3f800000<>+0(SB), Y8, Y14
 	VFMADD213PS  Y1, Y7, Y13
 	VFMADD213PS  Y1, Y8, Y14
 	VCVTPS2DQ    Y11, Y11
@@ -523,13 +509,12 @@ row37:
 	VROUNDPS     $0x08, Y7, Y7
 	VFNMADD231PS bits3f318000<>+0(SB), Y7, Y5
 	VFNMADD231PS bitsb95e8083<>+0(SB), Y7, Y5
-	VBROADCASTSS bits39506967<>+0(SB), Y8
-	VFMADD213PS  bits3ab743ce<>+0(SB), Y5, Y8
-	VFMADD213PS  bits3c088908<>+0(SB), Y5, Y8
-	VFMADD213PS  bits3d2aa9c1<>+0(SB), Y5, Y8
-	VFMADD213PS  bits3e2aaaaa<>+0(SB), Y5, Y8
-	VFMADD213PS  bits3f000000<>+0(SB), Y5, Y8
-	VFMADD213PS  Y1, Y5, Y8
+	VBROADCASTSS bits3ab511e8<>+0(SB), Y8
+	VFMADD213PS  bits3c091d10<>+0(SB), Y5, Y8
+	VFMADD213PS  bits3d2aac79<>+0(SB), Y5, Y8
+	VFMADD213PS  bits3e2aaa49<>+0(SB), Y5, Y8
+	VFMADD213PS  bits3efffffe<>+0(SB), Y5, Y8
+	VFMADD213PS  bits3f800000<>+0(SB), Y5, Y8
 	VFMADD213PS  Y1, Y5, Y8
 	VCVTPS2DQ    Y7, Y7
 	VPSLLD       $0x17, Y7, Y7
@@ -600,13 +585,12 @@ row43:
 	VROUNDPS     $0x08, Y8, Y8
 	VFNMADD231PS bits3f318000<>+0(SB), Y8, Y6
 	VFNMADD231PS bitsb95e8083<>+0(SB), Y8, Y6
-	VBROADCASTSS bits39506967<>+0(SB), Y9
-	VFMADD213PS  bits3ab743ce<>+0(SB), Y6, Y9
-	VFMADD213PS  bits3c088908<>+0(SB), Y6, Y9
-	VFMADD213PS  bits3d2aa9c1<>+0(SB), Y6, Y9
-	VFMADD213PS  bits3e2aaaaa<>+0(SB), Y6, Y9
-	VFMADD213PS  bits3f000000<>+0(SB), Y6, Y9
-	VFMADD213PS  Y1, Y6, Y9
+	VBROADCASTSS bits3ab511e8<>+0(SB), Y9
+	VFMADD213PS  bits3c091d10<>+0(SB), Y6, Y9
+	VFMADD213PS  bits3d2aac79<>+0(SB), Y6, Y9
+	VFMADD213PS  bits3e2aaa49<>+0(SB), Y6, Y9
+	VFMADD213PS  bits3efffffe<>+0(SB), Y6, Y9
+	VFMADD213PS  bits3f800000<>+0(SB), Y6, Y9
 	VFMADD213PS  Y1, Y6, Y9
 	VCVTPS2DQ    Y8, Y8
 	VPSLLD       $0x17, Y8, Y8

@@ -9,25 +9,22 @@ TEXT ·softmaxRowsAVX512(SB), NOSPLIT, $0-40
 	VBROADCASTSS scale+16(FP), Z0
 	VBROADCASTSS bitsff800000<>+0(SB), Z1
 	VBROADCASTSS bits3f800000<>+0(SB), Z2
-	VBROADCASTSS bits3fb8aa3b<>+0(SB), Z3
-	VBROADCASTSS bits3f318000<>+0(SB), Z4
-	VBROADCASTSS bitsb95e8083<>+0(SB), Z5
-	VBROADCASTSS bitsc2dc0000<>+0(SB), Z6
+	VBROADCASTSS bitsc2dc0000<>+0(SB), Z3
 	MOVQ         rows+24(FP), CX
 	TESTQ        CX, CX
 	JEQ          rows2
 
 row1:
-	VPXORD  Z8, Z8, Z8
-	VMOVAPS Z1, Z7
+	VPXORD  Z5, Z5, Z5
+	VMOVAPS Z1, Z4
 	MOVQ    cols+32(FP), BX
 	XORQ    DX, DX
 	SUBQ    $0x00000010, BX
 	JL      rest5
 
 single4:
-	VMOVUPS (AX)(DX*4), Z9
-	VMAXPS  Z9, Z7, Z7
+	VMOVUPS (AX)(DX*4), Z6
+	VMAXPS  Z6, Z4, Z4
 	ADDQ    $0x00000010, DX
 	SUBQ    $0x00000010, BX
 	JGE     single4
@@ -38,96 +35,94 @@ rest5:
 	MOVQ      $-1, SI
 	BZHIQ     BX, SI, SI
 	KMOVW     SI, K1
-	VMOVUPS.Z (AX)(DX*4), K1, Z9
-	VBLENDMPS Z9, Z1, K1, Z9
-	VMAXPS    Z9, Z7, Z7
+	VMOVUPS.Z (AX)(DX*4), K1, Z6
+	VBLENDMPS Z6, Z1, K1, Z6
+	VMAXPS    Z6, Z4, Z4
 
 done6:
-	VEXTRACTF64X4 $0x01, Z7, Y9
-	VMAXPS        Y9, Y7, Y9
-	VEXTRACTF128  $0x01, Y9, X7
-	VMAXPS        X9, X7, X7
-	VPERMILPS     $0x4e, X7, X9
-	VMAXPS        X9, X7, X7
-	VPERMILPS     $0xb1, X7, X9
-	VMAXPS        X9, X7, X7
-	VBROADCASTSS  X7, Z7
+	VEXTRACTF64X4 $0x01, Z4, Y6
+	VMAXPS        Y6, Y4, Y6
+	VEXTRACTF128  $0x01, Y6, X4
+	VMAXPS        X6, X4, X4
+	VPERMILPS     $0x4e, X4, X6
+	VMAXPS        X6, X4, X4
+	VPERMILPS     $0xb1, X4, X6
+	VMAXPS        X6, X4, X4
+	VBROADCASTSS  X4, Z4
 	MOVQ          cols+32(FP), BX
 	XORQ          DX, DX
 	SUBQ          $0x00000010, BX
 	JL            rest9
 
 single8:
-	VMOVUPS          (AX)(DX*4), Z9
-	VSUBPS           Z7, Z9, Z9
-	VMULPS           Z0, Z9, Z9
-	VMAXPS           Z9, Z6, Z9
-	VMULPS           Z3, Z9, Z10
-	VRNDSCALEPS      $0x08, Z10, Z10
-	VFNMADD231PS     Z4, Z10, Z9
-	VFNMADD231PS     Z5, Z10, Z9
-	VBROADCASTSS     bits39506967<>+0(SB), Z11
-	VFMADD213PS.BCST bits3ab743ce<>+0(SB), Z9, Z11
-	VFMADD213PS.BCST bits3c088908<>+0(SB), Z9, Z11
-	VFMADD213PS.BCST bits3d2aa9c1<>+0(SB), Z9, Z11
-	VFMADD213PS.BCST bits3e2aaaaa<>+0(SB), Z9, Z11
-	VFMADD213PS.BCST bits3f000000<>+0(SB), Z9, Z11
-	VFMADD213PS      Z2, Z9, Z11
-	VFMADD213PS      Z2, Z9, Z11
-	VSCALEFPS        Z10, Z11, Z9
-	VMOVUPS          Z9, (AX)(DX*4)
-	VADDPS           Z9, Z8, Z8
-	ADDQ             $0x00000010, DX
-	SUBQ             $0x00000010, BX
-	JGE              single8
+	VMOVUPS           (AX)(DX*4), Z6
+	VSUBPS            Z4, Z6, Z6
+	VMULPS            Z0, Z6, Z6
+	VMAXPS            Z6, Z3, Z6
+	VMULPS.BCST       bits3fb8aa3b<>+0(SB), Z6, Z7
+	VRNDSCALEPS       $0x08, Z7, Z7
+	VFNMADD231PS.BCST bits3f318000<>+0(SB), Z7, Z6
+	VFNMADD231PS.BCST bitsb95e8083<>+0(SB), Z7, Z6
+	VBROADCASTSS      bits3ab511e8<>+0(SB), Z8
+	VFMADD213PS.BCST  bits3c091d10<>+0(SB), Z6, Z8
+	VFMADD213PS.BCST  bits3d2aac79<>+0(SB), Z6, Z8
+	VFMADD213PS.BCST  bits3e2aaa49<>+0(SB), Z6, Z8
+	VFMADD213PS.BCST  bits3efffffe<>+0(SB), Z6, Z8
+	VFMADD213PS.BCST  bits3f800000<>+0(SB), Z6, Z8
+	VFMADD213PS       Z2, Z6, Z8
+	VSCALEFPS         Z7, Z8, Z6
+	VMOVUPS           Z6, (AX)(DX*4)
+	VADDPS            Z6, Z5, Z5
+	ADDQ              $0x00000010, DX
+	SUBQ              $0x00000010, BX
+	JGE               single8
 
 rest9:
-	ADDQ             $0x00000010, BX
-	JEQ              done10
-	MOVQ             $-1, SI
-	BZHIQ            BX, SI, SI
-	KMOVW            SI, K1
-	VMOVUPS.Z        (AX)(DX*4), K1, Z9
-	VSUBPS           Z7, Z9, Z9
-	VMULPS           Z0, Z9, Z9
-	VMAXPS           Z9, Z6, Z9
-	VMULPS           Z3, Z9, Z7
-	VRNDSCALEPS      $0x08, Z7, Z7
-	VFNMADD231PS     Z4, Z7, Z9
-	VFNMADD231PS     Z5, Z7, Z9
-	VBROADCASTSS     bits39506967<>+0(SB), Z10
-	VFMADD213PS.BCST bits3ab743ce<>+0(SB), Z9, Z10
-	VFMADD213PS.BCST bits3c088908<>+0(SB), Z9, Z10
-	VFMADD213PS.BCST bits3d2aa9c1<>+0(SB), Z9, Z10
-	VFMADD213PS.BCST bits3e2aaaaa<>+0(SB), Z9, Z10
-	VFMADD213PS.BCST bits3f000000<>+0(SB), Z9, Z10
-	VFMADD213PS      Z2, Z9, Z10
-	VFMADD213PS      Z2, Z9, Z10
-	VSCALEFPS        Z7, Z10, Z9
-	VMOVUPS          Z9, K1, (AX)(DX*4)
-	VMOVAPS.Z        Z9, K1, Z9
-	VADDPS           Z9, Z8, Z8
+	ADDQ              $0x00000010, BX
+	JEQ               done10
+	MOVQ              $-1, SI
+	BZHIQ             BX, SI, SI
+	KMOVW             SI, K1
+	VMOVUPS.Z         (AX)(DX*4), K1, Z6
+	VSUBPS            Z4, Z6, Z6
+	VMULPS            Z0, Z6, Z6
+	VMAXPS            Z6, Z3, Z6
+	VMULPS.BCST       bits3fb8aa3b<>+0(SB), Z6, Z4
+	VRNDSCALEPS       $0x08, Z4, Z4
+	VFNMADD231PS.BCST bits3f318000<>+0(SB), Z4, Z6
+	VFNMADD231PS.BCST bitsb95e8083<>+0(SB), Z4, Z6
+	VBROADCASTSS      bits3ab511e8<>+0(SB), Z7
+	VFMADD213PS.BCST  bits3c091d10<>+0(SB), Z6, Z7
+	VFMADD213PS.BCST  bits3d2aac79<>+0(SB), Z6, Z7
+	VFMADD213PS.BCST  bits3e2aaa49<>+0(SB), Z6, Z7
+	VFMADD213PS.BCST  bits3efffffe<>+0(SB), Z6, Z7
+	VFMADD213PS.BCST  bits3f800000<>+0(SB), Z6, Z7
+	VFMADD213PS       Z2, Z6, Z7
+	VSCALEFPS         Z4, Z7, Z6
+	VMOVUPS           Z6, K1, (AX)(DX*4)
+	VMOVAPS.Z         Z6, K1, Z6
+	VADDPS            Z6, Z5, Z5
 
 done10:
-	VEXTRACTF64X4 $0x01, Z8, Y7
-	VADDPS        Y7, Y8, Y7
-	VEXTRACTF128  $0x01, Y7, X8
-	VADDPS        X7, X8, X8
-	VPERMILPS     $0x4e, X8, X7
-	VADDPS        X7, X8, X8
-	VPERMILPS     $0xb1, X8, X7
-	VADDPS        X7, X8, X8
-	VBROADCASTSS  X8, Z8
-	VDIVPS        Z8, Z2, Z8
+	VEXTRACTF64X4 $0x01, Z5, Y4
+	VADDPS        Y4, Y5, Y4
+	VEXTRACTF128  $0x01, Y4, X5
+	VADDPS        X4, X5, X5
+	VPERMILPS     $0x4e, X5, X4
+	VADDPS        X4, X5, X5
+	VPERMILPS     $0xb1, X5, X4
+	VADDPS        X4, X5, X5
+	VBROADCASTSS  X5, Z5
+	VDIVPS        Z5, Z2, Z5
 	MOVQ          cols+32(FP), BX
 	XORQ          DX, DX
 	SUBQ          $0x00000010, BX
 	JL            rest13
 
 single12:
-	VMOVUPS (AX)(DX*4), Z7
-	VMULPS  Z8, Z7, Z7
-	VMOVUPS Z7, (AX)(DX*4)
+	VMOVUPS (AX)(DX*4), Z4
+	VMULPS  Z5, Z4, Z4
+	VMOVUPS Z4, (AX)(DX*4)
 	ADDQ    $0x00000010, DX
 	SUBQ    $0x00000010, BX
 	JGE     single12
@@ -138,9 +133,9 @@ rest13:
 	MOVQ      $-1, SI
 	BZHIQ     BX, SI, SI
 	KMOVW     SI, K1
-	VMOVUPS.Z (AX)(DX*4), K1, Z7
-	VMULPS    Z8, Z7, Z7
-	VMOVUPS   Z7, K1, (AX)(DX*4)
+	VMOVUPS.Z (AX)(DX*4), K1, Z4
+	VMULPS    Z5, Z4, Z4
+	VMOVUPS   Z4, K1, (AX)(DX*4)
 
 done14:
 	ADDQ x_stride+8(FP), AX
@@ -201,65 +196,55 @@ DATA bitsb95e8083<>+24(SB)/4, $0xb95e8083
 DATA bitsb95e8083<>+28(SB)/4, $0xb95e8083
 GLOBL bitsb95e8083<>(SB), RODATA|NOPTR, $32
 
-DATA bits39506967<>+0(SB)/4, $0x39506967
-DATA bits39506967<>+4(SB)/4, $0x39506967
-DATA bits39506967<>+8(SB)/4, $0x39506967
-DATA bits39506967<>+12(SB)/4, $0x39506967
-DATA bits39506967<>+16(SB)/4, $0x39506967
-DATA bits39506967<>+20(SB)/4, $0x39506967
-DATA bits39506967<>+24(SB)/4, $0x39506967
-DATA bits39506967<>+28(SB)/4, $0x39506967
-GLOBL bits39506967<>(SB), RODATA|NOPTR, $32
+DATA bits3ab511e8<>+0(SB)/4, $0x3ab511e8
+DATA bits3ab511e8<>+4(SB)/4, $0x3ab511e8
+DATA bits3ab511e8<>+8(SB)/4, $0x3ab511e8
+DATA bits3ab511e8<>+12(SB)/4, $0x3ab511e8
+DATA bits3ab511e8<>+16(SB)/4, $0x3ab511e8
+DATA bits3ab511e8<>+20(SB)/4, $0x3ab511e8
+DATA bits3ab511e8<>+24(SB)/4, $0x3ab511e8
+DATA bits3ab511e8<>+28(SB)/4, $0x3ab511e8
+GLOBL bits3ab511e8<>(SB), RODATA|NOPTR, $32
 
-DATA bits3ab743ce<>+0(SB)/4, $0x3ab743ce
-DATA bits3ab743ce<>+4(SB)/4, $0x3ab743ce
-DATA bits3ab743ce<>+8(SB)/4, $0x3ab743ce
-DATA bits3ab743ce<>+12(SB)/4, $0x3ab743ce
-DATA bits3ab743ce<>+16(SB)/4, $0x3ab743ce
-DATA bits3ab743ce<>+20(SB)/4, $0x3ab743ce
-DATA bits3ab743ce<>+24(SB)/4, $0x3ab743ce
-DATA bits3ab743ce<>+28(SB)/4, $0x3ab743ce
-GLOBL bits3ab743ce<>(SB), RODATA|NOPTR, $32
+DATA bits3c091d10<>+0(SB)/4, $0x3c091d10
+DATA bits3c091d10<>+4(SB)/4, $0x3c091d10
+DATA bits3c091d10<>+8(SB)/4, $0x3c091d10
+DATA bits3c091d10<>+12(SB)/4, $0x3c091d10
+DATA bits3c091d10<>+16(SB)/4, $0x3c091d10
+DATA bits3c091d10<>+20(SB)/4, $0x3c091d10
+DATA bits3c091d10<>+24(SB)/4, $0x3c091d10
+DATA bits3c091d10<>+28(SB)/4, $0x3c091d10
+GLOBL bits3c091d10<>(SB), RODATA|NOPTR, $32
 
-DATA bits3c088908<>+0(SB)/4, $0x3c088908
-DATA bits3c088908<>+4(SB)/4, $0x3c088908
-DATA bits3c088908<>+8(SB)/4, $0x3c088908
-DATA bits3c088908<>+12(SB)/4, $0x3c088908
-DATA bits3c088908<>+16(SB)/4, $0x3c088908
-DATA bits3c088908<>+20(SB)/4, $0x3c088908
-DATA bits3c088908<>+24(SB)/4, $0x3c088908
-DATA bits3c088908<>+28(SB)/4, $0x3c088908
-GLOBL bits3c088908<>(SB), RODATA|NOPTR, $32
+DATA bits3d2aac79<>+0(SB)/4, $0x3d2aac79
+DATA bits3d2aac79<>+4(SB)/4, $0x3d2aac79
+DATA bits3d2aac79<>+8(SB)/4, $0x3d2aac79
+DATA bits3d2aac79<>+12(SB)/4, $0x3d2aac79
+DATA bits3d2aac79<>+16(SB)/4, $0x3d2aac79
+DATA bits3d2aac79<>+20(SB)/4, $0x3d2aac79
+DATA bits3d2aac79<>+24(SB)/4, $0x3d2aac79
+DATA bits3d2aac79<>+28(SB)/4, $0x3d2aac79
+GLOBL bits3d2aac79<>(SB), RODATA|NOPTR, $32
 
-DATA bits3d2aa9c1<>+0(SB)/4, $0x3d2aa9c1
-DATA bits3d2aa9c1<>+4(SB)/4, $0x3d2aa9c1
-DATA bits3d2aa9c1<>+8(SB)/4, $0x3d2aa9c1
-DATA bits3d2aa9c1<>+12(SB)/4, $0x3d2aa9c1
-DATA bits3d2aa9c1<>+16(SB)/4, $0x3d2aa9c1
-DATA bits3d2aa9c1<>+20(SB)/4, $0x3d2aa9c1
-DATA bits3d2aa9c1<>+24(SB)/4, $0x3d2aa9c1
-DATA bits3d2aa9c1<>+28(SB)/4, $0x3d2aa9c1
-GLOBL bits3d2aa9c1<>(SB), RODATA|NOPTR, $32
+DATA bits3e2aaa49<>+0(SB)/4, $0x3e2aaa49
+DATA bits3e2aaa49<>+4(SB)/4, $0x3e2aaa49
+DATA bits3e2aaa49<>+8(SB)/4, $0x3e2aaa49
+DATA bits3e2aaa49<>+12(SB)/4, $0x3e2aaa49
+DATA bits3e2aaa49<>+16(SB)/4, $0x3e2aaa49
+DATA bits3e2aaa49<>+20(SB)/4, $0x3e2aaa49
+DATA bits3e2aaa49<>+24(SB)/4, $0x3e2aaa49
+DATA bits3e2aaa49<>+28(SB)/4, $0x3e2aaa49
+GLOBL bits3e2aaa49<>(SB), RODATA|NOPTR, $32
 
-DATA bits3e2aaaaa<>+0(SB)/4, $0x3e2aaaaa
-DATA bits3e2aaaaa<>+4(SB)/4, $0x3e2aaaaa
-DATA bits3e2aaaaa<>+8(SB)/4, $0x3e2aaaaa
-DATA bits3e2aaaaa<>+12(SB)/4, $0x3e2aaaaa
-DATA bits3e2aaaaa<>+16(SB)/4, $0x3e2aaaaa
-DATA bits3e2aaaaa<>+20(SB)/4, $0x3e2aaaaa
-DATA bits3e2aaaaa<>+24(SB)/4, $0x3e2aaaaa
-DATA bits3e2aaaaa<>+28(SB)/4, $0x3e2aaaaa
-GLOBL bits3e2aaaaa<>(SB), RODATA|NOPTR, $32
-
-DATA bits3f000000<>+0(SB)/4, $0x3f000000
-DATA bits3f000000<>+4(SB)/4, $0x3f000000
-DATA bits3f000000<>+8(SB)/4, $0x3f000000
-DATA bits3f000000<>+12(SB)/4, $0x3f000000
-DATA bits3f000000<>+16(SB)/4, $0x3f000000
-DATA bits3f000000<>+20(SB)/4, $0x3f000000
-DATA bits3f000000<>+24(SB)/4, $0x3f000000
-DATA bits3f000000<>+28(SB)/4, $0x3f000000
-GLOBL bits3f000000<>(SB), RODATA|NOPTR, $32
+DATA bits3efffffe<>+0(SB)/4, $0x3efffffe
+DATA bits3efffffe<>+4(SB)/4, $0x3efffffe
+DATA bits3efffffe<>+8(SB)/4, $0x3efffffe
+DATA bits3efffffe<>+12(SB)/4, $0x3efffffe
+DATA bits3efffffe<>+16(SB)/4, $0x3efffffe
+DATA bits3efffffe<>+20(SB)/4, $0x3efffffe
+DATA bits3efffffe<>+24(SB)/4, $0x3efffffe
+DATA bits3efffffe<>+28(SB)/4, $0x3efffffe
+GLOBL bits3efffffe<>(SB), RODATA|NOPTR, $32
 
 DATA bitsc2dc0000<>+0(SB)/4, $0xc2dc0000
 DATA bitsc2dc0000<>+4(SB)/4, $0xc2dc0000
@@ -360,10 +345,7 @@ rows16:
 TEXT ·softmaxColumnsAVX512(SB), NOSPLIT, $0-40
 	VBROADCASTSS scale+16(FP), Z0
 	VBROADCASTSS bits3f800000<>+0(SB), Z1
-	VBROADCASTSS bits3fb8aa3b<>+0(SB), Z2
-	VBROADCASTSS bits3f318000<>+0(SB), Z3
-	VBROADCASTSS bitsb95e8083<>+0(SB), Z4
-	VBROADCASTSS bitsc2dc0000<>+0(SB), Z5
+	VBROADCASTSS bitsc2dc0000<>+0(SB), Z2
 	MOVQ         cols+32(FP), CX
 	XORQ         AX, AX
 	SUBQ         $0x00000020, CX
@@ -372,19 +354,19 @@ TEXT ·softmaxColumnsAVX512(SB), NOSPLIT, $0-40
 wide25:
 	MOVQ         x_at+0(FP), DX
 	LEAQ         (DX)(AX*4), DX
-	VBROADCASTSS bitsff800000<>+0(SB), Z6
-	VPXORD       Z8, Z8, Z8
-	VBROADCASTSS bitsff800000<>+0(SB), Z7
-	VPXORD       Z9, Z9, Z9
+	VBROADCASTSS bitsff800000<>+0(SB), Z3
+	VPXORD       Z5, Z5, Z5
+	VBROADCASTSS bitsff800000<>+0(SB), Z4
+	VPXORD       Z6, Z6, Z6
 	MOVQ         rows+24(FP), BX
 	TESTQ        BX, BX
 	JEQ          rows30
 
 row29:
-	VMOVUPS (DX), Z10
-	VMAXPS  Z10, Z6, Z6
-	VMOVUPS 64(DX), Z10
-	VMAXPS  Z10, Z7, Z7
+	VMOVUPS (DX), Z7
+	VMAXPS  Z7, Z3, Z3
+	VMOVUPS 64(DX), Z7
+	VMAXPS  Z7, Z4, Z4
 	ADDQ    x_stride+8(FP), DX
 	DECQ    BX
 	JNE     row29
@@ -397,51 +379,49 @@ rows30:
 	JEQ   rows32
 
 row31:
-	VMOVUPS          (DX), Z10
-	VMOVUPS          64(DX), Z13
-	VSUBPS           Z6, Z10, Z10
-	VSUBPS           Z7, Z13, Z13
-	VMULPS           Z0, Z10, Z10
-	VMULPS           Z0, Z13, Z13
-	VMAXPS           Z10, Z5, Z10
-	VMAXPS           Z13, Z5, Z13
-	VMULPS           Z2, Z10, Z14
-	VMULPS           Z2, Z13, Z15
-	VRNDSCALEPS      $0x08, Z14, Z14
-	VRNDSCALEPS      $0x08, Z15, Z15
-	VFNMADD231PS     Z3, Z14, Z10
-	VFNMADD231PS     Z3, Z15, Z13
-	VFNMADD231PS     Z4, Z14, Z10
-	VFNMADD231PS     Z4, Z15, Z13
-	VBROADCASTSS     bits39506967<>+0(SB), Z16
-	VBROADCASTSS     bits39506967<>+0(SB), Z17
-	VFMADD213PS.BCST bits3ab743ce<>+0(SB), Z10, Z16
-	VFMADD213PS.BCST bits3ab743ce<>+0(SB), Z13, Z17
-	VFMADD213PS.BCST bits3c088908<>+0(SB), Z10, Z16
-	VFMADD213PS.BCST bits3c088908<>+0(SB), Z13, Z17
-	VFMADD213PS.BCST bits3d2aa9c1<>+0(SB), Z10, Z16
-	VFMADD213PS.BCST bits3d2aa9c1<>+0(SB), Z13, Z17
-	VFMADD213PS.BCST bits3e2aaaaa<>+0(SB), Z10, Z16
-	VFMADD213PS.BCST bits3e2aaaaa<>+0(SB), Z13, Z17
-	VFMADD213PS.BCST bits3f000000<>+0(SB), Z10, Z16
-	VFMADD213PS.BCST bits3f000000<>+0(SB), Z13, Z17
-	VFMADD213PS      Z1, Z10, Z16
-	VFMADD213PS      Z1, Z13, Z17
-	VFMADD213PS      Z1, Z10, Z16
-	VFMADD213PS      Z1, Z13, Z17
-	VSCALEFPS        Z14, Z16, Z10
-	VSCALEFPS        Z15, Z17, Z13
-	VMOVUPS          Z10, (DX)
-	VADDPS           Z10, Z8, Z8
-	VMOVUPS          Z13, 64(DX)
-	VADDPS           Z13, Z9, Z9
-	ADDQ             x_stride+8(FP), DX
-	DECQ             BX
-	JNE              row31
+	VMOVUPS           (DX), Z7
+	VMOVUPS           64(DX), Z10
+	VSUBPS            Z3, Z7, Z7
+	VSUBPS            Z4, Z10, Z10
+	VMULPS            Z0, Z7, Z7
+	VMULPS            Z0, Z10, Z10
+	VMAXPS            Z7, Z2, Z7
+	VMAXPS            Z10, Z2, Z10
+	VMULPS.BCST       bits3fb8aa3b<>+0(SB), Z7, Z11
+	VMULPS.BCST       bits3fb8aa3b<>+0(SB), Z10, Z12
+	VRNDSCALEPS       $0x08, Z11, Z11
+	VRNDSCALEPS       $0x08, Z12, Z12
+	VFNMADD231PS.BCST bits3f318000<>+0(SB), Z11, Z7
+	VFNMADD231PS.BCST bits3f318000<>+0(SB), Z12, Z10
+	VFNMADD231PS.BCST bitsb95e8083<>+0(SB), Z11, Z7
+	VFNMADD231PS.BCST bitsb95e8083<>+0(SB), Z12, Z10
+	VBROADCASTSS      bits3ab511e8<>+0(SB), Z13
+	VBROADCASTSS      bits3ab511e8<>+0(SB), Z14
+	VFMADD213PS.BCST  bits3c091d10<>+0(SB), Z7, Z13
+	VFMADD213PS.BCST  bits3c091d10<>+0(SB), Z10, Z14
+	VFMADD213PS.BCST  bits3d2aac79<>+0(SB), Z7, Z13
+	VFMADD213PS.BCST  bits3d2aac79<>+0(SB), Z10, Z14
+	VFMADD213PS.BCST  bits3e2aaa49<>+0(SB), Z7, Z13
+	VFMADD213PS.BCST  bits3e2aaa49<>+0(SB), Z10, Z14
+	VFMADD213PS.BCST  bits3efffffe<>+0(SB), Z7, Z13
+	VFMADD213PS.BCST  bits3efffffe<>+0(SB), Z10, Z14
+	VFMADD213PS.BCST  bits3f800000<>+0(SB), Z7, Z13
+	VFMADD213PS.BCST  bits3f800000<>+0(SB), Z10, Z14
+	VFMADD213PS       Z1, Z7, Z13
+	VFMADD213PS       Z1, Z10, Z14
+	VSCALEFPS         Z11, Z13, Z7
+	VSCALEFPS         Z12, Z14, Z10
+	VMOVUPS           Z7, (DX)
+	VADDPS            Z7, Z5, Z5
+	VMOVUPS           Z10, 64(DX)
+	VADDPS            Z10, Z6, Z6
+	ADDQ              x_stride+8(FP), DX
+	DECQ              BX
+	JNE               row31
 
 rows32:
-	VDIVPS Z8, Z1, Z8
-	VDIVPS Z9, Z1, Z9
+	VDIVPS Z5, Z1, Z5
+	VDIVPS Z6, Z1, Z6
 	MOVQ   x_at+0(FP), DX
 	LEAQ   (DX)(AX*4), DX
 	MOVQ   rows+24(FP), BX
@@ -449,12 +429,12 @@ rows32:
 	JEQ    rows34
 
 row33:
-	VMOVUPS (DX), Z6
-	VMULPS  Z8, Z6, Z6
-	VMOVUPS Z6, (DX)
-	VMOVUPS 64(DX), Z6
-	VMULPS  Z9, Z6, Z6
-	VMOVUPS Z6, 64(DX)
+	VMOVUPS (DX), Z3
+	VMULPS  Z5, Z3, Z3
+	VMOVUPS Z3, (DX)
+	VMOVUPS 64(DX), Z3
+	VMULPS  Z6, Z3, Z3
+	VMOVUPS Z3, 64(DX)
 	ADDQ    x_stride+8(FP), DX
 	DECQ    BX
 	JNE     row33
@@ -471,15 +451,15 @@ wide25end:
 strip26:
 	MOVQ         x_at+0(FP), DX
 	LEAQ         (DX)(AX*4), DX
-	VBROADCASTSS bitsff800000<>+0(SB), Z6
-	VPXORD       Z11, Z11, Z11
+	VBROADCASTSS bitsff800000<>+0(SB), Z3
+	VPXORD       Z8, Z8, Z8
 	MOVQ         rows+24(FP), BX
 	TESTQ        BX, BX
 	JEQ          rows36
 
 row35:
-	VMOVUPS (DX), Z7
-	VMAXPS  Z7, Z6, Z6
+	VMOVUPS (DX), Z4
+	VMAXPS  Z4, Z3, Z3
 	ADDQ    x_stride+8(FP), DX
 	DECQ    BX
 	JNE     row35
@@ -492,31 +472,30 @@ rows36:
 	JEQ   rows38
 
 row37:
-	VMOVUPS          (DX), Z7
-	VSUBPS           Z6, Z7, Z7
-	VMULPS           Z0, Z7, Z7
-	VMAXPS           Z7, Z5, Z7
-	VMULPS           Z2, Z7, Z8
-	VRNDSCALEPS      $0x08, Z8, Z8
-	VFNMADD231PS     Z3, Z8, Z7
-	VFNMADD231PS     Z4, Z8, Z7
-	VBROADCASTSS     bits39506967<>+0(SB), Z9
-	VFMADD213PS.BCST bits3ab743ce<>+0(SB), Z7, Z9
-	VFMADD213PS.BCST bits3c088908<>+0(SB), Z7, Z9
-	VFMADD213PS.BCST bits3d2aa9c1<>+0(SB), Z7, Z9
-	VFMADD213PS.BCST bits3e2aaaaa<>+0(SB), Z7, Z9
-	VFMADD213PS.BCST bits3f000000<>+0(SB), Z7, Z9
-	VFMADD213PS      Z1, Z7, Z9
-	VFMADD213PS      Z1, Z7, Z9
-	VSCALEFPS        Z8, Z9, Z7
-	VMOVUPS          Z7, (DX)
-	VADDPS           Z7, Z11, Z11
-	ADDQ             x_stride+8(FP), DX
-	DECQ             BX
-	JNE              row37
+	VMOVUPS           (DX), Z4
+	VSUBPS            Z3, Z4, Z4
+	VMULPS            Z0, Z4, Z4
+	VMAXPS            Z4, Z2, Z4
+	VMULPS.BCST       bits3fb8aa3b<>+0(SB), Z4, Z5
+	VRNDSCALEPS       $0x08, Z5, Z5
+	VFNMADD231PS.BCST bits3f318000<>+0(SB), Z5, Z4
+	VFNMADD231PS.BCST bitsb95e8083<>+0(SB), Z5, Z4
+	VBROADCASTSS      bits3ab511e8<>+0(SB), Z6
+	VFMADD213PS.BCST  bits3c091d10<>+0(SB), Z4, Z6
+	VFMADD213PS.BCST  bits3d2aac79<>+0(SB), Z4, Z6
+	VFMADD213PS.BCST  bits3e2aaa49<>+0(SB), Z4, Z6
+	VFMADD213PS.BCST  bits3efffffe<>+0(SB), Z4, Z6
+	VFMADD213PS.BCST  bits3f800000<>+0(SB), Z4, Z6
+	VFMADD213PS       Z1, Z4, Z6
+	VSCALEFPS         Z5, Z6, Z4
+	VMOVUPS           Z4, (DX)
+	VADDPS            Z4, Z8, Z8
+	ADDQ              x_stride+8(FP), DX
+	DECQ              BX
+	JNE               row37
 
 rows38:
-	VDIVPS Z11, Z1, Z11
+	VDIVPS Z8, Z1, Z8
 	MOVQ   x_at+0(FP), DX
 	LEAQ   (DX)(AX*4), DX
 	MOVQ   rows+24(FP), BX
@@ -524,9 +503,9 @@ rows38:
 	JEQ    rows40
 
 row39:
-	VMOVUPS (DX), Z6
-	VMULPS  Z11, Z6, Z6
-	VMOVUPS Z6, (DX)
+	VMOVUPS (DX), Z3
+	VMULPS  Z8, Z3, Z3
+	VMOVUPS Z3, (DX)
 	ADDQ    x_stride+8(FP), DX
 	DECQ    BX
 	JNE     row39
@@ -544,15 +523,15 @@ rest27:
 	KMOVW        DX, K1
 	MOVQ         x_at+0(FP), CX
 	LEAQ         (CX)(AX*4), CX
-	VBROADCASTSS bitsff800000<>+0(SB), Z6
-	VPXORD       Z12, Z12, Z12
+	VBROADCASTSS bitsff800000<>+0(SB), Z3
+	VPXORD       Z9, Z9, Z9
 	MOVQ         rows+24(FP), DX
 	TESTQ        DX, DX
 	JEQ          rows42
 
 row41:
-	VMOVUPS.Z (CX), K1, Z7
-	VMAXPS    Z7, Z6, Z6
+	VMOVUPS.Z (CX), K1, Z4
+	VMAXPS    Z4, Z3, Z3
 	ADDQ      x_stride+8(FP), CX
 	DECQ      DX
 	JNE       row41
@@ -565,31 +544,30 @@ rows42:
 	JEQ   rows44
 
 row43:
-	VMOVUPS.Z        (CX), K1, Z7
-	VSUBPS           Z6, Z7, Z7
-	VMULPS           Z0, Z7, Z7
-	VMAXPS           Z7, Z5, Z7
-	VMULPS           Z2, Z7, Z8
-	VRNDSCALEPS      $0x08, Z8, Z8
-	VFNMADD231PS     Z3, Z8, Z7
-	VFNMADD231PS     Z4, Z8, Z7
-	VBROADCASTSS     bits39506967<>+0(SB), Z9
-	VFMADD213PS.BCST bits3ab743ce<>+0(SB), Z7, Z9
-	VFMADD213PS.BCST bits3c088908<>+0(SB), Z7, Z9
-	VFMADD213PS.BCST bits3d2aa9c1<>+0(SB), Z7, Z9
-	VFMADD213PS.BCST bits3e2aaaaa<>+0(SB), Z7, Z9
-	VFMADD213PS.BCST bits3f000000<>+0(SB), Z7, Z9
-	VFMADD213PS      Z1, Z7, Z9
-	VFMADD213PS      Z1, Z7, Z9
-	VSCALEFPS        Z8, Z9, Z7
-	VMOVUPS          Z7, K1, (CX)
-	VADDPS           Z7, Z12, Z12
-	ADDQ             x_stride+8(FP), CX
-	DECQ             DX
-	JNE              row43
+	VMOVUPS.Z         (CX), K1, Z4
+	VSUBPS            Z3, Z4, Z4
+	VMULPS            Z0, Z4, Z4
+	VMAXPS            Z4, Z2, Z4
+	VMULPS.BCST       bits3fb8aa3b<>+0(SB), Z4, Z5
+	VRNDSCALEPS       $0x08, Z5, Z5
+	VFNMADD231PS.BCST bits3f318000<>+0(SB), Z5, Z4
+	VFNMADD231PS.BCST bitsb95e8083<>+0(SB), Z5, Z4
+	VBROADCASTSS      bits3ab511e8<>+0(SB), Z6
+	VFMADD213PS.BCST  bits3c091d10<>+0(SB), Z4, Z6
+	VFMADD213PS.BCST  bits3d2aac79<>+0(SB), Z4, Z6
+	VFMADD213PS.BCST  bits3e2aaa49<>+0(SB), Z4, Z6
+	VFMADD213PS.BCST  bits3efffffe<>+0(SB), Z4, Z6
+	VFMADD213PS.BCST  bits3f800000<>+0(SB), Z4, Z6
+	VFMADD213PS       Z1, Z4, Z6
+	VSCALEFPS         Z5, Z6, Z4
+	VMOVUPS           Z4, K1, (CX)
+	VADDPS            Z4, Z9, Z9
+	ADDQ              x_stride+8(FP), CX
+	DECQ              DX
+	JNE               row43
 
 rows44:
-	VDIVPS Z12, Z1, Z12
+	VDIVPS Z9, Z1, Z9
 	MOVQ   x_at+0(FP), CX
 	LEAQ   (CX)(AX*4), CX
 	MOVQ   rows+24(FP), AX
@@ -598,7 +576,7 @@ rows44:
 
 row45:
 	VMOVUPS.Z (CX), K1, Z0
-	VMULPS    Z12, Z0, Z0
+	VMULPS    Z9, Z0, Z0
 	VMOVUPS   Z0, K1, (CX)
 	ADDQ      x_stride+8(FP), CX
 	DECQ      AX

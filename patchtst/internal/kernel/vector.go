@@ -97,7 +97,7 @@ type AdamStep struct {
 	Decay         float32 // 1 - rate weightDecay
 	Size          float32 // rate / (1 - beta1^t)
 	Root          float32 // 1 / sqrt(1 - beta2^t)
-	Beta1, Beta2  float32
+	Beta1, Beta2  float64 // float32 would lose what 1 - Beta2 consists of
 	Epsilon       float32
 }
 
@@ -112,19 +112,29 @@ func (k *Kernels) AdamW(w, m, v, g []float32, s AdamStep) {
 	checkLen("m", len(m), len(w))
 	checkLen("v", len(v), len(w))
 	checkLen("g", len(g), len(w))
+	factors := adamFactors{
+		gradientScale: s.GradientScale, decay: s.Decay, size: s.Size, root: s.Root, epsilon: s.Epsilon,
+		rest1: float32(1 - s.Beta1), beta2: float32(s.Beta2), rest2: float32(1 - s.Beta2),
+	}
 	for from, to := range chunks(len(w)) {
-		k.adamW(w[from:to], m[from:to], v[from:to], g[from:to], s)
+		k.adamW(w[from:to], m[from:to], v[from:to], g[from:to], factors)
 	}
 }
 
-func adamWGeneric(w, m, v, g []float32, s AdamStep) {
+// adamFactors are an AdamStep as the loop takes it.
+type adamFactors struct {
+	gradientScale, decay, size, root, epsilon float32
+	rest1, beta2, rest2                       float32 // 1 - Beta1, Beta2, 1 - Beta2
+}
+
+func adamWGeneric(w, m, v, g []float32, s adamFactors) {
 	m, v, g = m[:len(w)], v[:len(w)], g[:len(w)]
 	for i := range w {
-		g := g[i] * s.GradientScale
-		m[i] += (1 - s.Beta1) * (g - m[i])
-		v[i] = s.Beta2*v[i] + (1-s.Beta2)*g*g
+		g := g[i] * s.gradientScale
+		m[i] += s.rest1 * (g - m[i])
+		v[i] = s.beta2*v[i] + s.rest2*g*g
 		root := float32(math.Sqrt(float64(v[i])))
-		w[i] = s.Decay*w[i] - s.Size*m[i]/(root*s.Root+s.Epsilon)
+		w[i] = s.decay*w[i] - s.size*m[i]/(root*s.root+s.epsilon)
 	}
 }
 

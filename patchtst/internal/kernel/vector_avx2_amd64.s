@@ -458,23 +458,21 @@ done28:
 	VZEROUPPER
 	RET
 
-// func adamWAVX2(w []float32, m []float32, v []float32, g []float32, s AdamStep)
+// func adamWAVX2(w []float32, m []float32, v []float32, g []float32, s adamFactors)
 // Requires: AVX, FMA3
-TEXT ·adamWAVX2(SB), NOSPLIT, $0-124
+TEXT ·adamWAVX2(SB), NOSPLIT, $0-128
 	MOVQ         w_base+0(FP), AX
 	MOVQ         m_base+24(FP), CX
 	MOVQ         v_base+48(FP), DX
 	MOVQ         g_base+72(FP), BX
-	VBROADCASTSS s_GradientScale+96(FP), Y0
-	VBROADCASTSS s_Decay+100(FP), Y1
-	VBROADCASTSS s_Size+104(FP), Y2
-	VBROADCASTSS s_Root+108(FP), Y3
-	VBROADCASTSS s_Beta1+112(FP), Y4
-	VBROADCASTSS s_Beta2+116(FP), Y5
-	VBROADCASTSS s_Epsilon+120(FP), Y7
-	VBROADCASTSS bits3f800000<>+0(SB), Y6
-	VSUBPS       Y4, Y6, Y4
-	VSUBPS       Y5, Y6, Y6
+	VBROADCASTSS s_gradientScale+96(FP), Y0
+	VBROADCASTSS s_decay+100(FP), Y1
+	VBROADCASTSS s_size+104(FP), Y2
+	VBROADCASTSS s_root+108(FP), Y3
+	VBROADCASTSS s_epsilon+112(FP), Y4
+	VBROADCASTSS s_rest1+116(FP), Y5
+	VBROADCASTSS s_beta2+120(FP), Y6
+	VBROADCASTSS s_rest2+124(FP), Y7
 	MOVQ         w_len+8(FP), SI
 	MOVQ         SI, DI
 	XORQ         SI, SI
@@ -486,15 +484,15 @@ single30:
 	VMOVUPS     (CX)(SI*4), Y9
 	VMULPS      Y0, Y8, Y8
 	VSUBPS      Y9, Y8, Y10
-	VFMADD231PS Y4, Y10, Y9
+	VFMADD231PS Y5, Y10, Y9
 	VMOVUPS     Y9, (CX)(SI*4)
 	VMOVUPS     (DX)(SI*4), Y11
-	VMULPS      Y6, Y8, Y10
+	VMULPS      Y7, Y8, Y10
 	VMULPS      Y8, Y10, Y10
-	VFMADD213PS Y10, Y5, Y11
+	VFMADD213PS Y10, Y6, Y11
 	VMOVUPS     Y11, (DX)(SI*4)
 	VSQRTPS     Y11, Y11
-	VFMADD213PS Y7, Y3, Y11
+	VFMADD213PS Y4, Y3, Y11
 	VMULPS      Y2, Y9, Y9
 	VDIVPS      Y11, Y9, Y9
 	VMOVUPS     (AX)(SI*4), Y8
@@ -514,17 +512,17 @@ rest31:
 	VMASKMOVPS  (CX)(SI*4), Y8, Y10
 	VMULPS      Y0, Y9, Y9
 	VSUBPS      Y10, Y9, Y0
-	VFMADD231PS Y4, Y0, Y10
+	VFMADD231PS Y5, Y0, Y10
 	VMASKMOVPS  Y10, Y8, (CX)(SI*4)
-	VMASKMOVPS  (DX)(SI*4), Y8, Y4
-	VMULPS      Y6, Y9, Y0
+	VMASKMOVPS  (DX)(SI*4), Y8, Y5
+	VMULPS      Y7, Y9, Y0
 	VMULPS      Y9, Y0, Y0
-	VFMADD213PS Y0, Y5, Y4
-	VMASKMOVPS  Y4, Y8, (DX)(SI*4)
-	VSQRTPS     Y4, Y4
-	VFMADD213PS Y7, Y3, Y4
+	VFMADD213PS Y0, Y6, Y5
+	VMASKMOVPS  Y5, Y8, (DX)(SI*4)
+	VSQRTPS     Y5, Y5
+	VFMADD213PS Y4, Y3, Y5
 	VMULPS      Y2, Y10, Y10
-	VDIVPS      Y4, Y10, Y10
+	VDIVPS      Y5, Y10, Y10
 	VMASKMOVPS  (AX)(SI*4), Y8, Y0
 	VFMSUB213PS Y10, Y1, Y0
 	VMASKMOVPS  Y0, Y8, (AX)(SI*4)
@@ -532,16 +530,6 @@ rest31:
 done32:
 	VZEROUPPER
 	RET
-
-DATA bits3f800000<>+0(SB)/4, $0x3f800000
-DATA bits3f800000<>+4(SB)/4, $0x3f800000
-DATA bits3f800000<>+8(SB)/4, $0x3f800000
-DATA bits3f800000<>+12(SB)/4, $0x3f800000
-DATA bits3f800000<>+16(SB)/4, $0x3f800000
-DATA bits3f800000<>+20(SB)/4, $0x3f800000
-DATA bits3f800000<>+24(SB)/4, $0x3f800000
-DATA bits3f800000<>+28(SB)/4, $0x3f800000
-GLOBL bits3f800000<>(SB), RODATA|NOPTR, $32
 
 DATA lanes<>+0(SB)/4, $0x00000000
 DATA lanes<>+4(SB)/4, $0x9e3779b1
@@ -571,6 +559,9 @@ TEXT ·dropAVX2(SB), NOSPLIT, $0-44
 	VPBROADCASTD X2, Y2
 	VBROADCASTSS d_Scale+28(FP), Y3
 	VPADDD       lanes<>+0(SB), Y1, Y1
+	VBROADCASTSS bitsf1bbcd88<>+0(SB), Y4
+	VBROADCASTSS bits85ebca6b<>+0(SB), Y5
+	VBROADCASTSS bitsc2b2ae35<>+0(SB), Y6
 	VXORPS       bits80000000<>+0(SB), Y0, Y0
 	VXORPS       bits80000000<>+0(SB), Y2, Y2
 	MOVQ         x_len+8(FP), CX
@@ -580,38 +571,38 @@ TEXT ·dropAVX2(SB), NOSPLIT, $0-44
 	JL           many33end
 
 many33:
-	VMOVAPS  Y1, Y4
-	VPADDD   bitsf1bbcd88<>+0(SB), Y1, Y1
-	VPSRLD   $0x10, Y4, Y5
-	VXORPS   Y5, Y4, Y4
-	VPMULLD  bits85ebca6b<>+0(SB), Y4, Y4
-	VPSRLD   $0x0d, Y4, Y5
-	VXORPS   Y5, Y4, Y4
-	VPMULLD  bitsc2b2ae35<>+0(SB), Y4, Y4
-	VPSRLD   $0x10, Y4, Y5
-	VXORPS   Y5, Y4, Y4
-	VXORPS   Y2, Y4, Y4
-	VMOVUPS  (AX)(CX*4), Y5
-	VPCMPGTD Y4, Y0, Y4
-	VMULPS   Y3, Y5, Y5
-	VANDNPS  Y5, Y4, Y5
-	VMOVUPS  Y5, (AX)(CX*4)
-	VMOVAPS  Y1, Y4
-	VPADDD   bitsf1bbcd88<>+0(SB), Y1, Y1
-	VPSRLD   $0x10, Y4, Y5
-	VXORPS   Y5, Y4, Y4
-	VPMULLD  bits85ebca6b<>+0(SB), Y4, Y4
-	VPSRLD   $0x0d, Y4, Y5
-	VXORPS   Y5, Y4, Y4
-	VPMULLD  bitsc2b2ae35<>+0(SB), Y4, Y4
-	VPSRLD   $0x10, Y4, Y5
-	VXORPS   Y5, Y4, Y4
-	VXORPS   Y2, Y4, Y4
-	VMOVUPS  32(AX)(CX*4), Y5
-	VPCMPGTD Y4, Y0, Y4
-	VMULPS   Y3, Y5, Y5
-	VANDNPS  Y5, Y4, Y5
-	VMOVUPS  Y5, 32(AX)(CX*4)
+	VMOVAPS  Y1, Y7
+	VPADDD   Y4, Y1, Y1
+	VPSRLD   $0x10, Y7, Y8
+	VXORPS   Y8, Y7, Y7
+	VPMULLD  Y5, Y7, Y7
+	VPSRLD   $0x0d, Y7, Y8
+	VXORPS   Y8, Y7, Y7
+	VPMULLD  Y6, Y7, Y7
+	VPSRLD   $0x10, Y7, Y8
+	VXORPS   Y8, Y7, Y7
+	VXORPS   Y2, Y7, Y7
+	VMOVUPS  (AX)(CX*4), Y8
+	VPCMPGTD Y7, Y0, Y7
+	VMULPS   Y3, Y8, Y8
+	VANDNPS  Y8, Y7, Y8
+	VMOVUPS  Y8, (AX)(CX*4)
+	VMOVAPS  Y1, Y7
+	VPADDD   Y4, Y1, Y1
+	VPSRLD   $0x10, Y7, Y8
+	VXORPS   Y8, Y7, Y7
+	VPMULLD  Y5, Y7, Y7
+	VPSRLD   $0x0d, Y7, Y8
+	VXORPS   Y8, Y7, Y7
+	VPMULLD  Y6, Y7, Y7
+	VPSRLD   $0x10, Y7, Y8
+	VXORPS   Y8, Y7, Y7
+	VXORPS   Y2, Y7, Y7
+	VMOVUPS  32(AX)(CX*4), Y8
+	VPCMPGTD Y7, Y0, Y7
+	VMULPS   Y3, Y8, Y8
+	VANDNPS  Y8, Y7, Y8
+	VMOVUPS  Y8, 32(AX)(CX*4)
 	ADDQ     $0x00000010, CX
 	SUBQ     $0x00000010, DX
 	JGE      many33
@@ -622,22 +613,22 @@ many33end:
 	JL   rest35
 
 single34:
-	VMOVAPS  Y1, Y4
-	VPADDD   bitsf1bbcd88<>+0(SB), Y1, Y1
-	VPSRLD   $0x10, Y4, Y5
-	VXORPS   Y5, Y4, Y4
-	VPMULLD  bits85ebca6b<>+0(SB), Y4, Y4
-	VPSRLD   $0x0d, Y4, Y5
-	VXORPS   Y5, Y4, Y4
-	VPMULLD  bitsc2b2ae35<>+0(SB), Y4, Y4
-	VPSRLD   $0x10, Y4, Y5
-	VXORPS   Y5, Y4, Y4
-	VXORPS   Y2, Y4, Y4
-	VMOVUPS  (AX)(CX*4), Y5
-	VPCMPGTD Y4, Y0, Y4
-	VMULPS   Y3, Y5, Y5
-	VANDNPS  Y5, Y4, Y5
-	VMOVUPS  Y5, (AX)(CX*4)
+	VMOVAPS  Y1, Y7
+	VPADDD   Y4, Y1, Y1
+	VPSRLD   $0x10, Y7, Y8
+	VXORPS   Y8, Y7, Y7
+	VPMULLD  Y5, Y7, Y7
+	VPSRLD   $0x0d, Y7, Y8
+	VXORPS   Y8, Y7, Y7
+	VPMULLD  Y6, Y7, Y7
+	VPSRLD   $0x10, Y7, Y8
+	VXORPS   Y8, Y7, Y7
+	VXORPS   Y2, Y7, Y7
+	VMOVUPS  (AX)(CX*4), Y8
+	VPCMPGTD Y7, Y0, Y7
+	VMULPS   Y3, Y8, Y8
+	VANDNPS  Y8, Y7, Y8
+	VMOVUPS  Y8, (AX)(CX*4)
 	ADDQ     $0x00000008, CX
 	SUBQ     $0x00000008, DX
 	JGE      single34
@@ -647,23 +638,23 @@ rest35:
 	JEQ        done36
 	LEAQ       signs<>+0(SB), BX
 	NEGQ       DX
-	VMOVUPS    32(BX)(DX*4), Y4
-	VMOVAPS    Y1, Y5
-	VPADDD     bitsf1bbcd88<>+0(SB), Y1, Y1
-	VPSRLD     $0x10, Y5, Y1
-	VXORPS     Y1, Y5, Y5
-	VPMULLD    bits85ebca6b<>+0(SB), Y5, Y5
-	VPSRLD     $0x0d, Y5, Y1
-	VXORPS     Y1, Y5, Y5
-	VPMULLD    bitsc2b2ae35<>+0(SB), Y5, Y5
-	VPSRLD     $0x10, Y5, Y1
-	VXORPS     Y1, Y5, Y5
-	VXORPS     Y2, Y5, Y5
-	VMASKMOVPS (AX)(CX*4), Y4, Y1
-	VPCMPGTD   Y5, Y0, Y5
+	VMOVUPS    32(BX)(DX*4), Y7
+	VMOVAPS    Y1, Y8
+	VPADDD     Y4, Y1, Y1
+	VPSRLD     $0x10, Y8, Y1
+	VXORPS     Y1, Y8, Y8
+	VPMULLD    Y5, Y8, Y8
+	VPSRLD     $0x0d, Y8, Y1
+	VXORPS     Y1, Y8, Y8
+	VPMULLD    Y6, Y8, Y8
+	VPSRLD     $0x10, Y8, Y1
+	VXORPS     Y1, Y8, Y8
+	VXORPS     Y2, Y8, Y8
+	VMASKMOVPS (AX)(CX*4), Y7, Y1
+	VPCMPGTD   Y8, Y0, Y8
 	VMULPS     Y3, Y1, Y1
-	VANDNPS    Y1, Y5, Y1
-	VMASKMOVPS Y1, Y4, (AX)(CX*4)
+	VANDNPS    Y1, Y8, Y1
+	VMASKMOVPS Y1, Y7, (AX)(CX*4)
 
 done36:
 	VZEROUPPER
@@ -715,7 +706,7 @@ TEXT ·geluAVX2(SB), NOSPLIT, $0-48
 	MOVQ         y_base+0(FP), AX
 	MOVQ         x_base+24(FP), CX
 	VBROADCASTSS bits3f800000<>+0(SB), Y0
-	VBROADCASTSS bitsc2aeac4f<>+0(SB), Y1
+	VBROADCASTSS bits432eac4f<>+0(SB), Y1
 	MOVQ         x_len+32(FP), DX
 	MOVQ         DX, BX
 	XORQ         DX, DX
@@ -735,34 +726,30 @@ wide37:
 	VDIVPS       Y7, Y0, Y7
 	VMULPS       Y4, Y4, Y4
 	VMULPS       Y5, Y5, Y5
-	VMULPS       bitsbf000000<>+0(SB), Y4, Y4
-	VMULPS       bitsbf000000<>+0(SB), Y5, Y5
-	VCMPPS       $0x15, Y1, Y4, Y8
-	VCMPPS       $0x15, Y1, Y5, Y9
-	VMAXPS       Y4, Y1, Y4
-	VMAXPS       Y5, Y1, Y5
-	VMULPS       bits3fb8aa3b<>+0(SB), Y4, Y10
-	VMULPS       bits3fb8aa3b<>+0(SB), Y5, Y11
+	VCMPPS       $0x1a, Y1, Y4, Y8
+	VMINPS       Y4, Y1, Y4
+	VCMPPS       $0x1a, Y1, Y5, Y9
+	VMINPS       Y5, Y1, Y5
+	VMULPS       bitsbf38aa3b<>+0(SB), Y4, Y10
+	VMULPS       bitsbf38aa3b<>+0(SB), Y5, Y11
 	VROUNDPS     $0x08, Y10, Y10
 	VROUNDPS     $0x08, Y11, Y11
-	VFNMADD231PS bits3f318000<>+0(SB), Y10, Y4
-	VFNMADD231PS bits3f318000<>+0(SB), Y11, Y5
-	VFNMADD231PS bitsb95e8083<>+0(SB), Y10, Y4
-	VFNMADD231PS bitsb95e8083<>+0(SB), Y11, Y5
-	VBROADCASTSS bits39506967<>+0(SB), Y12
-	VBROADCASTSS bits39506967<>+0(SB), Y13
-	VFMADD213PS  bits3ab743ce<>+0(SB), Y4, Y12
-	VFMADD213PS  bits3ab743ce<>+0(SB), Y5, Y13
-	VFMADD213PS  bits3c088908<>+0(SB), Y4, Y12
-	VFMADD213PS  bits3c088908<>+0(SB), Y5, Y13
-	VFMADD213PS  bits3d2aa9c1<>+0(SB), Y4, Y12
-	VFMADD213PS  bits3d2aa9c1<>+0(SB), Y5, Y13
-	VFMADD213PS  bits3e2aaaaa<>+0(SB), Y4, Y12
-	VFMADD213PS  bits3e2aaaaa<>+0(SB), Y5, Y13
-	VFMADD213PS  bits3f000000<>+0(SB), Y4, Y12
-	VFMADD213PS  bits3f000000<>+0(SB), Y5, Y13
-	VFMADD213PS  Y0, Y4, Y12
-	VFMADD213PS  Y0, Y5, Y13
+	VFNMADD231PS bitsbfb18000<>+0(SB), Y10, Y4
+	VFNMADD231PS bitsbfb18000<>+0(SB), Y11, Y5
+	VFNMADD231PS bits39de8083<>+0(SB), Y10, Y4
+	VFNMADD231PS bits39de8083<>+0(SB), Y11, Y5
+	VBROADCASTSS bits37b511e8<>+0(SB), Y12
+	VBROADCASTSS bits37b511e8<>+0(SB), Y13
+	VFMADD213PS  bitsb9891d10<>+0(SB), Y4, Y12
+	VFMADD213PS  bitsb9891d10<>+0(SB), Y5, Y13
+	VFMADD213PS  bits3b2aac79<>+0(SB), Y4, Y12
+	VFMADD213PS  bits3b2aac79<>+0(SB), Y5, Y13
+	VFMADD213PS  bitsbcaaaa49<>+0(SB), Y4, Y12
+	VFMADD213PS  bitsbcaaaa49<>+0(SB), Y5, Y13
+	VFMADD213PS  bits3dfffffe<>+0(SB), Y4, Y12
+	VFMADD213PS  bits3dfffffe<>+0(SB), Y5, Y13
+	VFMADD213PS  bitsbf000000<>+0(SB), Y4, Y12
+	VFMADD213PS  bitsbf000000<>+0(SB), Y5, Y13
 	VFMADD213PS  Y0, Y4, Y12
 	VFMADD213PS  Y0, Y5, Y13
 	VCVTPS2DQ    Y10, Y10
@@ -818,20 +805,18 @@ strip38:
 	VFMADD231PS  bits3e570a3d<>+0(SB), Y3, Y4
 	VDIVPS       Y4, Y0, Y4
 	VMULPS       Y3, Y3, Y3
-	VMULPS       bitsbf000000<>+0(SB), Y3, Y3
-	VCMPPS       $0x15, Y1, Y3, Y5
-	VMAXPS       Y3, Y1, Y3
-	VMULPS       bits3fb8aa3b<>+0(SB), Y3, Y6
+	VCMPPS       $0x1a, Y1, Y3, Y5
+	VMINPS       Y3, Y1, Y3
+	VMULPS       bitsbf38aa3b<>+0(SB), Y3, Y6
 	VROUNDPS     $0x08, Y6, Y6
-	VFNMADD231PS bits3f318000<>+0(SB), Y6, Y3
-	VFNMADD231PS bitsb95e8083<>+0(SB), Y6, Y3
-	VBROADCASTSS bits39506967<>+0(SB), Y7
-	VFMADD213PS  bits3ab743ce<>+0(SB), Y3, Y7
-	VFMADD213PS  bits3c088908<>+0(SB), Y3, Y7
-	VFMADD213PS  bits3d2aa9c1<>+0(SB), Y3, Y7
-	VFMADD213PS  bits3e2aaaaa<>+0(SB), Y3, Y7
-	VFMADD213PS  bits3f000000<>+0(SB), Y3, Y7
-	VFMADD213PS  Y0, Y3, Y7
+	VFNMADD231PS bitsbfb18000<>+0(SB), Y6, Y3
+	VFNMADD231PS bits39de8083<>+0(SB), Y6, Y3
+	VBROADCASTSS bits37b511e8<>+0(SB), Y7
+	VFMADD213PS  bitsb9891d10<>+0(SB), Y3, Y7
+	VFMADD213PS  bits3b2aac79<>+0(SB), Y3, Y7
+	VFMADD213PS  bitsbcaaaa49<>+0(SB), Y3, Y7
+	VFMADD213PS  bits3dfffffe<>+0(SB), Y3, Y7
+	VFMADD213PS  bitsbf000000<>+0(SB), Y3, Y7
 	VFMADD213PS  Y0, Y3, Y7
 	VCVTPS2DQ    Y6, Y6
 	VPSLLD       $0x17, Y6, Y6
@@ -868,20 +853,18 @@ rest39:
 	VFMADD231PS  bits3e570a3d<>+0(SB), Y4, Y5
 	VDIVPS       Y5, Y0, Y5
 	VMULPS       Y4, Y4, Y4
-	VMULPS       bitsbf000000<>+0(SB), Y4, Y4
-	VCMPPS       $0x15, Y1, Y4, Y6
-	VMAXPS       Y4, Y1, Y4
-	VMULPS       bits3fb8aa3b<>+0(SB), Y4, Y1
+	VCMPPS       $0x1a, Y1, Y4, Y6
+	VMINPS       Y4, Y1, Y4
+	VMULPS       bitsbf38aa3b<>+0(SB), Y4, Y1
 	VROUNDPS     $0x08, Y1, Y1
-	VFNMADD231PS bits3f318000<>+0(SB), Y1, Y4
-	VFNMADD231PS bitsb95e8083<>+0(SB), Y1, Y4
-	VBROADCASTSS bits39506967<>+0(SB), Y7
-	VFMADD213PS  bits3ab743ce<>+0(SB), Y4, Y7
-	VFMADD213PS  bits3c088908<>+0(SB), Y4, Y7
-	VFMADD213PS  bits3d2aa9c1<>+0(SB), Y4, Y7
-	VFMADD213PS  bits3e2aaaaa<>+0(SB), Y4, Y7
-	VFMADD213PS  bits3f000000<>+0(SB), Y4, Y7
-	VFMADD213PS  Y0, Y4, Y7
+	VFNMADD231PS bitsbfb18000<>+0(SB), Y1, Y4
+	VFNMADD231PS bits39de8083<>+0(SB), Y1, Y4
+	VBROADCASTSS bits37b511e8<>+0(SB), Y7
+	VFMADD213PS  bitsb9891d10<>+0(SB), Y4, Y7
+	VFMADD213PS  bits3b2aac79<>+0(SB), Y4, Y7
+	VFMADD213PS  bitsbcaaaa49<>+0(SB), Y4, Y7
+	VFMADD213PS  bits3dfffffe<>+0(SB), Y4, Y7
+	VFMADD213PS  bitsbf000000<>+0(SB), Y4, Y7
 	VFMADD213PS  Y0, Y4, Y7
 	VCVTPS2DQ    Y1, Y1
 	VPSLLD       $0x17, Y1, Y1
@@ -907,105 +890,115 @@ done40:
 	VZEROUPPER
 	RET
 
-DATA bits3fb8aa3b<>+0(SB)/4, $0x3fb8aa3b
-DATA bits3fb8aa3b<>+4(SB)/4, $0x3fb8aa3b
-DATA bits3fb8aa3b<>+8(SB)/4, $0x3fb8aa3b
-DATA bits3fb8aa3b<>+12(SB)/4, $0x3fb8aa3b
-DATA bits3fb8aa3b<>+16(SB)/4, $0x3fb8aa3b
-DATA bits3fb8aa3b<>+20(SB)/4, $0x3fb8aa3b
-DATA bits3fb8aa3b<>+24(SB)/4, $0x3fb8aa3b
-DATA bits3fb8aa3b<>+28(SB)/4, $0x3fb8aa3b
-GLOBL bits3fb8aa3b<>(SB), RODATA|NOPTR, $32
+DATA bits3f800000<>+0(SB)/4, $0x3f800000
+DATA bits3f800000<>+4(SB)/4, $0x3f800000
+DATA bits3f800000<>+8(SB)/4, $0x3f800000
+DATA bits3f800000<>+12(SB)/4, $0x3f800000
+DATA bits3f800000<>+16(SB)/4, $0x3f800000
+DATA bits3f800000<>+20(SB)/4, $0x3f800000
+DATA bits3f800000<>+24(SB)/4, $0x3f800000
+DATA bits3f800000<>+28(SB)/4, $0x3f800000
+GLOBL bits3f800000<>(SB), RODATA|NOPTR, $32
 
-DATA bits3f318000<>+0(SB)/4, $0x3f318000
-DATA bits3f318000<>+4(SB)/4, $0x3f318000
-DATA bits3f318000<>+8(SB)/4, $0x3f318000
-DATA bits3f318000<>+12(SB)/4, $0x3f318000
-DATA bits3f318000<>+16(SB)/4, $0x3f318000
-DATA bits3f318000<>+20(SB)/4, $0x3f318000
-DATA bits3f318000<>+24(SB)/4, $0x3f318000
-DATA bits3f318000<>+28(SB)/4, $0x3f318000
-GLOBL bits3f318000<>(SB), RODATA|NOPTR, $32
+DATA bitsbf38aa3b<>+0(SB)/4, $0xbf38aa3b
+DATA bitsbf38aa3b<>+4(SB)/4, $0xbf38aa3b
+DATA bitsbf38aa3b<>+8(SB)/4, $0xbf38aa3b
+DATA bitsbf38aa3b<>+12(SB)/4, $0xbf38aa3b
+DATA bitsbf38aa3b<>+16(SB)/4, $0xbf38aa3b
+DATA bitsbf38aa3b<>+20(SB)/4, $0xbf38aa3b
+DATA bitsbf38aa3b<>+24(SB)/4, $0xbf38aa3b
+DATA bitsbf38aa3b<>+28(SB)/4, $0xbf38aa3b
+GLOBL bitsbf38aa3b<>(SB), RODATA|NOPTR, $32
 
-DATA bitsb95e8083<>+0(SB)/4, $0xb95e8083
-DATA bitsb95e8083<>+4(SB)/4, $0xb95e8083
-DATA bitsb95e8083<>+8(SB)/4, $0xb95e8083
-DATA bitsb95e8083<>+12(SB)/4, $0xb95e8083
-DATA bitsb95e8083<>+16(SB)/4, $0xb95e8083
-DATA bitsb95e8083<>+20(SB)/4, $0xb95e8083
-DATA bitsb95e8083<>+24(SB)/4, $0xb95e8083
-DATA bitsb95e8083<>+28(SB)/4, $0xb95e8083
-GLOBL bitsb95e8083<>(SB), RODATA|NOPTR, $32
+DATA bitsbfb18000<>+0(SB)/4, $0xbfb18000
+DATA bitsbfb18000<>+4(SB)/4, $0xbfb18000
+DATA bitsbfb18000<>+8(SB)/4, $0xbfb18000
+DATA bitsbfb18000<>+12(SB)/4, $0xbfb18000
+DATA bitsbfb18000<>+16(SB)/4, $0xbfb18000
+DATA bitsbfb18000<>+20(SB)/4, $0xbfb18000
+DATA bitsbfb18000<>+24(SB)/4, $0xbfb18000
+DATA bitsbfb18000<>+28(SB)/4, $0xbfb18000
+GLOBL bitsbfb18000<>(SB), RODATA|NOPTR, $32
 
-DATA bits39506967<>+0(SB)/4, $0x39506967
-DATA bits39506967<>+4(SB)/4, $0x39506967
-DATA bits39506967<>+8(SB)/4, $0x39506967
-DATA bits39506967<>+12(SB)/4, $0x39506967
-DATA bits39506967<>+16(SB)/4, $0x39506967
-DATA bits39506967<>+20(SB)/4, $0x39506967
-DATA bits39506967<>+24(SB)/4, $0x39506967
-DATA bits39506967<>+28(SB)/4, $0x39506967
-GLOBL bits39506967<>(SB), RODATA|NOPTR, $32
+DATA bits39de8083<>+0(SB)/4, $0x39de8083
+DATA bits39de8083<>+4(SB)/4, $0x39de8083
+DATA bits39de8083<>+8(SB)/4, $0x39de8083
+DATA bits39de8083<>+12(SB)/4, $0x39de8083
+DATA bits39de8083<>+16(SB)/4, $0x39de8083
+DATA bits39de8083<>+20(SB)/4, $0x39de8083
+DATA bits39de8083<>+24(SB)/4, $0x39de8083
+DATA bits39de8083<>+28(SB)/4, $0x39de8083
+GLOBL bits39de8083<>(SB), RODATA|NOPTR, $32
 
-DATA bits3ab743ce<>+0(SB)/4, $0x3ab743ce
-DATA bits3ab743ce<>+4(SB)/4, $0x3ab743ce
-DATA bits3ab743ce<>+8(SB)/4, $0x3ab743ce
-DATA bits3ab743ce<>+12(SB)/4, $0x3ab743ce
-DATA bits3ab743ce<>+16(SB)/4, $0x3ab743ce
-DATA bits3ab743ce<>+20(SB)/4, $0x3ab743ce
-DATA bits3ab743ce<>+24(SB)/4, $0x3ab743ce
-DATA bits3ab743ce<>+28(SB)/4, $0x3ab743ce
-GLOBL bits3ab743ce<>(SB), RODATA|NOPTR, $32
+DATA bits37b511e8<>+0(SB)/4, $0x37b511e8
+DATA bits37b511e8<>+4(SB)/4, $0x37b511e8
+DATA bits37b511e8<>+8(SB)/4, $0x37b511e8
+DATA bits37b511e8<>+12(SB)/4, $0x37b511e8
+DATA bits37b511e8<>+16(SB)/4, $0x37b511e8
+DATA bits37b511e8<>+20(SB)/4, $0x37b511e8
+DATA bits37b511e8<>+24(SB)/4, $0x37b511e8
+DATA bits37b511e8<>+28(SB)/4, $0x37b511e8
+GLOBL bits37b511e8<>(SB), RODATA|NOPTR, $32
 
-DATA bits3c088908<>+0(SB)/4, $0x3c088908
-DATA bits3c088908<>+4(SB)/4, $0x3c088908
-DATA bits3c088908<>+8(SB)/4, $0x3c088908
-DATA bits3c088908<>+12(SB)/4, $0x3c088908
-DATA bits3c088908<>+16(SB)/4, $0x3c088908
-DATA bits3c088908<>+20(SB)/4, $0x3c088908
-DATA bits3c088908<>+24(SB)/4, $0x3c088908
-DATA bits3c088908<>+28(SB)/4, $0x3c088908
-GLOBL bits3c088908<>(SB), RODATA|NOPTR, $32
+DATA bitsb9891d10<>+0(SB)/4, $0xb9891d10
+DATA bitsb9891d10<>+4(SB)/4, $0xb9891d10
+DATA bitsb9891d10<>+8(SB)/4, $0xb9891d10
+DATA bitsb9891d10<>+12(SB)/4, $0xb9891d10
+DATA bitsb9891d10<>+16(SB)/4, $0xb9891d10
+DATA bitsb9891d10<>+20(SB)/4, $0xb9891d10
+DATA bitsb9891d10<>+24(SB)/4, $0xb9891d10
+DATA bitsb9891d10<>+28(SB)/4, $0xb9891d10
+GLOBL bitsb9891d10<>(SB), RODATA|NOPTR, $32
 
-DATA bits3d2aa9c1<>+0(SB)/4, $0x3d2aa9c1
-DATA bits3d2aa9c1<>+4(SB)/4, $0x3d2aa9c1
-DATA bits3d2aa9c1<>+8(SB)/4, $0x3d2aa9c1
-DATA bits3d2aa9c1<>+12(SB)/4, $0x3d2aa9c1
-DATA bits3d2aa9c1<>+16(SB)/4, $0x3d2aa9c1
-DATA bits3d2aa9c1<>+20(SB)/4, $0x3d2aa9c1
-DATA bits3d2aa9c1<>+24(SB)/4, $0x3d2aa9c1
-DATA bits3d2aa9c1<>+28(SB)/4, $0x3d2aa9c1
-GLOBL bits3d2aa9c1<>(SB), RODATA|NOPTR, $32
+DATA bits3b2aac79<>+0(SB)/4, $0x3b2aac79
+DATA bits3b2aac79<>+4(SB)/4, $0x3b2aac79
+DATA bits3b2aac79<>+8(SB)/4, $0x3b2aac79
+DATA bits3b2aac79<>+12(SB)/4, $0x3b2aac79
+DATA bits3b2aac79<>+16(SB)/4, $0x3b2aac79
+DATA bits3b2aac79<>+20(SB)/4, $0x3b2aac79
+DATA bits3b2aac79<>+24(SB)/4, $0x3b2aac79
+DATA bits3b2aac79<>+28(SB)/4, $0x3b2aac79
+GLOBL bits3b2aac79<>(SB), RODATA|NOPTR, $32
 
-DATA bits3e2aaaaa<>+0(SB)/4, $0x3e2aaaaa
-DATA bits3e2aaaaa<>+4(SB)/4, $0x3e2aaaaa
-DATA bits3e2aaaaa<>+8(SB)/4, $0x3e2aaaaa
-DATA bits3e2aaaaa<>+12(SB)/4, $0x3e2aaaaa
-DATA bits3e2aaaaa<>+16(SB)/4, $0x3e2aaaaa
-DATA bits3e2aaaaa<>+20(SB)/4, $0x3e2aaaaa
-DATA bits3e2aaaaa<>+24(SB)/4, $0x3e2aaaaa
-DATA bits3e2aaaaa<>+28(SB)/4, $0x3e2aaaaa
-GLOBL bits3e2aaaaa<>(SB), RODATA|NOPTR, $32
+DATA bitsbcaaaa49<>+0(SB)/4, $0xbcaaaa49
+DATA bitsbcaaaa49<>+4(SB)/4, $0xbcaaaa49
+DATA bitsbcaaaa49<>+8(SB)/4, $0xbcaaaa49
+DATA bitsbcaaaa49<>+12(SB)/4, $0xbcaaaa49
+DATA bitsbcaaaa49<>+16(SB)/4, $0xbcaaaa49
+DATA bitsbcaaaa49<>+20(SB)/4, $0xbcaaaa49
+DATA bitsbcaaaa49<>+24(SB)/4, $0xbcaaaa49
+DATA bitsbcaaaa49<>+28(SB)/4, $0xbcaaaa49
+GLOBL bitsbcaaaa49<>(SB), RODATA|NOPTR, $32
 
-DATA bits3f000000<>+0(SB)/4, $0x3f000000
-DATA bits3f000000<>+4(SB)/4, $0x3f000000
-DATA bits3f000000<>+8(SB)/4, $0x3f000000
-DATA bits3f000000<>+12(SB)/4, $0x3f000000
-DATA bits3f000000<>+16(SB)/4, $0x3f000000
-DATA bits3f000000<>+20(SB)/4, $0x3f000000
-DATA bits3f000000<>+24(SB)/4, $0x3f000000
-DATA bits3f000000<>+28(SB)/4, $0x3f000000
-GLOBL bits3f000000<>(SB), RODATA|NOPTR, $32
+DATA bits3dfffffe<>+0(SB)/4, $0x3dfffffe
+DATA bits3dfffffe<>+4(SB)/4, $0x3dfffffe
+DATA bits3dfffffe<>+8(SB)/4, $0x3dfffffe
+DATA bits3dfffffe<>+12(SB)/4, $0x3dfffffe
+DATA bits3dfffffe<>+16(SB)/4, $0x3dfffffe
+DATA bits3dfffffe<>+20(SB)/4, $0x3dfffffe
+DATA bits3dfffffe<>+24(SB)/4, $0x3dfffffe
+DATA bits3dfffffe<>+28(SB)/4, $0x3dfffffe
+GLOBL bits3dfffffe<>(SB), RODATA|NOPTR, $32
 
-DATA bitsc2aeac4f<>+0(SB)/4, $0xc2aeac4f
-DATA bitsc2aeac4f<>+4(SB)/4, $0xc2aeac4f
-DATA bitsc2aeac4f<>+8(SB)/4, $0xc2aeac4f
-DATA bitsc2aeac4f<>+12(SB)/4, $0xc2aeac4f
-DATA bitsc2aeac4f<>+16(SB)/4, $0xc2aeac4f
-DATA bitsc2aeac4f<>+20(SB)/4, $0xc2aeac4f
-DATA bitsc2aeac4f<>+24(SB)/4, $0xc2aeac4f
-DATA bitsc2aeac4f<>+28(SB)/4, $0xc2aeac4f
-GLOBL bitsc2aeac4f<>(SB), RODATA|NOPTR, $32
+DATA bitsbf000000<>+0(SB)/4, $0xbf000000
+DATA bitsbf000000<>+4(SB)/4, $0xbf000000
+DATA bitsbf000000<>+8(SB)/4, $0xbf000000
+DATA bitsbf000000<>+12(SB)/4, $0xbf000000
+DATA bitsbf000000<>+16(SB)/4, $0xbf000000
+DATA bitsbf000000<>+20(SB)/4, $0xbf000000
+DATA bitsbf000000<>+24(SB)/4, $0xbf000000
+DATA bitsbf000000<>+28(SB)/4, $0xbf000000
+GLOBL bitsbf000000<>(SB), RODATA|NOPTR, $32
+
+DATA bits432eac4f<>+0(SB)/4, $0x432eac4f
+DATA bits432eac4f<>+4(SB)/4, $0x432eac4f
+DATA bits432eac4f<>+8(SB)/4, $0x432eac4f
+DATA bits432eac4f<>+12(SB)/4, $0x432eac4f
+DATA bits432eac4f<>+16(SB)/4, $0x432eac4f
+DATA bits432eac4f<>+20(SB)/4, $0x432eac4f
+DATA bits432eac4f<>+24(SB)/4, $0x432eac4f
+DATA bits432eac4f<>+28(SB)/4, $0x432eac4f
+GLOBL bits432eac4f<>(SB), RODATA|NOPTR, $32
 
 DATA bitsbd93d814<>+0(SB)/4, $0xbd93d814
 DATA bitsbd93d814<>+4(SB)/4, $0xbd93d814
@@ -1107,16 +1100,6 @@ DATA bits7fffffff<>+24(SB)/4, $0x7fffffff
 DATA bits7fffffff<>+28(SB)/4, $0x7fffffff
 GLOBL bits7fffffff<>(SB), RODATA|NOPTR, $32
 
-DATA bitsbf000000<>+0(SB)/4, $0xbf000000
-DATA bitsbf000000<>+4(SB)/4, $0xbf000000
-DATA bitsbf000000<>+8(SB)/4, $0xbf000000
-DATA bitsbf000000<>+12(SB)/4, $0xbf000000
-DATA bitsbf000000<>+16(SB)/4, $0xbf000000
-DATA bitsbf000000<>+20(SB)/4, $0xbf000000
-DATA bitsbf000000<>+24(SB)/4, $0xbf000000
-DATA bitsbf000000<>+28(SB)/4, $0xbf000000
-GLOBL bitsbf000000<>(SB), RODATA|NOPTR, $32
-
 DATA bits3e570a3d<>+0(SB)/4, $0x3e570a3d
 DATA bits3e570a3d<>+4(SB)/4, $0x3e570a3d
 DATA bits3e570a3d<>+8(SB)/4, $0x3e570a3d
@@ -1134,7 +1117,7 @@ TEXT ·geluBackwardAVX2(SB), NOSPLIT, $0-72
 	MOVQ         y_base+24(FP), CX
 	MOVQ         x_base+48(FP), DX
 	VBROADCASTSS bits3f800000<>+0(SB), Y0
-	VBROADCASTSS bitsc2aeac4f<>+0(SB), Y1
+	VBROADCASTSS bits432eac4f<>+0(SB), Y1
 	MOVQ         x_len+56(FP), BX
 	MOVQ         BX, SI
 	XORQ         BX, BX
@@ -1154,34 +1137,30 @@ wide41:
 	VDIVPS       Y5, Y0, Y5
 	VMULPS       Y6, Y6, Y8
 	VMULPS       Y7, Y7, Y9
-	VMULPS       bitsbf000000<>+0(SB), Y8, Y8
-	VMULPS       bitsbf000000<>+0(SB), Y9, Y9
-	VCMPPS       $0x15, Y1, Y8, Y10
-	VCMPPS       $0x15, Y1, Y9, Y11
-	VMAXPS       Y8, Y1, Y8
-	VMAXPS       Y9, Y1, Y9
-	VMULPS       bits3fb8aa3b<>+0(SB), Y8, Y12
-	VMULPS       bits3fb8aa3b<>+0(SB), Y9, Y13
+	VCMPPS       $0x1a, Y1, Y8, Y10
+	VMINPS       Y8, Y1, Y8
+	VCMPPS       $0x1a, Y1, Y9, Y11
+	VMINPS       Y9, Y1, Y9
+	VMULPS       bitsbf38aa3b<>+0(SB), Y8, Y12
+	VMULPS       bitsbf38aa3b<>+0(SB), Y9, Y13
 	VROUNDPS     $0x08, Y12, Y12
 	VROUNDPS     $0x08, Y13, Y13
-	VFNMADD231PS bits3f318000<>+0(SB), Y12, Y8
-	VFNMADD231PS bits3f318000<>+0(SB), Y13, Y9
-	VFNMADD231PS bitsb95e8083<>+0(SB), Y12, Y8
-	VFNMADD231PS bitsb95e8083<>+0(SB), Y13, Y9
-	VBROADCASTSS bits39506967<>+0(SB), Y14
-	VBROADCASTSS bits39506967<>+0(SB), Y15
-	VFMADD213PS  bits3ab743ce<>+0(SB), Y8, Y14
-	VFMADD213PS  bits3ab743ce<>+0(SB), Y9, Y15
-	VFMADD213PS  bits3c088908<>+0(SB), Y8, Y14
-	VFMADD213PS  bits3c088908<>+0(SB), Y9, Y15
-	VFMADD213PS  bits3d2aa9c1<>+0(SB), Y8, Y14
-	VFMADD213PS  bits3d2aa9c1<>+0(SB), Y9, Y15
-	VFMADD213PS  bits3e2aaaaa<>+0(SB), Y8, Y14
-	VFMADD213PS  bits3e2aaaaa<>+0(SB), Y9, Y15
-	VFMADD213PS  bits3f000000<>+0(SB), Y8, Y14
-	VFMADD213PS  bits3f000000<>+0(SB), Y9, Y15
-	VFMADD213PS  Y0, Y8, Y14
-	VFMADD213PS  Y0, Y9, Y15
+	VFNMADD231PS bitsbfb18000<>+0(SB), Y12, Y8
+	VFNMADD231PS bitsbfb18000<>+0(SB), Y13, Y9
+	VFNMADD231PS bits39de8083<>+0(SB), Y12, Y8
+	VFNMADD231PS bits39de8083<>+0(SB), Y13, Y9
+	VBROADCASTSS bits37b511e8<>+0(SB), Y14
+	VBROADCASTSS bits37b511e8<>+0(SB), Y15
+	VFMADD213PS  bitsb9891d10<>+0(SB), Y8, Y14
+	VFMADD213PS  bitsb9891d10<>+0(SB), Y9, Y15
+	VFMADD213PS  bits3b2aac79<>+0(SB), Y8, Y14
+	VFMADD213PS  bits3b2aac79<>+0(SB), Y9, Y15
+	VFMADD213PS  bitsbcaaaa49<>+0(SB), Y8, Y14
+	VFMADD213PS  bitsbcaaaa49<>+0(SB), Y9, Y15
+	VFMADD213PS  bits3dfffffe<>+0(SB), Y8, Y14
+	VFMADD213PS  bits3dfffffe<>+0(SB), Y9, Y15
+	VFMADD213PS  bitsbf000000<>+0(SB), Y8, Y14
+	VFMADD213PS  bitsbf000000<>+0(SB), Y9, Y15
 	VFMADD213PS  Y0, Y8, Y14
 	VFMADD213PS  Y0, Y9, Y15
 	VCVTPS2DQ    Y12, Y12
@@ -1222,10 +1201,10 @@ wide41:
 	VMULPS       Y9, Y11, Y11
 	VSUBPS       Y4, Y0, Y6
 	VBLENDVPS    Y2, Y4, Y6, Y4
-	VSUBPS       Y5, Y0, Y6
-	VBLENDVPS    Y3, Y5, Y6, Y5
 	VSUBPS       Y10, Y0, Y6
 	VBLENDVPS    Y2, Y10, Y6, Y10
+	VSUBPS       Y5, Y0, Y6
+	VBLENDVPS    Y3, Y5, Y6, Y5
 	VSUBPS       Y11, Y0, Y6
 	VBLENDVPS    Y3, Y11, Y6, Y11
 	VMULPS       Y10, Y2, Y10
@@ -1253,20 +1232,18 @@ strip42:
 	VFMADD231PS  bits3e570a3d<>+0(SB), Y4, Y3
 	VDIVPS       Y3, Y0, Y3
 	VMULPS       Y4, Y4, Y5
-	VMULPS       bitsbf000000<>+0(SB), Y5, Y5
-	VCMPPS       $0x15, Y1, Y5, Y6
-	VMAXPS       Y5, Y1, Y5
-	VMULPS       bits3fb8aa3b<>+0(SB), Y5, Y7
+	VCMPPS       $0x1a, Y1, Y5, Y6
+	VMINPS       Y5, Y1, Y5
+	VMULPS       bitsbf38aa3b<>+0(SB), Y5, Y7
 	VROUNDPS     $0x08, Y7, Y7
-	VFNMADD231PS bits3f318000<>+0(SB), Y7, Y5
-	VFNMADD231PS bitsb95e8083<>+0(SB), Y7, Y5
-	VBROADCASTSS bits39506967<>+0(SB), Y8
-	VFMADD213PS  bits3ab743ce<>+0(SB), Y5, Y8
-	VFMADD213PS  bits3c088908<>+0(SB), Y5, Y8
-	VFMADD213PS  bits3d2aa9c1<>+0(SB), Y5, Y8
-	VFMADD213PS  bits3e2aaaaa<>+0(SB), Y5, Y8
-	VFMADD213PS  bits3f000000<>+0(SB), Y5, Y8
-	VFMADD213PS  Y0, Y5, Y8
+	VFNMADD231PS bitsbfb18000<>+0(SB), Y7, Y5
+	VFNMADD231PS bits39de8083<>+0(SB), Y7, Y5
+	VBROADCASTSS bits37b511e8<>+0(SB), Y8
+	VFMADD213PS  bitsb9891d10<>+0(SB), Y5, Y8
+	VFMADD213PS  bits3b2aac79<>+0(SB), Y5, Y8
+	VFMADD213PS  bitsbcaaaa49<>+0(SB), Y5, Y8
+	VFMADD213PS  bits3dfffffe<>+0(SB), Y5, Y8
+	VFMADD213PS  bitsbf000000<>+0(SB), Y5, Y8
 	VFMADD213PS  Y0, Y5, Y8
 	VCVTPS2DQ    Y7, Y7
 	VPSLLD       $0x17, Y7, Y7
@@ -1311,20 +1288,18 @@ rest43:
 	VFMADD231PS  bits3e570a3d<>+0(SB), Y4, Y6
 	VDIVPS       Y6, Y0, Y6
 	VMULPS       Y4, Y4, Y5
-	VMULPS       bitsbf000000<>+0(SB), Y5, Y5
-	VCMPPS       $0x15, Y1, Y5, Y7
-	VMAXPS       Y5, Y1, Y5
-	VMULPS       bits3fb8aa3b<>+0(SB), Y5, Y1
+	VCMPPS       $0x1a, Y1, Y5, Y7
+	VMINPS       Y5, Y1, Y5
+	VMULPS       bitsbf38aa3b<>+0(SB), Y5, Y1
 	VROUNDPS     $0x08, Y1, Y1
-	VFNMADD231PS bits3f318000<>+0(SB), Y1, Y5
-	VFNMADD231PS bitsb95e8083<>+0(SB), Y1, Y5
-	VBROADCASTSS bits39506967<>+0(SB), Y8
-	VFMADD213PS  bits3ab743ce<>+0(SB), Y5, Y8
-	VFMADD213PS  bits3c088908<>+0(SB), Y5, Y8
-	VFMADD213PS  bits3d2aa9c1<>+0(SB), Y5, Y8
-	VFMADD213PS  bits3e2aaaaa<>+0(SB), Y5, Y8
-	VFMADD213PS  bits3f000000<>+0(SB), Y5, Y8
-	VFMADD213PS  Y0, Y5, Y8
+	VFNMADD231PS bitsbfb18000<>+0(SB), Y1, Y5
+	VFNMADD231PS bits39de8083<>+0(SB), Y1, Y5
+	VBROADCASTSS bits37b511e8<>+0(SB), Y8
+	VFMADD213PS  bitsb9891d10<>+0(SB), Y5, Y8
+	VFMADD213PS  bits3b2aac79<>+0(SB), Y5, Y8
+	VFMADD213PS  bitsbcaaaa49<>+0(SB), Y5, Y8
+	VFMADD213PS  bits3dfffffe<>+0(SB), Y5, Y8
+	VFMADD213PS  bitsbf000000<>+0(SB), Y5, Y8
 	VFMADD213PS  Y0, Y5, Y8
 	VCVTPS2DQ    Y1, Y1
 	VPSLLD       $0x17, Y1, Y1

@@ -39,13 +39,13 @@ func sumSquaresAVX512(x []float32) float64
 
 // adamWAVX512 is, for each i,
 //
-//	g    = g[i] * s.GradientScale
-//	m[i] = m[i] + (1 - s.Beta1) (g - m[i])
-//	v[i] = s.Beta2 v[i] + (1 - s.Beta2) g g
-//	w[i] = s.Decay w[i] - s.Size m[i] / (sqrt(v[i]) s.Root + s.Epsilon)
+//	g    = g[i] * s.gradientScale
+//	m[i] = m[i] + s.rest1 (g - m[i])
+//	v[i] = s.beta2 v[i] + s.rest2 g g
+//	w[i] = s.decay w[i] - s.size m[i] / (sqrt(v[i]) s.root + s.epsilon)
 //
 //go:noescape
-func adamWAVX512(w []float32, m []float32, v []float32, g []float32, s AdamStep)
+func adamWAVX512(w []float32, m []float32, v []float32, g []float32, s adamFactors)
 
 // dropAVX512 is, for each i,
 //

@@ -444,23 +444,21 @@ done28:
 	VZEROUPPER
 	RET
 
-// func adamWAVX512(w []float32, m []float32, v []float32, g []float32, s AdamStep)
+// func adamWAVX512(w []float32, m []float32, v []float32, g []float32, s adamFactors)
 // Requires: AVX, AVX512F, BMI2
-TEXT ·adamWAVX512(SB), NOSPLIT, $0-124
+TEXT ·adamWAVX512(SB), NOSPLIT, $0-128
 	MOVQ         w_base+0(FP), AX
 	MOVQ         m_base+24(FP), CX
 	MOVQ         v_base+48(FP), DX
 	MOVQ         g_base+72(FP), BX
-	VBROADCASTSS s_GradientScale+96(FP), Z0
-	VBROADCASTSS s_Decay+100(FP), Z1
-	VBROADCASTSS s_Size+104(FP), Z2
-	VBROADCASTSS s_Root+108(FP), Z3
-	VBROADCASTSS s_Beta1+112(FP), Z4
-	VBROADCASTSS s_Beta2+116(FP), Z5
-	VBROADCASTSS s_Epsilon+120(FP), Z7
-	VBROADCASTSS bits3f800000<>+0(SB), Z6
-	VSUBPS       Z4, Z6, Z4
-	VSUBPS       Z5, Z6, Z6
+	VBROADCASTSS s_gradientScale+96(FP), Z0
+	VBROADCASTSS s_decay+100(FP), Z1
+	VBROADCASTSS s_size+104(FP), Z2
+	VBROADCASTSS s_root+108(FP), Z3
+	VBROADCASTSS s_epsilon+112(FP), Z4
+	VBROADCASTSS s_rest1+116(FP), Z5
+	VBROADCASTSS s_beta2+120(FP), Z6
+	VBROADCASTSS s_rest2+124(FP), Z7
 	MOVQ         w_len+8(FP), SI
 	MOVQ         SI, DI
 	XORQ         SI, SI
@@ -472,15 +470,15 @@ single30:
 	VMOVUPS     (CX)(SI*4), Z9
 	VMULPS      Z0, Z8, Z8
 	VSUBPS      Z9, Z8, Z10
-	VFMADD231PS Z4, Z10, Z9
+	VFMADD231PS Z5, Z10, Z9
 	VMOVUPS     Z9, (CX)(SI*4)
 	VMOVUPS     (DX)(SI*4), Z11
-	VMULPS      Z6, Z8, Z10
+	VMULPS      Z7, Z8, Z10
 	VMULPS      Z8, Z10, Z10
-	VFMADD213PS Z10, Z5, Z11
+	VFMADD213PS Z10, Z6, Z11
 	VMOVUPS     Z11, (DX)(SI*4)
 	VSQRTPS     Z11, Z11
-	VFMADD213PS Z7, Z3, Z11
+	VFMADD213PS Z4, Z3, Z11
 	VMULPS      Z2, Z9, Z9
 	VDIVPS      Z11, Z9, Z9
 	VMOVUPS     (AX)(SI*4), Z8
@@ -500,17 +498,17 @@ rest31:
 	VMOVUPS.Z   (CX)(SI*4), K1, Z9
 	VMULPS      Z0, Z8, Z8
 	VSUBPS      Z9, Z8, Z0
-	VFMADD231PS Z4, Z0, Z9
+	VFMADD231PS Z5, Z0, Z9
 	VMOVUPS     Z9, K1, (CX)(SI*4)
-	VMOVUPS.Z   (DX)(SI*4), K1, Z4
-	VMULPS      Z6, Z8, Z0
+	VMOVUPS.Z   (DX)(SI*4), K1, Z5
+	VMULPS      Z7, Z8, Z0
 	VMULPS      Z8, Z0, Z0
-	VFMADD213PS Z0, Z5, Z4
-	VMOVUPS     Z4, K1, (DX)(SI*4)
-	VSQRTPS     Z4, Z4
-	VFMADD213PS Z7, Z3, Z4
+	VFMADD213PS Z0, Z6, Z5
+	VMOVUPS     Z5, K1, (DX)(SI*4)
+	VSQRTPS     Z5, Z5
+	VFMADD213PS Z4, Z3, Z5
 	VMULPS      Z2, Z9, Z9
-	VDIVPS      Z4, Z9, Z9
+	VDIVPS      Z5, Z9, Z9
 	VMOVUPS.Z   (AX)(SI*4), K1, Z0
 	VFMSUB213PS Z9, Z1, Z0
 	VMOVUPS     Z0, K1, (AX)(SI*4)
@@ -518,16 +516,6 @@ rest31:
 done32:
 	VZEROUPPER
 	RET
-
-DATA bits3f800000<>+0(SB)/4, $0x3f800000
-DATA bits3f800000<>+4(SB)/4, $0x3f800000
-DATA bits3f800000<>+8(SB)/4, $0x3f800000
-DATA bits3f800000<>+12(SB)/4, $0x3f800000
-DATA bits3f800000<>+16(SB)/4, $0x3f800000
-DATA bits3f800000<>+20(SB)/4, $0x3f800000
-DATA bits3f800000<>+24(SB)/4, $0x3f800000
-DATA bits3f800000<>+28(SB)/4, $0x3f800000
-GLOBL bits3f800000<>(SB), RODATA|NOPTR, $32
 
 DATA lanes<>+0(SB)/4, $0x00000000
 DATA lanes<>+4(SB)/4, $0x9e3779b1
@@ -696,328 +684,357 @@ TEXT ·geluAVX512(SB), NOSPLIT, $0-48
 	MOVQ         y_base+0(FP), AX
 	MOVQ         x_base+24(FP), CX
 	VBROADCASTSS bits3f800000<>+0(SB), Z0
-	VBROADCASTSS bits3fb8aa3b<>+0(SB), Z1
-	VBROADCASTSS bits3f318000<>+0(SB), Z2
-	VBROADCASTSS bitsb95e8083<>+0(SB), Z3
-	VBROADCASTSS bitsc2dc0000<>+0(SB), Z4
-	VBROADCASTSS bits7fffffff<>+0(SB), Z5
-	VBROADCASTSS bitsbf000000<>+0(SB), Z6
-	VBROADCASTSS bits3e570a3d<>+0(SB), Z7
+	VBROADCASTSS bits435c0000<>+0(SB), Z1
 	MOVQ         x_len+32(FP), DX
 	MOVQ         DX, BX
 	XORQ         DX, DX
-	SUBQ         $0x00000030, BX
+	SUBQ         $0x00000040, BX
 	JL           wide37end
 
 wide37:
-	VMOVUPS          (CX)(DX*4), Z8
-	VMOVUPS          64(CX)(DX*4), Z9
-	VMOVUPS          128(CX)(DX*4), Z10
-	VANDPS           Z5, Z8, Z11
-	VANDPS           Z5, Z9, Z12
-	VANDPS           Z5, Z10, Z13
-	VMOVAPS          Z0, Z14
-	VMOVAPS          Z0, Z15
-	VMOVAPS          Z0, Z16
-	VFMADD231PS      Z7, Z11, Z14
-	VFMADD231PS      Z7, Z12, Z15
-	VFMADD231PS      Z7, Z13, Z16
-	VDIVPS           Z14, Z0, Z14
-	VDIVPS           Z15, Z0, Z15
-	VDIVPS           Z16, Z0, Z16
-	VMULPS           Z11, Z11, Z11
-	VMULPS           Z12, Z12, Z12
-	VMULPS           Z13, Z13, Z13
-	VMULPS           Z6, Z11, Z11
-	VMULPS           Z6, Z12, Z12
-	VMULPS           Z6, Z13, Z13
-	VMAXPS           Z11, Z4, Z11
-	VMAXPS           Z12, Z4, Z12
-	VMAXPS           Z13, Z4, Z13
-	VMULPS           Z1, Z11, Z17
-	VMULPS           Z1, Z12, Z18
-	VMULPS           Z1, Z13, Z19
-	VRNDSCALEPS      $0x08, Z17, Z17
-	VRNDSCALEPS      $0x08, Z18, Z18
-	VRNDSCALEPS      $0x08, Z19, Z19
-	VFNMADD231PS     Z2, Z17, Z11
-	VFNMADD231PS     Z2, Z18, Z12
-	VFNMADD231PS     Z2, Z19, Z13
-	VFNMADD231PS     Z3, Z17, Z11
-	VFNMADD231PS     Z3, Z18, Z12
-	VFNMADD231PS     Z3, Z19, Z13
-	VBROADCASTSS     bits39506967<>+0(SB), Z20
-	VBROADCASTSS     bits39506967<>+0(SB), Z21
-	VBROADCASTSS     bits39506967<>+0(SB), Z22
-	VFMADD213PS.BCST bits3ab743ce<>+0(SB), Z11, Z20
-	VFMADD213PS.BCST bits3ab743ce<>+0(SB), Z12, Z21
-	VFMADD213PS.BCST bits3ab743ce<>+0(SB), Z13, Z22
-	VFMADD213PS.BCST bits3c088908<>+0(SB), Z11, Z20
-	VFMADD213PS.BCST bits3c088908<>+0(SB), Z12, Z21
-	VFMADD213PS.BCST bits3c088908<>+0(SB), Z13, Z22
-	VFMADD213PS.BCST bits3d2aa9c1<>+0(SB), Z11, Z20
-	VFMADD213PS.BCST bits3d2aa9c1<>+0(SB), Z12, Z21
-	VFMADD213PS.BCST bits3d2aa9c1<>+0(SB), Z13, Z22
-	VFMADD213PS.BCST bits3e2aaaaa<>+0(SB), Z11, Z20
-	VFMADD213PS.BCST bits3e2aaaaa<>+0(SB), Z12, Z21
-	VFMADD213PS.BCST bits3e2aaaaa<>+0(SB), Z13, Z22
-	VFMADD213PS.BCST bits3f000000<>+0(SB), Z11, Z20
-	VFMADD213PS.BCST bits3f000000<>+0(SB), Z12, Z21
-	VFMADD213PS.BCST bits3f000000<>+0(SB), Z13, Z22
-	VFMADD213PS      Z0, Z11, Z20
-	VFMADD213PS      Z0, Z12, Z21
-	VFMADD213PS      Z0, Z13, Z22
-	VFMADD213PS      Z0, Z11, Z20
-	VFMADD213PS      Z0, Z12, Z21
-	VFMADD213PS      Z0, Z13, Z22
-	VSCALEFPS        Z17, Z20, Z11
-	VSCALEFPS        Z18, Z21, Z12
-	VSCALEFPS        Z19, Z22, Z13
-	VBROADCASTSS     bitsbd93d814<>+0(SB), Z17
-	VBROADCASTSS     bitsbd93d814<>+0(SB), Z18
-	VBROADCASTSS     bitsbd93d814<>+0(SB), Z19
-	VFMADD213PS.BCST bits3e928ba4<>+0(SB), Z14, Z17
-	VFMADD213PS.BCST bits3e928ba4<>+0(SB), Z15, Z18
-	VFMADD213PS.BCST bits3e928ba4<>+0(SB), Z16, Z19
-	VFMADD213PS.BCST bitsbeabefb4<>+0(SB), Z14, Z17
-	VFMADD213PS.BCST bitsbeabefb4<>+0(SB), Z15, Z18
-	VFMADD213PS.BCST bitsbeabefb4<>+0(SB), Z16, Z19
-	VFMADD213PS.BCST bits3eb63ed0<>+0(SB), Z14, Z17
-	VFMADD213PS.BCST bits3eb63ed0<>+0(SB), Z15, Z18
-	VFMADD213PS.BCST bits3eb63ed0<>+0(SB), Z16, Z19
-	VFMADD213PS.BCST bitsbdc9fa15<>+0(SB), Z14, Z17
-	VFMADD213PS.BCST bitsbdc9fa15<>+0(SB), Z15, Z18
-	VFMADD213PS.BCST bitsbdc9fa15<>+0(SB), Z16, Z19
-	VFMADD213PS.BCST bits3e0204d5<>+0(SB), Z14, Z17
-	VFMADD213PS.BCST bits3e0204d5<>+0(SB), Z15, Z18
-	VFMADD213PS.BCST bits3e0204d5<>+0(SB), Z16, Z19
-	VFMADD213PS.BCST bits3d8c89bb<>+0(SB), Z14, Z17
-	VFMADD213PS.BCST bits3d8c89bb<>+0(SB), Z15, Z18
-	VFMADD213PS.BCST bits3d8c89bb<>+0(SB), Z16, Z19
-	VFMADD213PS.BCST bits3dae65a9<>+0(SB), Z14, Z17
-	VFMADD213PS.BCST bits3dae65a9<>+0(SB), Z15, Z18
-	VFMADD213PS.BCST bits3dae65a9<>+0(SB), Z16, Z19
-	VFMADD213PS.BCST bits3dab6e16<>+0(SB), Z14, Z17
-	VFMADD213PS.BCST bits3dab6e16<>+0(SB), Z15, Z18
-	VFMADD213PS.BCST bits3dab6e16<>+0(SB), Z16, Z19
-	VMULPS           Z14, Z17, Z17
-	VMULPS           Z15, Z18, Z18
-	VMULPS           Z16, Z19, Z19
-	VMULPS           Z11, Z17, Z17
-	VMULPS           Z12, Z18, Z18
-	VMULPS           Z13, Z19, Z19
-	VSUBPS           Z17, Z0, Z11
-	VPMOVD2M         Z8, K1
-	VBLENDMPS        Z17, Z11, K1, Z17
-	VSUBPS           Z18, Z0, Z11
-	VPMOVD2M         Z9, K1
-	VBLENDMPS        Z18, Z11, K1, Z18
-	VSUBPS           Z19, Z0, Z11
-	VPMOVD2M         Z10, K1
-	VBLENDMPS        Z19, Z11, K1, Z19
-	VMULPS           Z17, Z8, Z17
-	VMULPS           Z18, Z9, Z18
-	VMULPS           Z19, Z10, Z19
-	VMOVUPS          Z17, (AX)(DX*4)
-	VMOVUPS          Z18, 64(AX)(DX*4)
-	VMOVUPS          Z19, 128(AX)(DX*4)
-	ADDQ             $0x00000030, DX
-	SUBQ             $0x00000030, BX
-	JGE              wide37
+	VMOVUPS           (CX)(DX*4), Z2
+	VMOVUPS           64(CX)(DX*4), Z3
+	VMOVUPS           128(CX)(DX*4), Z4
+	VMOVUPS           192(CX)(DX*4), Z5
+	VANDPS.BCST       bits7fffffff<>+0(SB), Z2, Z6
+	VANDPS.BCST       bits7fffffff<>+0(SB), Z3, Z7
+	VANDPS.BCST       bits7fffffff<>+0(SB), Z4, Z8
+	VANDPS.BCST       bits7fffffff<>+0(SB), Z5, Z9
+	VMOVAPS           Z0, Z10
+	VMOVAPS           Z0, Z11
+	VMOVAPS           Z0, Z12
+	VMOVAPS           Z0, Z13
+	VFMADD231PS.BCST  bits3e570a3d<>+0(SB), Z6, Z10
+	VFMADD231PS.BCST  bits3e570a3d<>+0(SB), Z7, Z11
+	VFMADD231PS.BCST  bits3e570a3d<>+0(SB), Z8, Z12
+	VFMADD231PS.BCST  bits3e570a3d<>+0(SB), Z9, Z13
+	VDIVPS            Z10, Z0, Z10
+	VDIVPS            Z11, Z0, Z11
+	VDIVPS            Z12, Z0, Z12
+	VDIVPS            Z13, Z0, Z13
+	VMULPS            Z6, Z6, Z6
+	VMULPS            Z7, Z7, Z7
+	VMULPS            Z8, Z8, Z8
+	VMULPS            Z9, Z9, Z9
+	VMINPS            Z6, Z1, Z6
+	VMINPS            Z7, Z1, Z7
+	VMINPS            Z8, Z1, Z8
+	VMINPS            Z9, Z1, Z9
+	VMULPS.BCST       bitsbf38aa3b<>+0(SB), Z6, Z14
+	VMULPS.BCST       bitsbf38aa3b<>+0(SB), Z7, Z15
+	VMULPS.BCST       bitsbf38aa3b<>+0(SB), Z8, Z16
+	VMULPS.BCST       bitsbf38aa3b<>+0(SB), Z9, Z17
+	VRNDSCALEPS       $0x08, Z14, Z14
+	VRNDSCALEPS       $0x08, Z15, Z15
+	VRNDSCALEPS       $0x08, Z16, Z16
+	VRNDSCALEPS       $0x08, Z17, Z17
+	VFNMADD231PS.BCST bitsbfb18000<>+0(SB), Z14, Z6
+	VFNMADD231PS.BCST bitsbfb18000<>+0(SB), Z15, Z7
+	VFNMADD231PS.BCST bitsbfb18000<>+0(SB), Z16, Z8
+	VFNMADD231PS.BCST bitsbfb18000<>+0(SB), Z17, Z9
+	VFNMADD231PS.BCST bits39de8083<>+0(SB), Z14, Z6
+	VFNMADD231PS.BCST bits39de8083<>+0(SB), Z15, Z7
+	VFNMADD231PS.BCST bits39de8083<>+0(SB), Z16, Z8
+	VFNMADD231PS.BCST bits39de8083<>+0(SB), Z17, Z9
+	VBROADCASTSS      bits37b511e8<>+0(SB), Z18
+	VBROADCASTSS      bits37b511e8<>+0(SB), Z19
+	VBROADCASTSS      bits37b511e8<>+0(SB), Z20
+	VBROADCASTSS      bits37b511e8<>+0(SB), Z21
+	VFMADD213PS.BCST  bitsb9891d10<>+0(SB), Z6, Z18
+	VFMADD213PS.BCST  bitsb9891d10<>+0(SB), Z7, Z19
+	VFMADD213PS.BCST  bitsb9891d10<>+0(SB), Z8, Z20
+	VFMADD213PS.BCST  bitsb9891d10<>+0(SB), Z9, Z21
+	VFMADD213PS.BCST  bits3b2aac79<>+0(SB), Z6, Z18
+	VFMADD213PS.BCST  bits3b2aac79<>+0(SB), Z7, Z19
+	VFMADD213PS.BCST  bits3b2aac79<>+0(SB), Z8, Z20
+	VFMADD213PS.BCST  bits3b2aac79<>+0(SB), Z9, Z21
+	VFMADD213PS.BCST  bitsbcaaaa49<>+0(SB), Z6, Z18
+	VFMADD213PS.BCST  bitsbcaaaa49<>+0(SB), Z7, Z19
+	VFMADD213PS.BCST  bitsbcaaaa49<>+0(SB), Z8, Z20
+	VFMADD213PS.BCST  bitsbcaaaa49<>+0(SB), Z9, Z21
+	VFMADD213PS.BCST  bits3dfffffe<>+0(SB), Z6, Z18
+	VFMADD213PS.BCST  bits3dfffffe<>+0(SB), Z7, Z19
+	VFMADD213PS.BCST  bits3dfffffe<>+0(SB), Z8, Z20
+	VFMADD213PS.BCST  bits3dfffffe<>+0(SB), Z9, Z21
+	VFMADD213PS.BCST  bitsbf000000<>+0(SB), Z6, Z18
+	VFMADD213PS.BCST  bitsbf000000<>+0(SB), Z7, Z19
+	VFMADD213PS.BCST  bitsbf000000<>+0(SB), Z8, Z20
+	VFMADD213PS.BCST  bitsbf000000<>+0(SB), Z9, Z21
+	VFMADD213PS       Z0, Z6, Z18
+	VFMADD213PS       Z0, Z7, Z19
+	VFMADD213PS       Z0, Z8, Z20
+	VFMADD213PS       Z0, Z9, Z21
+	VSCALEFPS         Z14, Z18, Z6
+	VSCALEFPS         Z15, Z19, Z7
+	VSCALEFPS         Z16, Z20, Z8
+	VSCALEFPS         Z17, Z21, Z9
+	VBROADCASTSS      bitsbd93d814<>+0(SB), Z14
+	VBROADCASTSS      bitsbd93d814<>+0(SB), Z15
+	VBROADCASTSS      bitsbd93d814<>+0(SB), Z16
+	VBROADCASTSS      bitsbd93d814<>+0(SB), Z17
+	VFMADD213PS.BCST  bits3e928ba4<>+0(SB), Z10, Z14
+	VFMADD213PS.BCST  bits3e928ba4<>+0(SB), Z11, Z15
+	VFMADD213PS.BCST  bits3e928ba4<>+0(SB), Z12, Z16
+	VFMADD213PS.BCST  bits3e928ba4<>+0(SB), Z13, Z17
+	VFMADD213PS.BCST  bitsbeabefb4<>+0(SB), Z10, Z14
+	VFMADD213PS.BCST  bitsbeabefb4<>+0(SB), Z11, Z15
+	VFMADD213PS.BCST  bitsbeabefb4<>+0(SB), Z12, Z16
+	VFMADD213PS.BCST  bitsbeabefb4<>+0(SB), Z13, Z17
+	VFMADD213PS.BCST  bits3eb63ed0<>+0(SB), Z10, Z14
+	VFMADD213PS.BCST  bits3eb63ed0<>+0(SB), Z11, Z15
+	VFMADD213PS.BCST  bits3eb63ed0<>+0(SB), Z12, Z16
+	VFMADD213PS.BCST  bits3eb63ed0<>+0(SB), Z13, Z17
+	VFMADD213PS.BCST  bitsbdc9fa15<>+0(SB), Z10, Z14
+	VFMADD213PS.BCST  bitsbdc9fa15<>+0(SB), Z11, Z15
+	VFMADD213PS.BCST  bitsbdc9fa15<>+0(SB), Z12, Z16
+	VFMADD213PS.BCST  bitsbdc9fa15<>+0(SB), Z13, Z17
+	VFMADD213PS.BCST  bits3e0204d5<>+0(SB), Z10, Z14
+	VFMADD213PS.BCST  bits3e0204d5<>+0(SB), Z11, Z15
+	VFMADD213PS.BCST  bits3e0204d5<>+0(SB), Z12, Z16
+	VFMADD213PS.BCST  bits3e0204d5<>+0(SB), Z13, Z17
+	VFMADD213PS.BCST  bits3d8c89bb<>+0(SB), Z10, Z14
+	VFMADD213PS.BCST  bits3d8c89bb<>+0(SB), Z11, Z15
+	VFMADD213PS.BCST  bits3d8c89bb<>+0(SB), Z12, Z16
+	VFMADD213PS.BCST  bits3d8c89bb<>+0(SB), Z13, Z17
+	VFMADD213PS.BCST  bits3dae65a9<>+0(SB), Z10, Z14
+	VFMADD213PS.BCST  bits3dae65a9<>+0(SB), Z11, Z15
+	VFMADD213PS.BCST  bits3dae65a9<>+0(SB), Z12, Z16
+	VFMADD213PS.BCST  bits3dae65a9<>+0(SB), Z13, Z17
+	VFMADD213PS.BCST  bits3dab6e16<>+0(SB), Z10, Z14
+	VFMADD213PS.BCST  bits3dab6e16<>+0(SB), Z11, Z15
+	VFMADD213PS.BCST  bits3dab6e16<>+0(SB), Z12, Z16
+	VFMADD213PS.BCST  bits3dab6e16<>+0(SB), Z13, Z17
+	VMULPS            Z10, Z14, Z14
+	VMULPS            Z11, Z15, Z15
+	VMULPS            Z12, Z16, Z16
+	VMULPS            Z13, Z17, Z17
+	VMULPS            Z6, Z14, Z14
+	VMULPS            Z7, Z15, Z15
+	VMULPS            Z8, Z16, Z16
+	VMULPS            Z9, Z17, Z17
+	VPMOVD2M          Z2, K1
+	VSUBPS            Z14, Z0, Z6
+	VBLENDMPS         Z14, Z6, K1, Z14
+	VPMOVD2M          Z3, K1
+	VSUBPS            Z15, Z0, Z6
+	VBLENDMPS         Z15, Z6, K1, Z15
+	VPMOVD2M          Z4, K1
+	VSUBPS            Z16, Z0, Z6
+	VBLENDMPS         Z16, Z6, K1, Z16
+	VPMOVD2M          Z5, K1
+	VSUBPS            Z17, Z0, Z6
+	VBLENDMPS         Z17, Z6, K1, Z17
+	VMULPS            Z14, Z2, Z14
+	VMULPS            Z15, Z3, Z15
+	VMULPS            Z16, Z4, Z16
+	VMULPS            Z17, Z5, Z17
+	VMOVUPS           Z14, (AX)(DX*4)
+	VMOVUPS           Z15, 64(AX)(DX*4)
+	VMOVUPS           Z16, 128(AX)(DX*4)
+	VMOVUPS           Z17, 192(AX)(DX*4)
+	ADDQ              $0x00000040, DX
+	SUBQ              $0x00000040, BX
+	JGE               wide37
 
 wide37end:
-	ADDQ $0x00000020, BX
+	ADDQ $0x00000030, BX
 	JL   rest39
 
 strip38:
-	VMOVUPS          (CX)(DX*4), Z8
-	VANDPS           Z5, Z8, Z9
-	VMOVAPS          Z0, Z10
-	VFMADD231PS      Z7, Z9, Z10
-	VDIVPS           Z10, Z0, Z10
-	VMULPS           Z9, Z9, Z9
-	VMULPS           Z6, Z9, Z9
-	VMAXPS           Z9, Z4, Z9
-	VMULPS           Z1, Z9, Z11
-	VRNDSCALEPS      $0x08, Z11, Z11
-	VFNMADD231PS     Z2, Z11, Z9
-	VFNMADD231PS     Z3, Z11, Z9
-	VBROADCASTSS     bits39506967<>+0(SB), Z12
-	VFMADD213PS.BCST bits3ab743ce<>+0(SB), Z9, Z12
-	VFMADD213PS.BCST bits3c088908<>+0(SB), Z9, Z12
-	VFMADD213PS.BCST bits3d2aa9c1<>+0(SB), Z9, Z12
-	VFMADD213PS.BCST bits3e2aaaaa<>+0(SB), Z9, Z12
-	VFMADD213PS.BCST bits3f000000<>+0(SB), Z9, Z12
-	VFMADD213PS      Z0, Z9, Z12
-	VFMADD213PS      Z0, Z9, Z12
-	VSCALEFPS        Z11, Z12, Z9
-	VBROADCASTSS     bitsbd93d814<>+0(SB), Z11
-	VFMADD213PS.BCST bits3e928ba4<>+0(SB), Z10, Z11
-	VFMADD213PS.BCST bitsbeabefb4<>+0(SB), Z10, Z11
-	VFMADD213PS.BCST bits3eb63ed0<>+0(SB), Z10, Z11
-	VFMADD213PS.BCST bitsbdc9fa15<>+0(SB), Z10, Z11
-	VFMADD213PS.BCST bits3e0204d5<>+0(SB), Z10, Z11
-	VFMADD213PS.BCST bits3d8c89bb<>+0(SB), Z10, Z11
-	VFMADD213PS.BCST bits3dae65a9<>+0(SB), Z10, Z11
-	VFMADD213PS.BCST bits3dab6e16<>+0(SB), Z10, Z11
-	VMULPS           Z10, Z11, Z11
-	VMULPS           Z9, Z11, Z11
-	VSUBPS           Z11, Z0, Z9
-	VPMOVD2M         Z8, K1
-	VBLENDMPS        Z11, Z9, K1, Z11
-	VMULPS           Z11, Z8, Z11
-	VMOVUPS          Z11, (AX)(DX*4)
-	ADDQ             $0x00000010, DX
-	SUBQ             $0x00000010, BX
-	JGE              strip38
+	VMOVUPS           (CX)(DX*4), Z2
+	VANDPS.BCST       bits7fffffff<>+0(SB), Z2, Z3
+	VMOVAPS           Z0, Z4
+	VFMADD231PS.BCST  bits3e570a3d<>+0(SB), Z3, Z4
+	VDIVPS            Z4, Z0, Z4
+	VMULPS            Z3, Z3, Z3
+	VMINPS            Z3, Z1, Z3
+	VMULPS.BCST       bitsbf38aa3b<>+0(SB), Z3, Z5
+	VRNDSCALEPS       $0x08, Z5, Z5
+	VFNMADD231PS.BCST bitsbfb18000<>+0(SB), Z5, Z3
+	VFNMADD231PS.BCST bits39de8083<>+0(SB), Z5, Z3
+	VBROADCASTSS      bits37b511e8<>+0(SB), Z6
+	VFMADD213PS.BCST  bitsb9891d10<>+0(SB), Z3, Z6
+	VFMADD213PS.BCST  bits3b2aac79<>+0(SB), Z3, Z6
+	VFMADD213PS.BCST  bitsbcaaaa49<>+0(SB), Z3, Z6
+	VFMADD213PS.BCST  bits3dfffffe<>+0(SB), Z3, Z6
+	VFMADD213PS.BCST  bitsbf000000<>+0(SB), Z3, Z6
+	VFMADD213PS       Z0, Z3, Z6
+	VSCALEFPS         Z5, Z6, Z3
+	VBROADCASTSS      bitsbd93d814<>+0(SB), Z5
+	VFMADD213PS.BCST  bits3e928ba4<>+0(SB), Z4, Z5
+	VFMADD213PS.BCST  bitsbeabefb4<>+0(SB), Z4, Z5
+	VFMADD213PS.BCST  bits3eb63ed0<>+0(SB), Z4, Z5
+	VFMADD213PS.BCST  bitsbdc9fa15<>+0(SB), Z4, Z5
+	VFMADD213PS.BCST  bits3e0204d5<>+0(SB), Z4, Z5
+	VFMADD213PS.BCST  bits3d8c89bb<>+0(SB), Z4, Z5
+	VFMADD213PS.BCST  bits3dae65a9<>+0(SB), Z4, Z5
+	VFMADD213PS.BCST  bits3dab6e16<>+0(SB), Z4, Z5
+	VMULPS            Z4, Z5, Z5
+	VMULPS            Z3, Z5, Z5
+	VPMOVD2M          Z2, K1
+	VSUBPS            Z5, Z0, Z3
+	VBLENDMPS         Z5, Z3, K1, Z5
+	VMULPS            Z5, Z2, Z5
+	VMOVUPS           Z5, (AX)(DX*4)
+	ADDQ              $0x00000010, DX
+	SUBQ              $0x00000010, BX
+	JGE               strip38
 
 rest39:
-	ADDQ             $0x00000010, BX
-	JEQ              done40
-	MOVQ             $-1, SI
-	BZHIQ            BX, SI, SI
-	KMOVW            SI, K1
-	VMOVUPS.Z        (CX)(DX*4), K1, Z8
-	VANDPS           Z5, Z8, Z5
-	VMOVAPS          Z0, Z9
-	VFMADD231PS      Z7, Z5, Z9
-	VDIVPS           Z9, Z0, Z9
-	VMULPS           Z5, Z5, Z5
-	VMULPS           Z6, Z5, Z5
-	VMAXPS           Z5, Z4, Z5
-	VMULPS           Z1, Z5, Z1
-	VRNDSCALEPS      $0x08, Z1, Z1
-	VFNMADD231PS     Z2, Z1, Z5
-	VFNMADD231PS     Z3, Z1, Z5
-	VBROADCASTSS     bits39506967<>+0(SB), Z2
-	VFMADD213PS.BCST bits3ab743ce<>+0(SB), Z5, Z2
-	VFMADD213PS.BCST bits3c088908<>+0(SB), Z5, Z2
-	VFMADD213PS.BCST bits3d2aa9c1<>+0(SB), Z5, Z2
-	VFMADD213PS.BCST bits3e2aaaaa<>+0(SB), Z5, Z2
-	VFMADD213PS.BCST bits3f000000<>+0(SB), Z5, Z2
-	VFMADD213PS      Z0, Z5, Z2
-	VFMADD213PS      Z0, Z5, Z2
-	VSCALEFPS        Z1, Z2, Z5
-	VBROADCASTSS     bitsbd93d814<>+0(SB), Z1
-	VFMADD213PS.BCST bits3e928ba4<>+0(SB), Z9, Z1
-	VFMADD213PS.BCST bitsbeabefb4<>+0(SB), Z9, Z1
-	VFMADD213PS.BCST bits3eb63ed0<>+0(SB), Z9, Z1
-	VFMADD213PS.BCST bitsbdc9fa15<>+0(SB), Z9, Z1
-	VFMADD213PS.BCST bits3e0204d5<>+0(SB), Z9, Z1
-	VFMADD213PS.BCST bits3d8c89bb<>+0(SB), Z9, Z1
-	VFMADD213PS.BCST bits3dae65a9<>+0(SB), Z9, Z1
-	VFMADD213PS.BCST bits3dab6e16<>+0(SB), Z9, Z1
-	VMULPS           Z9, Z1, Z1
-	VMULPS           Z5, Z1, Z1
-	VSUBPS           Z1, Z0, Z0
-	VPMOVD2M         Z8, K2
-	VBLENDMPS        Z1, Z0, K2, Z1
-	VMULPS           Z1, Z8, Z1
-	VMOVUPS          Z1, K1, (AX)(DX*4)
+	ADDQ              $0x00000010, BX
+	JEQ               done40
+	MOVQ              $-1, SI
+	BZHIQ             BX, SI, SI
+	KMOVW             SI, K1
+	VMOVUPS.Z         (CX)(DX*4), K1, Z2
+	VANDPS.BCST       bits7fffffff<>+0(SB), Z2, Z3
+	VMOVAPS           Z0, Z4
+	VFMADD231PS.BCST  bits3e570a3d<>+0(SB), Z3, Z4
+	VDIVPS            Z4, Z0, Z4
+	VMULPS            Z3, Z3, Z3
+	VMINPS            Z3, Z1, Z3
+	VMULPS.BCST       bitsbf38aa3b<>+0(SB), Z3, Z1
+	VRNDSCALEPS       $0x08, Z1, Z1
+	VFNMADD231PS.BCST bitsbfb18000<>+0(SB), Z1, Z3
+	VFNMADD231PS.BCST bits39de8083<>+0(SB), Z1, Z3
+	VBROADCASTSS      bits37b511e8<>+0(SB), Z5
+	VFMADD213PS.BCST  bitsb9891d10<>+0(SB), Z3, Z5
+	VFMADD213PS.BCST  bits3b2aac79<>+0(SB), Z3, Z5
+	VFMADD213PS.BCST  bitsbcaaaa49<>+0(SB), Z3, Z5
+	VFMADD213PS.BCST  bits3dfffffe<>+0(SB), Z3, Z5
+	VFMADD213PS.BCST  bitsbf000000<>+0(SB), Z3, Z5
+	VFMADD213PS       Z0, Z3, Z5
+	VSCALEFPS         Z1, Z5, Z3
+	VBROADCASTSS      bitsbd93d814<>+0(SB), Z1
+	VFMADD213PS.BCST  bits3e928ba4<>+0(SB), Z4, Z1
+	VFMADD213PS.BCST  bitsbeabefb4<>+0(SB), Z4, Z1
+	VFMADD213PS.BCST  bits3eb63ed0<>+0(SB), Z4, Z1
+	VFMADD213PS.BCST  bitsbdc9fa15<>+0(SB), Z4, Z1
+	VFMADD213PS.BCST  bits3e0204d5<>+0(SB), Z4, Z1
+	VFMADD213PS.BCST  bits3d8c89bb<>+0(SB), Z4, Z1
+	VFMADD213PS.BCST  bits3dae65a9<>+0(SB), Z4, Z1
+	VFMADD213PS.BCST  bits3dab6e16<>+0(SB), Z4, Z1
+	VMULPS            Z4, Z1, Z1
+	VMULPS            Z3, Z1, Z1
+	VPMOVD2M          Z2, K2
+	VSUBPS            Z1, Z0, Z0
+	VBLENDMPS         Z1, Z0, K2, Z1
+	VMULPS            Z1, Z2, Z1
+	VMOVUPS           Z1, K1, (AX)(DX*4)
 
 done40:
 	VZEROUPPER
 	RET
 
-DATA bits3fb8aa3b<>+0(SB)/4, $0x3fb8aa3b
-DATA bits3fb8aa3b<>+4(SB)/4, $0x3fb8aa3b
-DATA bits3fb8aa3b<>+8(SB)/4, $0x3fb8aa3b
-DATA bits3fb8aa3b<>+12(SB)/4, $0x3fb8aa3b
-DATA bits3fb8aa3b<>+16(SB)/4, $0x3fb8aa3b
-DATA bits3fb8aa3b<>+20(SB)/4, $0x3fb8aa3b
-DATA bits3fb8aa3b<>+24(SB)/4, $0x3fb8aa3b
-DATA bits3fb8aa3b<>+28(SB)/4, $0x3fb8aa3b
-GLOBL bits3fb8aa3b<>(SB), RODATA|NOPTR, $32
+DATA bits3f800000<>+0(SB)/4, $0x3f800000
+DATA bits3f800000<>+4(SB)/4, $0x3f800000
+DATA bits3f800000<>+8(SB)/4, $0x3f800000
+DATA bits3f800000<>+12(SB)/4, $0x3f800000
+DATA bits3f800000<>+16(SB)/4, $0x3f800000
+DATA bits3f800000<>+20(SB)/4, $0x3f800000
+DATA bits3f800000<>+24(SB)/4, $0x3f800000
+DATA bits3f800000<>+28(SB)/4, $0x3f800000
+GLOBL bits3f800000<>(SB), RODATA|NOPTR, $32
 
-DATA bits3f318000<>+0(SB)/4, $0x3f318000
-DATA bits3f318000<>+4(SB)/4, $0x3f318000
-DATA bits3f318000<>+8(SB)/4, $0x3f318000
-DATA bits3f318000<>+12(SB)/4, $0x3f318000
-DATA bits3f318000<>+16(SB)/4, $0x3f318000
-DATA bits3f318000<>+20(SB)/4, $0x3f318000
-DATA bits3f318000<>+24(SB)/4, $0x3f318000
-DATA bits3f318000<>+28(SB)/4, $0x3f318000
-GLOBL bits3f318000<>(SB), RODATA|NOPTR, $32
+DATA bitsbf38aa3b<>+0(SB)/4, $0xbf38aa3b
+DATA bitsbf38aa3b<>+4(SB)/4, $0xbf38aa3b
+DATA bitsbf38aa3b<>+8(SB)/4, $0xbf38aa3b
+DATA bitsbf38aa3b<>+12(SB)/4, $0xbf38aa3b
+DATA bitsbf38aa3b<>+16(SB)/4, $0xbf38aa3b
+DATA bitsbf38aa3b<>+20(SB)/4, $0xbf38aa3b
+DATA bitsbf38aa3b<>+24(SB)/4, $0xbf38aa3b
+DATA bitsbf38aa3b<>+28(SB)/4, $0xbf38aa3b
+GLOBL bitsbf38aa3b<>(SB), RODATA|NOPTR, $32
 
-DATA bitsb95e8083<>+0(SB)/4, $0xb95e8083
-DATA bitsb95e8083<>+4(SB)/4, $0xb95e8083
-DATA bitsb95e8083<>+8(SB)/4, $0xb95e8083
-DATA bitsb95e8083<>+12(SB)/4, $0xb95e8083
-DATA bitsb95e8083<>+16(SB)/4, $0xb95e8083
-DATA bitsb95e8083<>+20(SB)/4, $0xb95e8083
-DATA bitsb95e8083<>+24(SB)/4, $0xb95e8083
-DATA bitsb95e8083<>+28(SB)/4, $0xb95e8083
-GLOBL bitsb95e8083<>(SB), RODATA|NOPTR, $32
+DATA bitsbfb18000<>+0(SB)/4, $0xbfb18000
+DATA bitsbfb18000<>+4(SB)/4, $0xbfb18000
+DATA bitsbfb18000<>+8(SB)/4, $0xbfb18000
+DATA bitsbfb18000<>+12(SB)/4, $0xbfb18000
+DATA bitsbfb18000<>+16(SB)/4, $0xbfb18000
+DATA bitsbfb18000<>+20(SB)/4, $0xbfb18000
+DATA bitsbfb18000<>+24(SB)/4, $0xbfb18000
+DATA bitsbfb18000<>+28(SB)/4, $0xbfb18000
+GLOBL bitsbfb18000<>(SB), RODATA|NOPTR, $32
 
-DATA bits39506967<>+0(SB)/4, $0x39506967
-DATA bits39506967<>+4(SB)/4, $0x39506967
-DATA bits39506967<>+8(SB)/4, $0x39506967
-DATA bits39506967<>+12(SB)/4, $0x39506967
-DATA bits39506967<>+16(SB)/4, $0x39506967
-DATA bits39506967<>+20(SB)/4, $0x39506967
-DATA bits39506967<>+24(SB)/4, $0x39506967
-DATA bits39506967<>+28(SB)/4, $0x39506967
-GLOBL bits39506967<>(SB), RODATA|NOPTR, $32
+DATA bits39de8083<>+0(SB)/4, $0x39de8083
+DATA bits39de8083<>+4(SB)/4, $0x39de8083
+DATA bits39de8083<>+8(SB)/4, $0x39de8083
+DATA bits39de8083<>+12(SB)/4, $0x39de8083
+DATA bits39de8083<>+16(SB)/4, $0x39de8083
+DATA bits39de8083<>+20(SB)/4, $0x39de8083
+DATA bits39de8083<>+24(SB)/4, $0x39de8083
+DATA bits39de8083<>+28(SB)/4, $0x39de8083
+GLOBL bits39de8083<>(SB), RODATA|NOPTR, $32
 
-DATA bits3ab743ce<>+0(SB)/4, $0x3ab743ce
-DATA bits3ab743ce<>+4(SB)/4, $0x3ab743ce
-DATA bits3ab743ce<>+8(SB)/4, $0x3ab743ce
-DATA bits3ab743ce<>+12(SB)/4, $0x3ab743ce
-DATA bits3ab743ce<>+16(SB)/4, $0x3ab743ce
-DATA bits3ab743ce<>+20(SB)/4, $0x3ab743ce
-DATA bits3ab743ce<>+24(SB)/4, $0x3ab743ce
-DATA bits3ab743ce<>+28(SB)/4, $0x3ab743ce
-GLOBL bits3ab743ce<>(SB), RODATA|NOPTR, $32
+DATA bits37b511e8<>+0(SB)/4, $0x37b511e8
+DATA bits37b511e8<>+4(SB)/4, $0x37b511e8
+DATA bits37b511e8<>+8(SB)/4, $0x37b511e8
+DATA bits37b511e8<>+12(SB)/4, $0x37b511e8
+DATA bits37b511e8<>+16(SB)/4, $0x37b511e8
+DATA bits37b511e8<>+20(SB)/4, $0x37b511e8
+DATA bits37b511e8<>+24(SB)/4, $0x37b511e8
+DATA bits37b511e8<>+28(SB)/4, $0x37b511e8
+GLOBL bits37b511e8<>(SB), RODATA|NOPTR, $32
 
-DATA bits3c088908<>+0(SB)/4, $0x3c088908
-DATA bits3c088908<>+4(SB)/4, $0x3c088908
-DATA bits3c088908<>+8(SB)/4, $0x3c088908
-DATA bits3c088908<>+12(SB)/4, $0x3c088908
-DATA bits3c088908<>+16(SB)/4, $0x3c088908
-DATA bits3c088908<>+20(SB)/4, $0x3c088908
-DATA bits3c088908<>+24(SB)/4, $0x3c088908
-DATA bits3c088908<>+28(SB)/4, $0x3c088908
-GLOBL bits3c088908<>(SB), RODATA|NOPTR, $32
+DATA bitsb9891d10<>+0(SB)/4, $0xb9891d10
+DATA bitsb9891d10<>+4(SB)/4, $0xb9891d10
+DATA bitsb9891d10<>+8(SB)/4, $0xb9891d10
+DATA bitsb9891d10<>+12(SB)/4, $0xb9891d10
+DATA bitsb9891d10<>+16(SB)/4, $0xb9891d10
+DATA bitsb9891d10<>+20(SB)/4, $0xb9891d10
+DATA bitsb9891d10<>+24(SB)/4, $0xb9891d10
+DATA bitsb9891d10<>+28(SB)/4, $0xb9891d10
+GLOBL bitsb9891d10<>(SB), RODATA|NOPTR, $32
 
-DATA bits3d2aa9c1<>+0(SB)/4, $0x3d2aa9c1
-DATA bits3d2aa9c1<>+4(SB)/4, $0x3d2aa9c1
-DATA bits3d2aa9c1<>+8(SB)/4, $0x3d2aa9c1
-DATA bits3d2aa9c1<>+12(SB)/4, $0x3d2aa9c1
-DATA bits3d2aa9c1<>+16(SB)/4, $0x3d2aa9c1
-DATA bits3d2aa9c1<>+20(SB)/4, $0x3d2aa9c1
-DATA bits3d2aa9c1<>+24(SB)/4, $0x3d2aa9c1
-DATA bits3d2aa9c1<>+28(SB)/4, $0x3d2aa9c1
-GLOBL bits3d2aa9c1<>(SB), RODATA|NOPTR, $32
+DATA bits3b2aac79<>+0(SB)/4, $0x3b2aac79
+DATA bits3b2aac79<>+4(SB)/4, $0x3b2aac79
+DATA bits3b2aac79<>+8(SB)/4, $0x3b2aac79
+DATA bits3b2aac79<>+12(SB)/4, $0x3b2aac79
+DATA bits3b2aac79<>+16(SB)/4, $0x3b2aac79
+DATA bits3b2aac79<>+20(SB)/4, $0x3b2aac79
+DATA bits3b2aac79<>+24(SB)/4, $0x3b2aac79
+DATA bits3b2aac79<>+28(SB)/4, $0x3b2aac79
+GLOBL bits3b2aac79<>(SB), RODATA|NOPTR, $32
 
-DATA bits3e2aaaaa<>+0(SB)/4, $0x3e2aaaaa
-DATA bits3e2aaaaa<>+4(SB)/4, $0x3e2aaaaa
-DATA bits3e2aaaaa<>+8(SB)/4, $0x3e2aaaaa
-DATA bits3e2aaaaa<>+12(SB)/4, $0x3e2aaaaa
-DATA bits3e2aaaaa<>+16(SB)/4, $0x3e2aaaaa
-DATA bits3e2aaaaa<>+20(SB)/4, $0x3e2aaaaa
-DATA bits3e2aaaaa<>+24(SB)/4, $0x3e2aaaaa
-DATA bits3e2aaaaa<>+28(SB)/4, $0x3e2aaaaa
-GLOBL bits3e2aaaaa<>(SB), RODATA|NOPTR, $32
+DATA bitsbcaaaa49<>+0(SB)/4, $0xbcaaaa49
+DATA bitsbcaaaa49<>+4(SB)/4, $0xbcaaaa49
+DATA bitsbcaaaa49<>+8(SB)/4, $0xbcaaaa49
+DATA bitsbcaaaa49<>+12(SB)/4, $0xbcaaaa49
+DATA bitsbcaaaa49<>+16(SB)/4, $0xbcaaaa49
+DATA bitsbcaaaa49<>+20(SB)/4, $0xbcaaaa49
+DATA bitsbcaaaa49<>+24(SB)/4, $0xbcaaaa49
+DATA bitsbcaaaa49<>+28(SB)/4, $0xbcaaaa49
+GLOBL bitsbcaaaa49<>(SB), RODATA|NOPTR, $32
 
-DATA bits3f000000<>+0(SB)/4, $0x3f000000
-DATA bits3f000000<>+4(SB)/4, $0x3f000000
-DATA bits3f000000<>+8(SB)/4, $0x3f000000
-DATA bits3f000000<>+12(SB)/4, $0x3f000000
-DATA bits3f000000<>+16(SB)/4, $0x3f000000
-DATA bits3f000000<>+20(SB)/4, $0x3f000000
-DATA bits3f000000<>+24(SB)/4, $0x3f000000
-DATA bits3f000000<>+28(SB)/4, $0x3f000000
-GLOBL bits3f000000<>(SB), RODATA|NOPTR, $32
+DATA bits3dfffffe<>+0(SB)/4, $0x3dfffffe
+DATA bits3dfffffe<>+4(SB)/4, $0x3dfffffe
+DATA bits3dfffffe<>+8(SB)/4, $0x3dfffffe
+DATA bits3dfffffe<>+12(SB)/4, $0x3dfffffe
+DATA bits3dfffffe<>+16(SB)/4, $0x3dfffffe
+DATA bits3dfffffe<>+20(SB)/4, $0x3dfffffe
+DATA bits3dfffffe<>+24(SB)/4, $0x3dfffffe
+DATA bits3dfffffe<>+28(SB)/4, $0x3dfffffe
+GLOBL bits3dfffffe<>(SB), RODATA|NOPTR, $32
 
-DATA bitsc2dc0000<>+0(SB)/4, $0xc2dc0000
-DATA bitsc2dc0000<>+4(SB)/4, $0xc2dc0000
-DATA bitsc2dc0000<>+8(SB)/4, $0xc2dc0000
-DATA bitsc2dc0000<>+12(SB)/4, $0xc2dc0000
-DATA bitsc2dc0000<>+16(SB)/4, $0xc2dc0000
-DATA bitsc2dc0000<>+20(SB)/4, $0xc2dc0000
-DATA bitsc2dc0000<>+24(SB)/4, $0xc2dc0000
-DATA bitsc2dc0000<>+28(SB)/4, $0xc2dc0000
-GLOBL bitsc2dc0000<>(SB), RODATA|NOPTR, $32
+DATA bitsbf000000<>+0(SB)/4, $0xbf000000
+DATA bitsbf000000<>+4(SB)/4, $0xbf000000
+DATA bitsbf000000<>+8(SB)/4, $0xbf000000
+DATA bitsbf000000<>+12(SB)/4, $0xbf000000
+DATA bitsbf000000<>+16(SB)/4, $0xbf000000
+DATA bitsbf000000<>+20(SB)/4, $0xbf000000
+DATA bitsbf000000<>+24(SB)/4, $0xbf000000
+DATA bitsbf000000<>+28(SB)/4, $0xbf000000
+GLOBL bitsbf000000<>(SB), RODATA|NOPTR, $32
+
+DATA bits435c0000<>+0(SB)/4, $0x435c0000
+DATA bits435c0000<>+4(SB)/4, $0x435c0000
+DATA bits435c0000<>+8(SB)/4, $0x435c0000
+DATA bits435c0000<>+12(SB)/4, $0x435c0000
+DATA bits435c0000<>+16(SB)/4, $0x435c0000
+DATA bits435c0000<>+20(SB)/4, $0x435c0000
+DATA bits435c0000<>+24(SB)/4, $0x435c0000
+DATA bits435c0000<>+28(SB)/4, $0x435c0000
+GLOBL bits435c0000<>(SB), RODATA|NOPTR, $32
 
 DATA bitsbd93d814<>+0(SB)/4, $0xbd93d814
 DATA bitsbd93d814<>+4(SB)/4, $0xbd93d814
@@ -1119,16 +1136,6 @@ DATA bits7fffffff<>+24(SB)/4, $0x7fffffff
 DATA bits7fffffff<>+28(SB)/4, $0x7fffffff
 GLOBL bits7fffffff<>(SB), RODATA|NOPTR, $32
 
-DATA bitsbf000000<>+0(SB)/4, $0xbf000000
-DATA bitsbf000000<>+4(SB)/4, $0xbf000000
-DATA bitsbf000000<>+8(SB)/4, $0xbf000000
-DATA bitsbf000000<>+12(SB)/4, $0xbf000000
-DATA bitsbf000000<>+16(SB)/4, $0xbf000000
-DATA bitsbf000000<>+20(SB)/4, $0xbf000000
-DATA bitsbf000000<>+24(SB)/4, $0xbf000000
-DATA bitsbf000000<>+28(SB)/4, $0xbf000000
-GLOBL bitsbf000000<>(SB), RODATA|NOPTR, $32
-
 DATA bits3e570a3d<>+0(SB)/4, $0x3e570a3d
 DATA bits3e570a3d<>+4(SB)/4, $0x3e570a3d
 DATA bits3e570a3d<>+8(SB)/4, $0x3e570a3d
@@ -1146,270 +1153,291 @@ TEXT ·geluBackwardAVX512(SB), NOSPLIT, $0-72
 	MOVQ         y_base+24(FP), CX
 	MOVQ         x_base+48(FP), DX
 	VBROADCASTSS bits3f800000<>+0(SB), Z0
-	VBROADCASTSS bits3fb8aa3b<>+0(SB), Z1
-	VBROADCASTSS bits3f318000<>+0(SB), Z2
-	VBROADCASTSS bitsb95e8083<>+0(SB), Z3
-	VBROADCASTSS bitsc2dc0000<>+0(SB), Z4
-	VBROADCASTSS bits7fffffff<>+0(SB), Z5
-	VBROADCASTSS bitsbf000000<>+0(SB), Z6
-	VBROADCASTSS bits3e570a3d<>+0(SB), Z7
-	VBROADCASTSS bits3ecc422a<>+0(SB), Z8
+	VBROADCASTSS bits435c0000<>+0(SB), Z1
 	MOVQ         x_len+56(FP), BX
 	MOVQ         BX, SI
 	XORQ         BX, BX
-	SUBQ         $0x00000030, SI
+	SUBQ         $0x00000040, SI
 	JL           wide41end
 
 wide41:
-	VMOVUPS          (DX)(BX*4), Z9
-	VMOVUPS          64(DX)(BX*4), Z10
-	VMOVUPS          128(DX)(BX*4), Z11
-	VANDPS           Z5, Z9, Z15
-	VANDPS           Z5, Z10, Z16
-	VANDPS           Z5, Z11, Z17
-	VMOVAPS          Z0, Z12
-	VMOVAPS          Z0, Z13
-	VMOVAPS          Z0, Z14
-	VFMADD231PS      Z7, Z15, Z12
-	VFMADD231PS      Z7, Z16, Z13
-	VFMADD231PS      Z7, Z17, Z14
-	VDIVPS           Z12, Z0, Z12
-	VDIVPS           Z13, Z0, Z13
-	VDIVPS           Z14, Z0, Z14
-	VMULPS           Z15, Z15, Z18
-	VMULPS           Z16, Z16, Z19
-	VMULPS           Z17, Z17, Z20
-	VMULPS           Z6, Z18, Z18
-	VMULPS           Z6, Z19, Z19
-	VMULPS           Z6, Z20, Z20
-	VMAXPS           Z18, Z4, Z18
-	VMAXPS           Z19, Z4, Z19
-	VMAXPS           Z20, Z4, Z20
-	VMULPS           Z1, Z18, Z21
-	VMULPS           Z1, Z19, Z22
-	VMULPS           Z1, Z20, Z23
-	VRNDSCALEPS      $0x08, Z21, Z21
-	VRNDSCALEPS      $0x08, Z22, Z22
-	VRNDSCALEPS      $0x08, Z23, Z23
-	VFNMADD231PS     Z2, Z21, Z18
-	VFNMADD231PS     Z2, Z22, Z19
-	VFNMADD231PS     Z2, Z23, Z20
-	VFNMADD231PS     Z3, Z21, Z18
-	VFNMADD231PS     Z3, Z22, Z19
-	VFNMADD231PS     Z3, Z23, Z20
-	VBROADCASTSS     bits39506967<>+0(SB), Z24
-	VBROADCASTSS     bits39506967<>+0(SB), Z25
-	VBROADCASTSS     bits39506967<>+0(SB), Z26
-	VFMADD213PS.BCST bits3ab743ce<>+0(SB), Z18, Z24
-	VFMADD213PS.BCST bits3ab743ce<>+0(SB), Z19, Z25
-	VFMADD213PS.BCST bits3ab743ce<>+0(SB), Z20, Z26
-	VFMADD213PS.BCST bits3c088908<>+0(SB), Z18, Z24
-	VFMADD213PS.BCST bits3c088908<>+0(SB), Z19, Z25
-	VFMADD213PS.BCST bits3c088908<>+0(SB), Z20, Z26
-	VFMADD213PS.BCST bits3d2aa9c1<>+0(SB), Z18, Z24
-	VFMADD213PS.BCST bits3d2aa9c1<>+0(SB), Z19, Z25
-	VFMADD213PS.BCST bits3d2aa9c1<>+0(SB), Z20, Z26
-	VFMADD213PS.BCST bits3e2aaaaa<>+0(SB), Z18, Z24
-	VFMADD213PS.BCST bits3e2aaaaa<>+0(SB), Z19, Z25
-	VFMADD213PS.BCST bits3e2aaaaa<>+0(SB), Z20, Z26
-	VFMADD213PS.BCST bits3f000000<>+0(SB), Z18, Z24
-	VFMADD213PS.BCST bits3f000000<>+0(SB), Z19, Z25
-	VFMADD213PS.BCST bits3f000000<>+0(SB), Z20, Z26
-	VFMADD213PS      Z0, Z18, Z24
-	VFMADD213PS      Z0, Z19, Z25
-	VFMADD213PS      Z0, Z20, Z26
-	VFMADD213PS      Z0, Z18, Z24
-	VFMADD213PS      Z0, Z19, Z25
-	VFMADD213PS      Z0, Z20, Z26
-	VSCALEFPS        Z21, Z24, Z18
-	VSCALEFPS        Z22, Z25, Z19
-	VSCALEFPS        Z23, Z26, Z20
-	VBROADCASTSS     bitsbd93d814<>+0(SB), Z21
-	VBROADCASTSS     bitsbd93d814<>+0(SB), Z22
-	VBROADCASTSS     bitsbd93d814<>+0(SB), Z23
-	VFMADD213PS.BCST bits3e928ba4<>+0(SB), Z12, Z21
-	VFMADD213PS.BCST bits3e928ba4<>+0(SB), Z13, Z22
-	VFMADD213PS.BCST bits3e928ba4<>+0(SB), Z14, Z23
-	VFMADD213PS.BCST bitsbeabefb4<>+0(SB), Z12, Z21
-	VFMADD213PS.BCST bitsbeabefb4<>+0(SB), Z13, Z22
-	VFMADD213PS.BCST bitsbeabefb4<>+0(SB), Z14, Z23
-	VFMADD213PS.BCST bits3eb63ed0<>+0(SB), Z12, Z21
-	VFMADD213PS.BCST bits3eb63ed0<>+0(SB), Z13, Z22
-	VFMADD213PS.BCST bits3eb63ed0<>+0(SB), Z14, Z23
-	VFMADD213PS.BCST bitsbdc9fa15<>+0(SB), Z12, Z21
-	VFMADD213PS.BCST bitsbdc9fa15<>+0(SB), Z13, Z22
-	VFMADD213PS.BCST bitsbdc9fa15<>+0(SB), Z14, Z23
-	VFMADD213PS.BCST bits3e0204d5<>+0(SB), Z12, Z21
-	VFMADD213PS.BCST bits3e0204d5<>+0(SB), Z13, Z22
-	VFMADD213PS.BCST bits3e0204d5<>+0(SB), Z14, Z23
-	VFMADD213PS.BCST bits3d8c89bb<>+0(SB), Z12, Z21
-	VFMADD213PS.BCST bits3d8c89bb<>+0(SB), Z13, Z22
-	VFMADD213PS.BCST bits3d8c89bb<>+0(SB), Z14, Z23
-	VFMADD213PS.BCST bits3dae65a9<>+0(SB), Z12, Z21
-	VFMADD213PS.BCST bits3dae65a9<>+0(SB), Z13, Z22
-	VFMADD213PS.BCST bits3dae65a9<>+0(SB), Z14, Z23
-	VFMADD213PS.BCST bits3dab6e16<>+0(SB), Z12, Z21
-	VFMADD213PS.BCST bits3dab6e16<>+0(SB), Z13, Z22
-	VFMADD213PS.BCST bits3dab6e16<>+0(SB), Z14, Z23
-	VMULPS           Z12, Z21, Z21
-	VMULPS           Z13, Z22, Z22
-	VMULPS           Z14, Z23, Z23
-	VMOVAPS          Z21, Z12
-	VMOVAPS          Z22, Z13
-	VMOVAPS          Z23, Z14
-	VFNMADD231PS     Z8, Z15, Z12
-	VFNMADD231PS     Z8, Z16, Z13
-	VFNMADD231PS     Z8, Z17, Z14
-	VMULPS           Z18, Z12, Z12
-	VMULPS           Z19, Z13, Z13
-	VMULPS           Z20, Z14, Z14
-	VMULPS           Z18, Z21, Z21
-	VMULPS           Z19, Z22, Z22
-	VMULPS           Z20, Z23, Z23
-	VSUBPS           Z12, Z0, Z15
-	VPMOVD2M         Z9, K1
-	VBLENDMPS        Z12, Z15, K1, Z12
-	VSUBPS           Z13, Z0, Z15
-	VPMOVD2M         Z10, K1
-	VBLENDMPS        Z13, Z15, K1, Z13
-	VSUBPS           Z14, Z0, Z15
-	VPMOVD2M         Z11, K1
-	VBLENDMPS        Z14, Z15, K1, Z14
-	VSUBPS           Z21, Z0, Z15
-	VPMOVD2M         Z9, K1
-	VBLENDMPS        Z21, Z15, K1, Z21
-	VSUBPS           Z22, Z0, Z15
-	VPMOVD2M         Z10, K1
-	VBLENDMPS        Z22, Z15, K1, Z22
-	VSUBPS           Z23, Z0, Z15
-	VPMOVD2M         Z11, K1
-	VBLENDMPS        Z23, Z15, K1, Z23
-	VMULPS           Z21, Z9, Z21
-	VMULPS           Z22, Z10, Z22
-	VMULPS           Z23, Z11, Z23
-	VMOVUPS          (AX)(BX*4), Z9
-	VMULPS           Z9, Z12, Z12
-	VMOVUPS          Z12, (AX)(BX*4)
-	VMOVUPS          Z21, (CX)(BX*4)
-	VMOVUPS          64(AX)(BX*4), Z9
-	VMULPS           Z9, Z13, Z13
-	VMOVUPS          Z13, 64(AX)(BX*4)
-	VMOVUPS          Z22, 64(CX)(BX*4)
-	VMOVUPS          128(AX)(BX*4), Z9
-	VMULPS           Z9, Z14, Z14
-	VMOVUPS          Z14, 128(AX)(BX*4)
-	VMOVUPS          Z23, 128(CX)(BX*4)
-	ADDQ             $0x00000030, BX
-	SUBQ             $0x00000030, SI
-	JGE              wide41
+	VMOVUPS           (DX)(BX*4), Z2
+	VMOVUPS           64(DX)(BX*4), Z3
+	VMOVUPS           128(DX)(BX*4), Z4
+	VMOVUPS           192(DX)(BX*4), Z5
+	VANDPS.BCST       bits7fffffff<>+0(SB), Z2, Z10
+	VANDPS.BCST       bits7fffffff<>+0(SB), Z3, Z11
+	VANDPS.BCST       bits7fffffff<>+0(SB), Z4, Z12
+	VANDPS.BCST       bits7fffffff<>+0(SB), Z5, Z13
+	VMOVAPS           Z0, Z6
+	VMOVAPS           Z0, Z7
+	VMOVAPS           Z0, Z8
+	VMOVAPS           Z0, Z9
+	VFMADD231PS.BCST  bits3e570a3d<>+0(SB), Z10, Z6
+	VFMADD231PS.BCST  bits3e570a3d<>+0(SB), Z11, Z7
+	VFMADD231PS.BCST  bits3e570a3d<>+0(SB), Z12, Z8
+	VFMADD231PS.BCST  bits3e570a3d<>+0(SB), Z13, Z9
+	VDIVPS            Z6, Z0, Z6
+	VDIVPS            Z7, Z0, Z7
+	VDIVPS            Z8, Z0, Z8
+	VDIVPS            Z9, Z0, Z9
+	VMULPS            Z10, Z10, Z14
+	VMULPS            Z11, Z11, Z15
+	VMULPS            Z12, Z12, Z16
+	VMULPS            Z13, Z13, Z17
+	VMINPS            Z14, Z1, Z14
+	VMINPS            Z15, Z1, Z15
+	VMINPS            Z16, Z1, Z16
+	VMINPS            Z17, Z1, Z17
+	VMULPS.BCST       bitsbf38aa3b<>+0(SB), Z14, Z18
+	VMULPS.BCST       bitsbf38aa3b<>+0(SB), Z15, Z19
+	VMULPS.BCST       bitsbf38aa3b<>+0(SB), Z16, Z20
+	VMULPS.BCST       bitsbf38aa3b<>+0(SB), Z17, Z21
+	VRNDSCALEPS       $0x08, Z18, Z18
+	VRNDSCALEPS       $0x08, Z19, Z19
+	VRNDSCALEPS       $0x08, Z20, Z20
+	VRNDSCALEPS       $0x08, Z21, Z21
+	VFNMADD231PS.BCST bitsbfb18000<>+0(SB), Z18, Z14
+	VFNMADD231PS.BCST bitsbfb18000<>+0(SB), Z19, Z15
+	VFNMADD231PS.BCST bitsbfb18000<>+0(SB), Z20, Z16
+	VFNMADD231PS.BCST bitsbfb18000<>+0(SB), Z21, Z17
+	VFNMADD231PS.BCST bits39de8083<>+0(SB), Z18, Z14
+	VFNMADD231PS.BCST bits39de8083<>+0(SB), Z19, Z15
+	VFNMADD231PS.BCST bits39de8083<>+0(SB), Z20, Z16
+	VFNMADD231PS.BCST bits39de8083<>+0(SB), Z21, Z17
+	VBROADCASTSS      bits37b511e8<>+0(SB), Z22
+	VBROADCASTSS      bits37b511e8<>+0(SB), Z23
+	VBROADCASTSS      bits37b511e8<>+0(SB), Z24
+	VBROADCASTSS      bits37b511e8<>+0(SB), Z25
+	VFMADD213PS.BCST  bitsb9891d10<>+0(SB), Z14, Z22
+	VFMADD213PS.BCST  bitsb9891d10<>+0(SB), Z15, Z23
+	VFMADD213PS.BCST  bitsb9891d10<>+0(SB), Z16, Z24
+	VFMADD213PS.BCST  bitsb9891d10<>+0(SB), Z17, Z25
+	VFMADD213PS.BCST  bits3b2aac79<>+0(SB), Z14, Z22
+	VFMADD213PS.BCST  bits3b2aac79<>+0(SB), Z15, Z23
+	VFMADD213PS.BCST  bits3b2aac79<>+0(SB), Z16, Z24
+	VFMADD213PS.BCST  bits3b2aac79<>+0(SB), Z17, Z25
+	VFMADD213PS.BCST  bitsbcaaaa49<>+0(SB), Z14, Z22
+	VFMADD213PS.BCST  bitsbcaaaa49<>+0(SB), Z15, Z23
+	VFMADD213PS.BCST  bitsbcaaaa49<>+0(SB), Z16, Z24
+	VFMADD213PS.BCST  bitsbcaaaa49<>+0(SB), Z17, Z25
+	VFMADD213PS.BCST  bits3dfffffe<>+0(SB), Z14, Z22
+	VFMADD213PS.BCST  bits3dfffffe<>+0(SB), Z15, Z23
+	VFMADD213PS.BCST  bits3dfffffe<>+0(SB), Z16, Z24
+	VFMADD213PS.BCST  bits3dfffffe<>+0(SB), Z17, Z25
+	VFMADD213PS.BCST  bitsbf000000<>+0(SB), Z14, Z22
+	VFMADD213PS.BCST  bitsbf000000<>+0(SB), Z15, Z23
+	VFMADD213PS.BCST  bitsbf000000<>+0(SB), Z16, Z24
+	VFMADD213PS.BCST  bitsbf000000<>+0(SB), Z17, Z25
+	VFMADD213PS       Z0, Z14, Z22
+	VFMADD213PS       Z0, Z15, Z23
+	VFMADD213PS       Z0, Z16, Z24
+	VFMADD213PS       Z0, Z17, Z25
+	VSCALEFPS         Z18, Z22, Z14
+	VSCALEFPS         Z19, Z23, Z15
+	VSCALEFPS         Z20, Z24, Z16
+	VSCALEFPS         Z21, Z25, Z17
+	VBROADCASTSS      bitsbd93d814<>+0(SB), Z18
+	VBROADCASTSS      bitsbd93d814<>+0(SB), Z19
+	VBROADCASTSS      bitsbd93d814<>+0(SB), Z20
+	VBROADCASTSS      bitsbd93d814<>+0(SB), Z21
+	VFMADD213PS.BCST  bits3e928ba4<>+0(SB), Z6, Z18
+	VFMADD213PS.BCST  bits3e928ba4<>+0(SB), Z7, Z19
+	VFMADD213PS.BCST  bits3e928ba4<>+0(SB), Z8, Z20
+	VFMADD213PS.BCST  bits3e928ba4<>+0(SB), Z9, Z21
+	VFMADD213PS.BCST  bitsbeabefb4<>+0(SB), Z6, Z18
+	VFMADD213PS.BCST  bitsbeabefb4<>+0(SB), Z7, Z19
+	VFMADD213PS.BCST  bitsbeabefb4<>+0(SB), Z8, Z20
+	VFMADD213PS.BCST  bitsbeabefb4<>+0(SB), Z9, Z21
+	VFMADD213PS.BCST  bits3eb63ed0<>+0(SB), Z6, Z18
+	VFMADD213PS.BCST  bits3eb63ed0<>+0(SB), Z7, Z19
+	VFMADD213PS.BCST  bits3eb63ed0<>+0(SB), Z8, Z20
+	VFMADD213PS.BCST  bits3eb63ed0<>+0(SB), Z9, Z21
+	VFMADD213PS.BCST  bitsbdc9fa15<>+0(SB), Z6, Z18
+	VFMADD213PS.BCST  bitsbdc9fa15<>+0(SB), Z7, Z19
+	VFMADD213PS.BCST  bitsbdc9fa15<>+0(SB), Z8, Z20
+	VFMADD213PS.BCST  bitsbdc9fa15<>+0(SB), Z9, Z21
+	VFMADD213PS.BCST  bits3e0204d5<>+0(SB), Z6, Z18
+	VFMADD213PS.BCST  bits3e0204d5<>+0(SB), Z7, Z19
+	VFMADD213PS.BCST  bits3e0204d5<>+0(SB), Z8, Z20
+	VFMADD213PS.BCST  bits3e0204d5<>+0(SB), Z9, Z21
+	VFMADD213PS.BCST  bits3d8c89bb<>+0(SB), Z6, Z18
+	VFMADD213PS.BCST  bits3d8c89bb<>+0(SB), Z7, Z19
+	VFMADD213PS.BCST  bits3d8c89bb<>+0(SB), Z8, Z20
+	VFMADD213PS.BCST  bits3d8c89bb<>+0(SB), Z9, Z21
+	VFMADD213PS.BCST  bits3dae65a9<>+0(SB), Z6, Z18
+	VFMADD213PS.BCST  bits3dae65a9<>+0(SB), Z7, Z19
+	VFMADD213PS.BCST  bits3dae65a9<>+0(SB), Z8, Z20
+	VFMADD213PS.BCST  bits3dae65a9<>+0(SB), Z9, Z21
+	VFMADD213PS.BCST  bits3dab6e16<>+0(SB), Z6, Z18
+	VFMADD213PS.BCST  bits3dab6e16<>+0(SB), Z7, Z19
+	VFMADD213PS.BCST  bits3dab6e16<>+0(SB), Z8, Z20
+	VFMADD213PS.BCST  bits3dab6e16<>+0(SB), Z9, Z21
+	VMULPS            Z6, Z18, Z18
+	VMULPS            Z7, Z19, Z19
+	VMULPS            Z8, Z20, Z20
+	VMULPS            Z9, Z21, Z21
+	VMOVAPS           Z18, Z6
+	VMOVAPS           Z19, Z7
+	VMOVAPS           Z20, Z8
+	VMOVAPS           Z21, Z9
+	VFNMADD231PS.BCST bits3ecc422a<>+0(SB), Z10, Z6
+	VFNMADD231PS.BCST bits3ecc422a<>+0(SB), Z11, Z7
+	VFNMADD231PS.BCST bits3ecc422a<>+0(SB), Z12, Z8
+	VFNMADD231PS.BCST bits3ecc422a<>+0(SB), Z13, Z9
+	VMULPS            Z14, Z6, Z6
+	VMULPS            Z15, Z7, Z7
+	VMULPS            Z16, Z8, Z8
+	VMULPS            Z17, Z9, Z9
+	VMULPS            Z14, Z18, Z18
+	VMULPS            Z15, Z19, Z19
+	VMULPS            Z16, Z20, Z20
+	VMULPS            Z17, Z21, Z21
+	VPMOVD2M          Z2, K1
+	VSUBPS            Z6, Z0, Z10
+	VBLENDMPS         Z6, Z10, K1, Z6
+	VSUBPS            Z18, Z0, Z10
+	VBLENDMPS         Z18, Z10, K1, Z18
+	VPMOVD2M          Z3, K1
+	VSUBPS            Z7, Z0, Z10
+	VBLENDMPS         Z7, Z10, K1, Z7
+	VSUBPS            Z19, Z0, Z10
+	VBLENDMPS         Z19, Z10, K1, Z19
+	VPMOVD2M          Z4, K1
+	VSUBPS            Z8, Z0, Z10
+	VBLENDMPS         Z8, Z10, K1, Z8
+	VSUBPS            Z20, Z0, Z10
+	VBLENDMPS         Z20, Z10, K1, Z20
+	VPMOVD2M          Z5, K1
+	VSUBPS            Z9, Z0, Z10
+	VBLENDMPS         Z9, Z10, K1, Z9
+	VSUBPS            Z21, Z0, Z10
+	VBLENDMPS         Z21, Z10, K1, Z21
+	VMULPS            Z18, Z2, Z18
+	VMULPS            Z19, Z3, Z19
+	VMULPS            Z20, Z4, Z20
+	VMULPS            Z21, Z5, Z21
+	VMOVUPS           (AX)(BX*4), Z2
+	VMULPS            Z2, Z6, Z6
+	VMOVUPS           Z6, (AX)(BX*4)
+	VMOVUPS           Z18, (CX)(BX*4)
+	VMOVUPS           64(AX)(BX*4), Z2
+	VMULPS            Z2, Z7, Z7
+	VMOVUPS           Z7, 64(AX)(BX*4)
+	VMOVUPS           Z19, 64(CX)(BX*4)
+	VMOVUPS           128(AX)(BX*4), Z2
+	VMULPS            Z2, Z8, Z8
+	VMOVUPS           Z8, 128(AX)(BX*4)
+	VMOVUPS           Z20, 128(CX)(BX*4)
+	VMOVUPS           192(AX)(BX*4), Z2
+	VMULPS            Z2, Z9, Z9
+	VMOVUPS           Z9, 192(AX)(BX*4)
+	VMOVUPS           Z21, 192(CX)(BX*4)
+	ADDQ              $0x00000040, BX
+	SUBQ              $0x00000040, SI
+	JGE               wide41
 
 wide41end:
-	ADDQ $0x00000020, SI
+	ADDQ $0x00000030, SI
 	JL   rest43
 
 strip42:
-	VMOVUPS          (DX)(BX*4), Z9
-	VANDPS           Z5, Z9, Z11
-	VMOVAPS          Z0, Z10
-	VFMADD231PS      Z7, Z11, Z10
-	VDIVPS           Z10, Z0, Z10
-	VMULPS           Z11, Z11, Z12
-	VMULPS           Z6, Z12, Z12
-	VMAXPS           Z12, Z4, Z12
-	VMULPS           Z1, Z12, Z13
-	VRNDSCALEPS      $0x08, Z13, Z13
-	VFNMADD231PS     Z2, Z13, Z12
-	VFNMADD231PS     Z3, Z13, Z12
-	VBROADCASTSS     bits39506967<>+0(SB), Z14
-	VFMADD213PS.BCST bits3ab743ce<>+0(SB), Z12, Z14
-	VFMADD213PS.BCST bits3c088908<>+0(SB), Z12, Z14
-	VFMADD213PS.BCST bits3d2aa9c1<>+0(SB), Z12, Z14
-	VFMADD213PS.BCST bits3e2aaaaa<>+0(SB), Z12, Z14
-	VFMADD213PS.BCST bits3f000000<>+0(SB), Z12, Z14
-	VFMADD213PS      Z0, Z12, Z14
-	VFMADD213PS      Z0, Z12, Z14
-	VSCALEFPS        Z13, Z14, Z12
-	VBROADCASTSS     bitsbd93d814<>+0(SB), Z13
-	VFMADD213PS.BCST bits3e928ba4<>+0(SB), Z10, Z13
-	VFMADD213PS.BCST bitsbeabefb4<>+0(SB), Z10, Z13
-	VFMADD213PS.BCST bits3eb63ed0<>+0(SB), Z10, Z13
-	VFMADD213PS.BCST bitsbdc9fa15<>+0(SB), Z10, Z13
-	VFMADD213PS.BCST bits3e0204d5<>+0(SB), Z10, Z13
-	VFMADD213PS.BCST bits3d8c89bb<>+0(SB), Z10, Z13
-	VFMADD213PS.BCST bits3dae65a9<>+0(SB), Z10, Z13
-	VFMADD213PS.BCST bits3dab6e16<>+0(SB), Z10, Z13
-	VMULPS           Z10, Z13, Z13
-	VMOVAPS          Z13, Z10
-	VFNMADD231PS     Z8, Z11, Z10
-	VMULPS           Z12, Z10, Z10
-	VMULPS           Z12, Z13, Z13
-	VSUBPS           Z10, Z0, Z11
-	VPMOVD2M         Z9, K1
-	VBLENDMPS        Z10, Z11, K1, Z10
-	VSUBPS           Z13, Z0, Z11
-	VPMOVD2M         Z9, K1
-	VBLENDMPS        Z13, Z11, K1, Z13
-	VMULPS           Z13, Z9, Z13
-	VMOVUPS          (AX)(BX*4), Z9
-	VMULPS           Z9, Z10, Z10
-	VMOVUPS          Z10, (AX)(BX*4)
-	VMOVUPS          Z13, (CX)(BX*4)
-	ADDQ             $0x00000010, BX
-	SUBQ             $0x00000010, SI
-	JGE              strip42
+	VMOVUPS           (DX)(BX*4), Z2
+	VANDPS.BCST       bits7fffffff<>+0(SB), Z2, Z4
+	VMOVAPS           Z0, Z3
+	VFMADD231PS.BCST  bits3e570a3d<>+0(SB), Z4, Z3
+	VDIVPS            Z3, Z0, Z3
+	VMULPS            Z4, Z4, Z5
+	VMINPS            Z5, Z1, Z5
+	VMULPS.BCST       bitsbf38aa3b<>+0(SB), Z5, Z6
+	VRNDSCALEPS       $0x08, Z6, Z6
+	VFNMADD231PS.BCST bitsbfb18000<>+0(SB), Z6, Z5
+	VFNMADD231PS.BCST bits39de8083<>+0(SB), Z6, Z5
+	VBROADCASTSS      bits37b511e8<>+0(SB), Z7
+	VFMADD213PS.BCST  bitsb9891d10<>+0(SB), Z5, Z7
+	VFMADD213PS.BCST  bits3b2aac79<>+0(SB), Z5, Z7
+	VFMADD213PS.BCST  bitsbcaaaa49<>+0(SB), Z5, Z7
+	VFMADD213PS.BCST  bits3dfffffe<>+0(SB), Z5, Z7
+	VFMADD213PS.BCST  bitsbf000000<>+0(SB), Z5, Z7
+	VFMADD213PS       Z0, Z5, Z7
+	VSCALEFPS         Z6, Z7, Z5
+	VBROADCASTSS      bitsbd93d814<>+0(SB), Z6
+	VFMADD213PS.BCST  bits3e928ba4<>+0(SB), Z3, Z6
+	VFMADD213PS.BCST  bitsbeabefb4<>+0(SB), Z3, Z6
+	VFMADD213PS.BCST  bits3eb63ed0<>+0(SB), Z3, Z6
+	VFMADD213PS.BCST  bitsbdc9fa15<>+0(SB), Z3, Z6
+	VFMADD213PS.BCST  bits3e0204d5<>+0(SB), Z3, Z6
+	VFMADD213PS.BCST  bits3d8c89bb<>+0(SB), Z3, Z6
+	VFMADD213PS.BCST  bits3dae65a9<>+0(SB), Z3, Z6
+	VFMADD213PS.BCST  bits3dab6e16<>+0(SB), Z3, Z6
+	VMULPS            Z3, Z6, Z6
+	VMOVAPS           Z6, Z3
+	VFNMADD231PS.BCST bits3ecc422a<>+0(SB), Z4, Z3
+	VMULPS            Z5, Z3, Z3
+	VMULPS            Z5, Z6, Z6
+	VPMOVD2M          Z2, K1
+	VSUBPS            Z3, Z0, Z4
+	VBLENDMPS         Z3, Z4, K1, Z3
+	VSUBPS            Z6, Z0, Z4
+	VBLENDMPS         Z6, Z4, K1, Z6
+	VMULPS            Z6, Z2, Z6
+	VMOVUPS           (AX)(BX*4), Z2
+	VMULPS            Z2, Z3, Z3
+	VMOVUPS           Z3, (AX)(BX*4)
+	VMOVUPS           Z6, (CX)(BX*4)
+	ADDQ              $0x00000010, BX
+	SUBQ              $0x00000010, SI
+	JGE               strip42
 
 rest43:
-	ADDQ             $0x00000010, SI
-	JEQ              done44
-	MOVQ             $-1, DI
-	BZHIQ            SI, DI, DI
-	KMOVW            DI, K1
-	VMOVUPS.Z        (DX)(BX*4), K1, Z9
-	VANDPS           Z5, Z9, Z5
-	VMOVAPS          Z0, Z10
-	VFMADD231PS      Z7, Z5, Z10
-	VDIVPS           Z10, Z0, Z10
-	VMULPS           Z5, Z5, Z7
-	VMULPS           Z6, Z7, Z7
-	VMAXPS           Z7, Z4, Z7
-	VMULPS           Z1, Z7, Z1
-	VRNDSCALEPS      $0x08, Z1, Z1
-	VFNMADD231PS     Z2, Z1, Z7
-	VFNMADD231PS     Z3, Z1, Z7
-	VBROADCASTSS     bits39506967<>+0(SB), Z2
-	VFMADD213PS.BCST bits3ab743ce<>+0(SB), Z7, Z2
-	VFMADD213PS.BCST bits3c088908<>+0(SB), Z7, Z2
-	VFMADD213PS.BCST bits3d2aa9c1<>+0(SB), Z7, Z2
-	VFMADD213PS.BCST bits3e2aaaaa<>+0(SB), Z7, Z2
-	VFMADD213PS.BCST bits3f000000<>+0(SB), Z7, Z2
-	VFMADD213PS      Z0, Z7, Z2
-	VFMADD213PS      Z0, Z7, Z2
-	VSCALEFPS        Z1, Z2, Z7
-	VBROADCASTSS     bitsbd93d814<>+0(SB), Z1
-	VFMADD213PS.BCST bits3e928ba4<>+0(SB), Z10, Z1
-	VFMADD213PS.BCST bitsbeabefb4<>+0(SB), Z10, Z1
-	VFMADD213PS.BCST bits3eb63ed0<>+0(SB), Z10, Z1
-	VFMADD213PS.BCST bitsbdc9fa15<>+0(SB), Z10, Z1
-	VFMADD213PS.BCST bits3e0204d5<>+0(SB), Z10, Z1
-	VFMADD213PS.BCST bits3d8c89bb<>+0(SB), Z10, Z1
-	VFMADD213PS.BCST bits3dae65a9<>+0(SB), Z10, Z1
-	VFMADD213PS.BCST bits3dab6e16<>+0(SB), Z10, Z1
-	VMULPS           Z10, Z1, Z1
-	VMOVAPS          Z1, Z2
-	VFNMADD231PS     Z8, Z5, Z2
-	VMULPS           Z7, Z2, Z2
-	VMULPS           Z7, Z1, Z1
-	VSUBPS           Z2, Z0, Z3
-	VPMOVD2M         Z9, K2
-	VBLENDMPS        Z2, Z3, K2, Z2
-	VSUBPS           Z1, Z0, Z0
-	VPMOVD2M         Z9, K2
-	VBLENDMPS        Z1, Z0, K2, Z1
-	VMULPS           Z1, Z9, Z1
-	VMOVUPS.Z        (AX)(BX*4), K1, Z0
-	VMULPS           Z0, Z2, Z2
-	VMOVUPS          Z2, K1, (AX)(BX*4)
-	VMOVUPS          Z1, K1, (CX)(BX*4)
+	ADDQ              $0x00000010, SI
+	JEQ               done44
+	MOVQ              $-1, DI
+	BZHIQ             SI, DI, DI
+	KMOVW             DI, K1
+	VMOVUPS.Z         (DX)(BX*4), K1, Z2
+	VANDPS.BCST       bits7fffffff<>+0(SB), Z2, Z3
+	VMOVAPS           Z0, Z5
+	VFMADD231PS.BCST  bits3e570a3d<>+0(SB), Z3, Z5
+	VDIVPS            Z5, Z0, Z5
+	VMULPS            Z3, Z3, Z4
+	VMINPS            Z4, Z1, Z4
+	VMULPS.BCST       bitsbf38aa3b<>+0(SB), Z4, Z1
+	VRNDSCALEPS       $0x08, Z1, Z1
+	VFNMADD231PS.BCST bitsbfb18000<>+0(SB), Z1, Z4
+	VFNMADD231PS.BCST bits39de8083<>+0(SB), Z1, Z4
+	VBROADCASTSS      bits37b511e8<>+0(SB), Z6
+	VFMADD213PS.BCST  bitsb9891d10<>+0(SB), Z4, Z6
+	VFMADD213PS.BCST  bits3b2aac79<>+0(SB), Z4, Z6
+	VFMADD213PS.BCST  bitsbcaaaa49<>+0(SB), Z4, Z6
+	VFMADD213PS.BCST  bits3dfffffe<>+0(SB), Z4, Z6
+	VFMADD213PS.BCST  bitsbf000000<>+0(SB), Z4, Z6
+	VFMADD213PS       Z0, Z4, Z6
+	VSCALEFPS         Z1, Z6, Z4
+	VBROADCASTSS      bitsbd93d814<>+0(SB), Z1
+	VFMADD213PS.BCST  bits3e928ba4<>+0(SB), Z5, Z1
+	VFMADD213PS.BCST  bitsbeabefb4<>+0(SB), Z5, Z1
+	VFMADD213PS.BCST  bits3eb63ed0<>+0(SB), Z5, Z1
+	VFMADD213PS.BCST  bitsbdc9fa15<>+0(SB), Z5, Z1
+	VFMADD213PS.BCST  bits3e0204d5<>+0(SB), Z5, Z1
+	VFMADD213PS.BCST  bits3d8c89bb<>+0(SB), Z5, Z1
+	VFMADD213PS.BCST  bits3dae65a9<>+0(SB), Z5, Z1
+	VFMADD213PS.BCST  bits3dab6e16<>+0(SB), Z5, Z1
+	VMULPS            Z5, Z1, Z1
+	VMOVAPS           Z1, Z5
+	VFNMADD231PS.BCST bits3ecc422a<>+0(SB), Z3, Z5
+	VMULPS            Z4, Z5, Z5
+	VMULPS            Z4, Z1, Z1
+	VPMOVD2M          Z2, K2
+	VSUBPS            Z5, Z0, Z3
+	VBLENDMPS         Z5, Z3, K2, Z5
+	VSUBPS            Z1, Z0, Z0
+	VBLENDMPS         Z1, Z0, K2, Z1
+	VMULPS            Z1, Z2, Z1
+	VMOVUPS.Z         (AX)(BX*4), K1, Z0
+	VMULPS            Z0, Z5, Z5
+	VMOVUPS           Z5, K1, (AX)(BX*4)
+	VMOVUPS           Z1, K1, (CX)(BX*4)
 
 done44:
 	VZEROUPPER

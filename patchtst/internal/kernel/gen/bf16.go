@@ -17,8 +17,8 @@ func bf16(c *build.Context) {
 	s.pairRowsBF16()
 }
 
-// words is the u-th half register of two-byte numbers from element i on.
-func words(base, i reg.Register, u int) operand.Mem {
+// halfWords is the u-th half register of two-byte numbers from element i on.
+func halfWords(base, i reg.Register, u int) operand.Mem {
 	return operand.Mem{Base: base, Index: i, Scale: 2, Disp: 32 * u}
 }
 
@@ -34,9 +34,9 @@ func (s *simd) roundBF16() {
 		}
 		convert(s.Context, from, to)
 		if m == nil {
-			s.VMOVDQU16(to.AsY(), words(dst, i, u))
+			s.VMOVDQU16(to.AsY(), halfWords(dst, i, u))
 		} else {
-			s.VMOVDQU16(to.AsY(), m, words(dst, i, u))
+			s.VMOVDQU16(to.AsY(), m, halfWords(dst, i, u))
 		}
 	})
 	s.ret()
@@ -46,7 +46,7 @@ func (s *simd) widenBF16() {
 	s.function("widenBF16", "func(dst []float32, src []BF16)", "dst[i] = src[i].Float32().")
 	dst, src := s.base("dst"), s.base("src")
 	s.over(s.length("src"), s.m.lanes, 4, func(i reg.GPVirtual, u int, m mask) {
-		v := s.widened(words(src, i, u), m)
+		v := s.widened(halfWords(src, i, u), m)
 		s.VPSLLD(operand.U8(16), v, v)
 		s.store(v, m, s.at(dst, i, u))
 	})

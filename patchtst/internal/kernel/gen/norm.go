@@ -154,39 +154,49 @@ func (s *simd) batchNormSums() {
 	s.function("batchNormSums", "func(sum, product []float64, g, x view, mean, inverse []float32, rows int)", `, for each column,
 
 	sum[j]     += sum over i of g[i][j]
-	product[j] += sum over i of g[i][j] (x[i][j] - mean[j]) inverse[j]`)
+	product[j] += inverse[j] times the sum over i of g[i][j] (x[i][j] - mean[j])
+
+where the sums over i are float32: rows are few.`)
 	sum, product := s.base("sum"), s.base("product")
-	s.strips(s.length("sum"), s.m.lanes/2, 2, func(j reg.GPVirtual, vectors int, m mask) {
-		sums, products := s.vecs(vectors), s.vecs(vectors)
-		mean, inverse := make([]reg.VecVirtual, vectors), make([]reg.VecVirtual, vectors)
+	s.strips(s.length("sum"), s.m.lanes/2, 4, func(j reg.GPVirtual, vectors int, m mask) {
+		halves := func() []reg.VecVirtual {
+			v := make([]reg.VecVirtual, vectors)
+			for i := range v {
+				v[i] = s.half()
+			}
+			return v
+		}
+		sums, products, mean, inverse := halves(), halves(), halves(), s.half()
 		means, inverses := s.gp(s.slice("mean")), s.gp(s.slice("inverse"))
+		ofColumns := func(base reg.GPVirtual, v int) operand.Mem {
+			return operand.Mem{Base: base, Index: j, Scale: 4, Disp: v * s.m.bytes / 2}
+		}
 		for v := range vectors {
-			s.clear(sums[v])
-			s.clear(products[v])
-			mean[v], inverse[v] = s.half(), s.half()
-			s.load(operand.Mem{Base: means, Index: j, Scale: 4, Disp: v * s.m.bytes / 2}, m, mean[v])
-			s.load(operand.Mem{Base: inverses, Index: j, Scale: 4, Disp: v * s.m.bytes / 2}, m, inverse[v])
+			s.VXORPS(sums[v], sums[v], sums[v])
+			s.VXORPS(products[v], products[v], products[v])
+			s.load(ofColumns(means, v), m, mean[v])
 		}
 		g, x := s.strip("g", j), s.strip("x", j)
 		s.down(s.arg("rows"), func() {
 			for v := range vectors {
-				gradient, z, wide := s.half(), s.half(), s.vec()
+				gradient, number := s.half(), s.half()
 				s.load(s.halfPart(g, v), m, gradient)
-				s.load(s.halfPart(x, v), m, z)
-				s.VSUBPS(mean[v], z, z)
-				s.VMULPS(inverse[v], z, z)
-				s.VMULPS(gradient, z, z)
-				s.VCVTPS2PD(gradient, wide)
-				s.VADDPD(wide, sums[v], sums[v])
-				s.VCVTPS2PD(z, wide)
-				s.VADDPD(wide, products[v], products[v])
+				s.load(s.halfPart(x, v), m, number)
+				s.VSUBPS(mean[v], number, number)
+				s.VADDPS(gradient, sums[v], sums[v])
+				s.VFMADD231PS(gradient, number, products[v])
 			}
 			s.ADDQ(s.arg("g", "stride"), g)
 			s.ADDQ(s.arg("x", "stride"), x)
 		})
 		for v := range vectors {
-			s.addDoubles(sums[v], m, s.doubles(sum, j, v))
-			s.addDoubles(products[v], m, s.doubles(product, j, v))
+			wide := s.vec()
+			s.VCVTPS2PD(sums[v], wide)
+			s.addDoubles(wide, m, s.doubles(sum, j, v))
+			s.load(ofColumns(inverses, v), m, inverse)
+			s.VMULPS(inverse, products[v], products[v])
+			s.VCVTPS2PD(products[v], wide)
+			s.addDoubles(wide, m, s.doubles(product, j, v))
 		}
 	})
 	s.ret()

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/mmcloughlin/avo/attr"
 	"github.com/mmcloughlin/avo/build"
@@ -63,7 +64,7 @@ func (p *product) emit(shape string) {
 	p.Function(p.name)
 	p.Attributes(attr.NOSPLIT)
 	p.Pragma("noescape")
-	p.Signature(signature("func(t tile)"))
+	p.Signature(signature("func(c, a, w, plus pointer, cStride, aStride, wStride, plusStride, rows, depth, cols int)"))
 	p.Doc(p.doc(shape)...)
 	arg := func(name string, to reg.Register) { p.MOVQ(p.field(name), to) }
 	arg("a", regA[0])
@@ -123,29 +124,26 @@ func (p *product) doc(shape string) []string {
 	}
 }
 
-// nextTile moves A to the rows below; C and plus have moved while storing.
+// nextTile moves A to the rows below, from where the tile began; C and plus
+// have moved while storing.
 func (p *product) nextTile() {
-	if p.transposed {
-		p.MOVQ(p.field("a"), regA[0])
-		p.ADDQ(operand.U8(4*p.m.rows), regA[0])
-		p.MOVQ(regA[0], p.field("a"))
-		return
-	}
-	// A ran along the row: the next tile starts rows rows below where it began.
 	p.MOVQ(p.field("a"), regA[0])
-	p.LEAQ(operand.Mem{Base: regAS, Index: regAS, Scale: 2}, regTmp) // 3 rows
-	p.SHLQ(operand.U8(log2(p.m.rows/3)), regTmp)
-	p.ADDQ(regTmp, regA[0])
+	if p.transposed {
+		p.ADDQ(operand.U8(4*p.m.rows), regA[0])
+	} else {
+		p.LEAQ(operand.Mem{Base: regAS, Index: regAS, Scale: 2}, regTmp) // 3 rows
+		p.SHLQ(operand.U8(log2(p.m.rows/3)), regTmp)
+		p.ADDQ(regTmp, regA[0])
+	}
 	p.MOVQ(regA[0], p.field("a"))
 }
 
-// field is where a field of the tile lies.
+// words are the parameters, eight bytes each.
+var words = []string{"c", "a", "w", "plus", "cStride", "aStride", "wStride", "plusStride", "rows", "depth", "cols"}
+
+// field is where a parameter lies.
 func (p *product) field(name string) operand.Mem {
-	b, err := p.Param("t").Field(name).Resolve()
-	if err != nil {
-		panic(err)
-	}
-	return b.Addr
+	return operand.NewParamAddr(name, 8*slices.Index(words, name))
 }
 
 func log2(n int) int {

@@ -137,17 +137,45 @@ func (s *simd) broadcast(from operand.Mem) reg.VecVirtual {
 	return v
 }
 
-// constant is a number for the first operand of an instruction. Where there are
-// 32 registers it takes one from here on, else it stays in memory.
-func (s *simd) constant(v float64) operand.Op { return s.bits(bitsOf(v)) }
+// constant is a number in memory, for the methods that take one.
+func (s *simd) constant(v float64) operand.Op { return s.memory(bitsOf(v)) }
 
 func bitsOf(v float64) uint32 { return math.Float32bits(float32(v)) }
 
-func (s *simd) bits(bits uint32) operand.Op {
+// mul is to = c x, with a constant c.
+func (s *simd) mul(c operand.Op, x, to reg.VecVirtual) {
 	if s.m.wide {
-		return s.broadcast(s.memory(bits))
+		s.VMULPS_BCST(c, x, to)
+	} else {
+		s.VMULPS(c, x, to)
 	}
-	return s.memory(bits)
+}
+
+// multiplyAdd is to += c x, with a constant c.
+func (s *simd) multiplyAdd(c operand.Op, x, to reg.VecVirtual) {
+	if s.m.wide {
+		s.VFMADD231PS_BCST(c, x, to)
+	} else {
+		s.VFMADD231PS(c, x, to)
+	}
+}
+
+// multiplySubtract is to -= c x, with a constant c.
+func (s *simd) multiplySubtract(c operand.Op, x, to reg.VecVirtual) {
+	if s.m.wide {
+		s.VFNMADD231PS_BCST(c, x, to)
+	} else {
+		s.VFNMADD231PS(c, x, to)
+	}
+}
+
+// and is to = c & x, with a constant c.
+func (s *simd) and(c operand.Op, x, to reg.VecVirtual) {
+	if s.m.wide {
+		s.VANDPS_BCST(c, x, to)
+	} else {
+		s.VANDPS(c, x, to)
+	}
 }
 
 // register is a constant in a register on either machine.

@@ -22,7 +22,7 @@ func (s *simd) softmaxRows() {
 
 	x[i][j] = exp(scale x[i][j]) / sum over l of exp(scale x[i][l])`)
 	x, scale, lowest, one := s.gp(s.arg("x", "at")), s.broadcast(s.arg("scale")), s.register(math.Inf(-1)), s.register(1)
-	exp := s.newExponential(one)
+	exp := s.newExponential(1, one)
 	s.down(s.arg("rows"), func() {
 		largest, sum := s.vec(), s.zero()
 		s.VMOVAPS(lowest, largest)
@@ -100,7 +100,7 @@ func (s *simd) softmaxColumns() {
 
 	x[i][j] = exp(scale x[i][j]) / sum over l of exp(scale x[l][j])`)
 	scale, one := s.broadcast(s.arg("scale")), s.register(1)
-	exp := s.newExponential(one)
+	exp := s.newExponential(1, one)
 	s.strips(s.arg("cols"), s.m.lanes, 2, func(j reg.GPVirtual, vectors int, m mask) {
 		largest, sum := s.vecs(vectors), s.vecs(vectors)
 		p := s.strip("x", j)

@@ -38,10 +38,9 @@ var kernelTypes = func() *types.Package {
 		declare(name, types.NewStruct(all, nil))
 	}
 	pointer, integer, float := types.Typ[types.UnsafePointer], types.Typ[types.Int], types.Typ[types.Float32]
-	structure("tile", fields(pointer, "c", "a", "w", "plus"),
-		fields(integer, "cStride", "aStride", "wStride", "plusStride", "rows", "depth", "cols"))
+	declare("pointer", pointer) // an alias of unsafe.Pointer
 	structure("view", fields(pointer, "at"), fields(integer, "stride"))
-	structure("AdamStep", fields(float, "GradientScale", "Decay", "Size", "Root", "Beta1", "Beta2", "Epsilon"))
+	structure("adamFactors", fields(float, "gradientScale", "decay", "size", "root", "epsilon", "rest1", "beta2", "rest2"))
 	structure("Dropout", fields(types.Typ[types.Uint32], "Threshold"), fields(float, "Scale"), fields(types.Typ[types.Uint64], "Key"))
 	structure("BatchNormGradient", fields(types.NewSlice(float), "Factor", "Mean", "MeanG", "Slope"))
 	declare("BF16", types.Typ[types.Uint16])

@@ -139,19 +139,16 @@ func (s *simd) sumSquares() {
 }
 
 func (s *simd) adamW() {
-	s.function("adamW", "func(w, m, v, g []float32, s AdamStep)", `, for each i,
+	s.function("adamW", "func(w, m, v, g []float32, s adamFactors)", `, for each i,
 
-	g    = g[i] * s.GradientScale
-	m[i] = m[i] + (1 - s.Beta1) (g - m[i])
-	v[i] = s.Beta2 v[i] + (1 - s.Beta2) g g
-	w[i] = s.Decay w[i] - s.Size m[i] / (sqrt(v[i]) s.Root + s.Epsilon)`)
+	g    = g[i] * s.gradientScale
+	m[i] = m[i] + s.rest1 (g - m[i])
+	v[i] = s.beta2 v[i] + s.rest2 g g
+	w[i] = s.decay w[i] - s.size m[i] / (sqrt(v[i]) s.root + s.epsilon)`)
 	w, m, v, g := s.base("w"), s.base("m"), s.base("v"), s.base("g")
 	field := func(name string) reg.VecVirtual { return s.broadcast(s.arg("s", name)) }
-	gradientScale, decay, size, root := field("GradientScale"), field("Decay"), field("Size"), field("Root")
-	rest1, beta2, rest2, epsilon := field("Beta1"), field("Beta2"), s.vec(), field("Epsilon")
-	one := s.register(1)
-	s.VSUBPS(rest1, one, rest1)
-	s.VSUBPS(beta2, one, rest2)
+	gradientScale, decay, size, root, epsilon := field("gradientScale"), field("decay"), field("size"), field("root"), field("epsilon")
+	rest1, beta2, rest2 := field("rest1"), field("beta2"), field("rest2")
 	s.over(s.length("w"), s.m.lanes, 1, func(i reg.GPVirtual, u int, mask mask) {
 		gradient, mean := s.loaded(s.at(g, i, u), mask), s.loaded(s.at(m, i, u), mask)
 		s.VMULPS(gradientScale, gradient, gradient)
@@ -202,8 +199,8 @@ func (s *simd) drop() {
 	s.SHRQ(operand.U8(32), key)
 	high, scale := word(key), s.broadcast(s.arg("d", "Scale"))
 	s.VPADDD(lanes, place, place)
-	next := s.bits(spread * uint32(s.m.lanes) & 0xFFFFFFFF)
-	first1, second := s.bits(0x85EBCA6B), s.bits(0xC2B2AE35)
+	word32 := func(bits uint32) reg.VecVirtual { return s.broadcast(s.memory(bits)) }
+	next, factor1, factor2 := word32(spread*uint32(s.m.lanes)&0xFFFFFFFF), word32(0x85EBCA6B), word32(0xC2B2AE35)
 	if !s.m.wide { // it compares signed numbers only
 		s.VXORPS(s.memory(1<<31), threshold, threshold)
 		s.VXORPS(s.memory(1<<31), high, high)
@@ -217,9 +214,9 @@ func (s *simd) drop() {
 		s.VMOVAPS(place, h)
 		s.VPADDD(next, place, place)
 		shift(16)
-		s.VPMULLD(first1, h, h)
+		s.VPMULLD(factor1, h, h)
 		shift(13)
-		s.VPMULLD(second, h, h)
+		s.VPMULLD(factor2, h, h)
 		shift(16)
 		s.xor(high, h)
 		v := s.loaded(s.at(x, i, u), m)

@@ -1,0 +1,157 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"time"
+
+	"fettle"
+	"fettle/internal/bridge"
+	"fettle/internal/plant"
+	"fettle/internal/process"
+)
+
+const (
+	day = 24 * time.Hour
+	// liveTime is how long machines send in step with the clock before memory is
+	// taken, so that it is that of a server at work and not of one at rest.
+	liveTime = 30 * time.Second
+	// batch is how many ticks of the day go into one request.
+	batch = 300
+)
+
+// server measures `fettle serve` with three machines: its memory after a day of
+// readings is judged, while they send on, and how fast it starts over that.
+func (b *bench) server(ctx context.Context) error {
+	s, err := b.start(ctx)
+	if err != nil {
+		return err
+	}
+	resident, err := residentAfterADay(ctx, s)
+	folder := s.Folder
+	s.Stop()
+	if err != nil {
+		return err
+	}
+	var ready []float64
+	for range rounds {
+		s, err := b.startOver(ctx, folder)
+		if err != nil {
+			return err
+		}
+		ready = append(ready, s.ReadyAfter.Seconds())
+		s.Stop()
+	}
+	row("serve, 3 machines with a day of readings: ready after", "%.2f s", median(ready), "<= 1 s")
+	row("  resident, the day judged, sending on", "%.0f MB", float64(resident)/1e6, "<= 60 MB")
+	return nil
+}
+
+// residentAfterADay lets three machines send yesterday as fast as it is taken,
+// and then live.
+func residentAfterADay(ctx context.Context, s *process.Server) (bytes int64, err error) {
+	machines, err := plant.New(plant.Options{Start: time.Now().Add(-day)})
+	if err != nil {
+		return 0, err
+	}
+	newest, err := sendPast(ctx, s, machines)
+	if err != nil {
+		return 0, err
+	}
+	for _, reading := range newest {
+		if err := judged(ctx, s, reading); err != nil {
+			return 0, err
+		}
+	}
+	if err := sendLive(ctx, s, machines, liveTime); err != nil {
+		return 0, err
+	}
+	return s.ResidentBytes()
+}
+
+// sendPast posts tick after tick until now, and returns the newest readings.
+func sendPast(ctx context.Context, s *process.Server, machines *plant.Plant) (newest []fettle.Reading, err error) {
+	now := time.Now()
+	for past := true; past; {
+		var payloads [][]byte
+		for range batch {
+			at, messages := machines.Next()
+			newest = newest[:0]
+			for _, m := range messages {
+				payloads = append(payloads, m.Payload)
+				newest = append(newest, m.Reading)
+			}
+			if past = at.Before(now); !past {
+				break
+			}
+		}
+		if err := post(ctx, s, payloads); err != nil {
+			return nil, err
+		}
+	}
+	return newest, nil
+}
+
+func post(ctx context.Context, s *process.Server, payloads [][]byte) error {
+	body := fmt.Appendf(nil, "[%s]", bytes.Join(payloads, []byte(",")))
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+s.HTTP+"/api/v1/readings", bytes.NewReader(body))
+	if err != nil {
+		return err
+	}
+	request.Header.Set("Content-Type", "application/json")
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close()
+	if response.StatusCode != http.StatusNoContent {
+		text, _ := io.ReadAll(response.Body)
+		return fmt.Errorf("POST readings: %s: %s", response.Status, text)
+	}
+	return nil
+}
+
+// judged waits until a reading, the newest of its machine, has its verdict.
+func judged(ctx context.Context, s *process.Server, newest fettle.Reading) error {
+	return process.WaitFor(ctx, "the day of "+newest.Machine+" to be judged", func() (bool, error) {
+		var list struct{ Verdicts []fettle.Verdict }
+		err := s.Get(ctx, "/api/v1/machines/"+newest.Machine+"/verdicts?last=1", &list)
+		return len(list.Verdicts) == 1 && !list.Verdicts[0].Time.Before(newest.Time), err
+	})
+}
+
+// sendLive publishes ticks in step with the clock for a while.
+func sendLive(ctx context.Context, s *process.Server, machines *plant.Plant, length time.Duration) error {
+	client, err := bridge.Dial(ctx, bridge.Options{URL: s.MQTT})
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	end := time.Now().Add(length)
+	for {
+		at, messages := machines.Next()
+		if at.After(end) {
+			return client.Flush(ctx)
+		}
+		if err := waitUntil(ctx, at); err != nil {
+			return err
+		}
+		for _, m := range messages {
+			if err := client.Publish(ctx, m.Topic, m.Payload, 1); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+func waitUntil(ctx context.Context, at time.Time) error {
+	select {
+	case <-time.After(time.Until(at)):
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}

@@ -1,0 +1,322 @@
+package broker
+
+import (
+	"context"
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"maps"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	mqtt "github.com/mochi-mqtt/server/v2"
+	"github.com/mochi-mqtt/server/v2/packets"
+
+	"fettle/internal/db"
+)
+
+const (
+	// maxQueued bounds the payloads that wait for clients which are away, of all
+	// sessions together, in bytes.
+	maxQueued = 64 << 20
+	// keepEvery is the time between two writes of what changed.
+	keepEvery = time.Second
+	// keepBatch bounds one commit, in bytes of payload.
+	keepBatch = 1 << 20
+)
+
+// A keeper writes to the store what outlives the program: retained messages, the
+// sessions of clients that asked for it, and the messages that wait for those
+// which are away. It writes lazily, a second after a change and when the broker
+// stops: nothing here may slow down a message.
+//
+// What a client that is connected has not acknowledged is written when it goes,
+// and when the broker stops; a program that is killed loses that.
+//
+//	q/r/<topic>                  a retained message
+//	q/s/<client>                 a session
+//	q/m/<client><id, 2 bytes>    a message that waits
+type keeper struct {
+	db     *db.DB // nil: keep nothing
+	server *mqtt.Server
+	log    *slog.Logger
+	lost   atomic.Int64 // messages for clients that are away, beyond maxQueued
+
+	mu       sync.Mutex                // guards all below
+	queued   map[string]map[uint16]int // sizes of what is kept, by client and id
+	bytes    int                       // of them all
+	retained map[string]struct{}       // topics that changed
+	sessions map[string]struct{}       // clients whose session changed
+	messages map[slot]struct{}         // messages that changed
+}
+
+// A slot is the place of a message in a session.
+type slot struct {
+	client string
+	id     uint16
+}
+
+func newKeeper(d *db.DB, server *mqtt.Server, log *slog.Logger) *keeper {
+	return &keeper{db: d, server: server, log: log, queued: map[string]map[uint16]int{},
+		retained: map[string]struct{}{}, sessions: map[string]struct{}{}, messages: map[slot]struct{}{}}
+}
+
+// kept tells whether a client's session outlives its connection.
+func kept(cl *mqtt.Client) bool {
+	if cl.Net.Inline {
+		return false
+	}
+	if cl.Properties.ProtocolVersion == 5 {
+		return cl.Properties.Props.SessionExpiryInterval > 0
+	}
+	return !cl.Properties.Clean
+}
+
+func (k *keeper) retainedChanged(topic string) {
+	if k.db == nil || ours(topic) {
+		return // fettle's own are told anew after each start
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.retained[topic] = struct{}{}
+}
+
+func (k *keeper) sessionChanged(client string) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.sessions[client] = struct{}{}
+}
+
+// left notes all messages of a client that goes.
+func (k *keeper) left(cl *mqtt.Client) {
+	k.sessionChanged(cl.ID)
+	if kept(cl) {
+		for _, pk := range cl.State.Inflight.GetAll(false) {
+			k.queue(cl.ID, pk)
+		}
+	}
+}
+
+// queue notes a message that waits for a client which is away.
+func (k *keeper) queue(client string, pk packets.Packet) {
+	if pk.FixedHeader.Type != packets.Publish {
+		return
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	session := k.queued[client]
+	if session == nil {
+		session = map[uint16]int{}
+		k.queued[client] = session
+	}
+	k.bytes += len(pk.Payload) - session[pk.PacketID]
+	session[pk.PacketID] = len(pk.Payload)
+	k.messages[slot{client, pk.PacketID}] = struct{}{}
+}
+
+// full tells whether there is room for no more messages for clients that are
+// away.
+func (k *keeper) full() bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.bytes >= maxQueued
+}
+
+// done notes that a message waits no more, if it did.
+func (k *keeper) done(client string, id uint16) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if size, known := k.queued[client][id]; known {
+		k.bytes -= size
+		delete(k.queued[client], id)
+		k.messages[slot{client, id}] = struct{}{}
+	}
+}
+
+// forget ends a session.
+func (k *keeper) forget(client string) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for id, size := range k.queued[client] {
+		k.bytes -= size
+		k.messages[slot{client, id}] = struct{}{}
+	}
+	delete(k.queued, client)
+	k.sessions[client] = struct{}{}
+}
+
+// run writes what changed, until the context ends.
+func (k *keeper) run(ctx context.Context) {
+	tick := time.NewTicker(keepEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		if err := k.write(db.Lazy); err != nil {
+			k.log.Warn("mqtt sessions and retained messages are not kept", "err", err)
+		}
+	}
+}
+
+// write brings the store up to what mochi holds now.
+func (k *keeper) write(last db.Durability) error {
+	k.mu.Lock()
+	retained, sessions, messages := k.retained, k.sessions, k.messages
+	k.retained, k.sessions, k.messages = map[string]struct{}{}, map[string]struct{}{}, map[slot]struct{}{}
+	k.mu.Unlock()
+	if k.db == nil || len(retained)+len(sessions)+len(messages) == 0 {
+		return nil
+	}
+	err := k.writeThese(retained, sessions, messages, last)
+	if err != nil { // the next round tries again
+		k.mu.Lock()
+		defer k.mu.Unlock()
+		maps.Copy(k.retained, retained)
+		maps.Copy(k.sessions, sessions)
+		maps.Copy(k.messages, messages)
+	}
+	return err
+}
+
+func (k *keeper) writeThese(retained, sessions map[string]struct{}, messages map[slot]struct{}, last db.Durability) error {
+	w := &keepWriter{keeper: k, batch: k.db.NewBatch()}
+	for topic := range retained {
+		pk, found := k.server.Topics.Retained.Get(topic)
+		w.put(retainedKey(topic), found, newMessageRecord(pk), len(pk.Payload))
+	}
+	for client := range sessions {
+		cl, found := k.server.Clients.Get(client)
+		found = found && kept(cl)
+		var s sessionRecord
+		if found {
+			s = newSessionRecord(cl)
+		}
+		w.put(sessionKey(client), found, s, 0)
+	}
+	for at := range messages {
+		var pk packets.Packet
+		cl, found := k.server.Clients.Get(at.client)
+		if found = found && kept(cl); found {
+			pk, found = cl.State.Inflight.Get(at.id)
+		}
+		w.put(messageKey(at), found && pk.FixedHeader.Type == packets.Publish, newMessageRecord(pk), len(pk.Payload))
+	}
+	return w.commit(last)
+}
+
+// A keepWriter writes in batches that are not too large.
+type keepWriter struct {
+	*keeper
+	batch *db.Batch
+	bytes int
+	err   error
+}
+
+func (w *keepWriter) put(key []byte, found bool, record any, bytes int) {
+	if !found {
+		w.batch.Delete(key)
+		return
+	}
+	text, err := json.Marshal(record)
+	if err != nil {
+		panic("BUG: " + err.Error()) // texts, numbers and bytes only
+	}
+	w.batch.Set(key, text)
+	if w.bytes += bytes; w.bytes >= keepBatch && w.err == nil {
+		w.err = w.db.Commit(w.batch, db.Lazy)
+		w.batch, w.bytes = w.db.NewBatch(), 0
+	}
+}
+
+func (w *keepWriter) commit(d db.Durability) error {
+	if w.err != nil {
+		return w.err
+	}
+	return w.db.Commit(w.batch, d)
+}
+
+// restore gives mochi what the store holds. What cannot be read any more is left
+// out and deleted.
+func (b *Broker) restore() error {
+	k := b.keeper
+	if k.db == nil {
+		return nil
+	}
+	stale := k.db.NewBatch()
+	each := func(prefix string, record func() any, use func(key []byte, record any) bool) error {
+		err := k.db.Ascend([]byte(prefix), db.After([]byte(prefix)), func(key, value []byte) error {
+			into := record()
+			if json.Unmarshal(value, into) != nil || !use(key[len(prefix):], into) {
+				stale.Delete(append([]byte(nil), key...))
+			}
+			return nil
+		})
+		if err != nil {
+			return fmt.Errorf("read mqtt sessions and retained messages: %w", err)
+		}
+		return nil
+	}
+	err := each(sessionPrefix, func() any { return &sessionRecord{} }, func(key []byte, record any) bool {
+		return b.restoreSession(string(key), *record.(*sessionRecord))
+	})
+	if err != nil {
+		return err
+	}
+	err = each(messagePrefix, func() any { return &messageRecord{} }, func(key []byte, record any) bool {
+		client, id, ok := db.CutString(key)
+		return ok && len(id) == 2 && b.restoreMessage(slot{client, binary.BigEndian.Uint16(id)}, *record.(*messageRecord))
+	})
+	if err != nil {
+		return err
+	}
+	err = each(retainedPrefix, func() any { return &messageRecord{} }, func(key []byte, record any) bool {
+		pk := record.(*messageRecord).packet(0)
+		if pk.TopicName != string(key) || len(pk.Payload) == 0 || !b.retained.fits(pk.TopicName, pk.Payload) {
+			return false
+		}
+		b.retained.set(pk.TopicName, len(pk.Payload))
+		pk.FixedHeader.Retain = true
+		b.server.Topics.RetainMessage(pk)
+		return true
+	})
+	if err != nil {
+		return err
+	}
+	atomic.StoreInt64(&b.server.Info.Retained, int64(b.server.Topics.Retained.Len()))
+	return k.db.Commit(stale, db.Lazy)
+}
+
+func (b *Broker) restoreSession(client string, s sessionRecord) bool {
+	if time.Since(time.Unix(s.Seen, 0)) > s.life() || b.server.Clients.Len() >= b.cfg.Limits.Sessions {
+		return false
+	}
+	cl := b.server.NewClient(nil, "", client, false)
+	cl.Properties.Username, cl.Properties.ProtocolVersion = []byte(s.User), s.Version
+	cl.Properties.Props.SessionExpiryInterval, cl.Properties.Props.SessionExpiryIntervalFlag = s.Expiry, s.Version == 5
+	cl.Stop(packets.ErrServerShuttingDown)
+	for filter, sub := range s.Subscriptions {
+		if b.server.Topics.Subscribe(client, sub) {
+			atomic.AddInt64(&b.server.Info.Subscriptions, 1)
+		}
+		cl.State.Subscriptions.Add(filter, sub)
+	}
+	b.server.Clients.Add(cl)
+	return true
+}
+
+func (b *Broker) restoreMessage(at slot, m messageRecord) bool {
+	cl, found := b.server.Clients.Get(at.client)
+	if !found || b.keeper.full() {
+		return false
+	}
+	pk := m.packet(at.id)
+	cl.State.Inflight.Set(pk)
+	atomic.AddInt64(&b.server.Info.Inflight, 1)
+	b.keeper.queue(at.client, pk)
+	return true
+}

@@ -1,0 +1,122 @@
+package broker
+
+import (
+	"sync"
+
+	"github.com/mochi-mqtt/server/v2/packets"
+)
+
+const (
+	// windowMessages and windowBytes bound what one connection may have on its
+	// way to the disk. Beyond, it is not read, which TCP lets its sender feel. A
+	// client of MQTT 5 is told the number (Receive Maximum).
+	windowMessages = 256
+	windowBytes    = 1 << 20
+)
+
+// taken is the outcome of a message that is to be acknowledged; any other says
+// why it is not.
+var taken = packets.Code{}
+
+// A message is one that a client published, until it is answered.
+type message struct {
+	packet  packets.Packet // with the QoS and the id that it came with
+	again   bool           // received before: answered, but for no subscriber
+	settled bool           // its outcome is known
+	outcome packets.Code
+}
+
+// A window holds the messages of one connection from when they are read until
+// they are answered. They may be settled in any order, by anybody; they are
+// answered in the order in which they came, by one goroutine that lives only
+// while there is something to answer.
+type window struct {
+	answer func([]*message) // tells the client, and the subscribers; set before the first message
+
+	mu        sync.Mutex // guards all below, and settled and outcome of the messages
+	changed   sync.Cond  // signalled when messages left
+	messages  []*message // oldest first
+	bytes     int        // of their payloads
+	answering bool       // the goroutine lives
+}
+
+// add takes a message in, and waits for room before. A message fits into an
+// empty window however big it is.
+func (w *window) add(m *message) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for len(w.messages) > 0 && (len(w.messages) >= windowMessages || w.bytes+len(m.packet.Payload) > windowBytes) {
+		w.changed.Wait()
+	}
+	w.messages = append(w.messages, m)
+	w.bytes += len(m.packet.Payload)
+}
+
+// settle says what became of a message. It does not wait, and the first word
+// counts.
+func (w *window) settle(m *message, outcome packets.Code, again bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if !m.settled {
+		m.settled, m.outcome, m.again = true, outcome, again
+		w.wake()
+	}
+}
+
+// abandon settles all that is left.
+func (w *window) abandon(outcome packets.Code) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, m := range w.messages {
+		if !m.settled {
+			m.settled, m.outcome = true, outcome
+		}
+	}
+	w.wake()
+}
+
+// wake has the oldest messages answered, if they can be.
+func (w *window) wake() {
+	if !w.answering && len(w.messages) > 0 && w.messages[0].settled {
+		w.answering = true
+		go w.run()
+	}
+}
+
+// run answers until the oldest message is one that is not settled yet.
+func (w *window) run() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for {
+		n := 0
+		for n < len(w.messages) && w.messages[n].settled {
+			n++
+		}
+		if n == 0 {
+			w.answering = false
+			w.changed.Broadcast()
+			return
+		}
+		batch := w.messages[:n:n]
+		w.mu.Unlock()
+		w.answer(batch)
+		w.mu.Lock()
+		for _, m := range batch {
+			w.bytes -= len(m.packet.Payload)
+		}
+		w.messages = w.messages[n:]
+		if len(w.messages) == 0 {
+			w.messages = nil // idle connections keep nothing
+		}
+		w.changed.Broadcast()
+	}
+}
+
+// wait returns when everything is answered.
+func (w *window) wait() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for len(w.messages) > 0 || w.answering {
+		w.changed.Wait()
+	}
+}
