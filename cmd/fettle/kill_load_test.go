@@ -49,7 +49,7 @@ func newBooks() []*book {
 	}
 }
 
-// A goal is reached once so many acknowledgements have come, whosever they are.
+// A goal is reached once so many messages are acknowledged, whosever they are.
 type goal struct {
 	left atomic.Int64
 	done chan struct{}
@@ -66,7 +66,8 @@ func (b *book) hand(before int64) { b.handed.Store(max(before, b.handed.Load()))
 
 // acknowledge books that all messages before a number are acknowledged.
 func (b *book) acknowledge(before int64) {
-	if b.acknowledged.Swap(before) < before && b.goal.left.Add(-1) == 0 {
+	more := before - b.acknowledged.Swap(before)
+	if left := b.goal.left.Add(-more); left <= 0 && left+more > 0 {
 		close(b.goal.done)
 	}
 }

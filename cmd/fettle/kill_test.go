@@ -53,7 +53,7 @@ func TestKill(t *testing.T) {
 		}
 		server := k.start()
 		k.recovered(server)
-		k.killUnderLoad(server, 1+k.draw.Int64N(2500))
+		k.killUnderLoad(server, 1+k.draw.Int64N(10_000))
 		if round%5 == 4 {
 			k.commandsBesideNobody(server)
 		}
@@ -110,7 +110,7 @@ func (k *killing) killAtStart() {
 }
 
 // killUnderLoad lets all senders loose on the server, and kills it once it has
-// acknowledged so many times: for all but the sender of the last that is any
+// acknowledged so many messages: for all but the sender of the last that is any
 // moment.
 func (k *killing) killUnderLoad(server *process.Server, enough int64) {
 	k.t.Helper()
