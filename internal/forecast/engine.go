@@ -80,6 +80,9 @@ func (e *Engine) Forecast(ctx context.Context, machine string, tick Tick) (Made,
 	if err != nil {
 		return Made{}, err
 	}
+	if err := e.score(m, tick.At); err != nil {
+		return Made{}, fmt.Errorf("score forecasts of %s: %w", machine, err)
+	}
 	made, err := e.make(m, info, tick.At)
 	if err != nil && !reasoned(err) {
 		return Made{}, fmt.Errorf("forecast %s: %w", machine, err)
@@ -124,7 +127,7 @@ func (e *Engine) make(m *memory, info readings.Info, at time.Time) (Made, error)
 		},
 		Window: fettle.Window{Machine: m.machine, TimesMicros: look.window.TimesMicros},
 	}
-	bands := f.bandsNow()
+	bands := m.book.bands(f)
 	for i, values := range f.predict(look.window.Columns) {
 		if !finite(values) {
 			continue // readings near the largest number there is
