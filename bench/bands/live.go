@@ -195,7 +195,7 @@ func (c *curve) bestWidth() float64 {
 }
 
 func (r result) print(out io.Writer, name string) {
-	var counted, end, good, times, coverage, width, recovered float64
+	var counted, end, good, times, coverage, width, lived, recovered float64
 	for _, c := range r.curves {
 		n := len(c.inside)
 		if n <= window {
@@ -214,13 +214,16 @@ func (r result) print(out io.Writer, name string) {
 		}
 		mean, _ := moments(c.widths)
 		width += mean / c.bestWidth()
-		if until := c.changed + goalRecovered; r.changed && until <= n && c.good(until) {
-			recovered++
+		if until := c.changed + goalRecovered; r.changed && until >= window && until <= n {
+			lived++
+			if c.good(until) {
+				recovered++
+			}
 		}
 	}
 	back := ""
-	if r.changed {
-		back = fmt.Sprintf("%.1f %%", 100*recovered/counted)
+	if lived > 0 {
+		back = fmt.Sprintf("%.1f %%", 100*recovered/lived)
 	}
 	fmt.Fprintf(out, "%s\t%.0f\t%.1f %%\t%.1f %%\t%.1f %%\t%.2f\t%s\t%d\t\n", name, counted, 100*coverage/counted, 100*end/counted, 100*good/times, width/counted, back, len(r.beaten))
 	if r.engine > 0.01 {

@@ -38,7 +38,7 @@ func main() {
 }
 
 func run(nab string, hours int) error {
-	sources := []source{plantSource(hours)}
+	sources := []source{plantSource(hours), syntheticSource()}
 	if nab != "" {
 		series, err := nabSource(nab)
 		if err != nil {

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"slices"
+	"time"
 
 	"fettle"
 	"fettle/internal/plant"
@@ -54,6 +55,38 @@ func nabSource(path string) (source, error) {
 			rows = append(rows, row.Reading)
 		}
 	}}, nil
+}
+
+// syntheticSource is a machine of readings every five minutes, so that each
+// forecast is scored up to ten ticks late: sensors that wander, some with outliers
+// and some with noise that comes and goes.
+func syntheticSource() source {
+	return source{"synthetic", func() (map[string][]fettle.Reading, error) {
+		dice := rand.New(rand.NewPCG(5, 6))
+		rows := make([]fettle.Reading, 14_000)
+		for i := range rows {
+			rows[i] = fettle.Reading{Machine: "synthetic", Time: origin.Add(time.Duration(i) * 5 * time.Minute)}
+		}
+		for _, sensor := range []struct {
+			name                       string
+			stays, tails, restlessness float64
+		}{
+			{"calm", 0.97, 0, 0}, {"outliers", 0.9, 1, 0}, {"restless", 0.95, 0, 0.15}, {"walk", 1, 0, 0},
+		} {
+			level, loud := 0.0, 0.0
+			for i := range rows {
+				loud = 0.98*loud + sensor.restlessness*dice.NormFloat64()
+				step := math.Exp(loud) * dice.NormFloat64()
+				if sensor.tails > 0 { // Student's distribution of four degrees of freedom
+					step /= math.Sqrt((dice.ExpFloat64() + dice.ExpFloat64()) / 2)
+				}
+				level = sensor.stays*level + step
+				day := 3 * math.Sin(2*math.Pi*float64(i)/288)
+				rows[i].Values = append(rows[i].Values, fettle.Value{Sensor: sensor.name, Value: level + day})
+			}
+		}
+		return map[string][]fettle.Reading{"synthetic": rows}, nil
+	}}
 }
 
 // A change is what is done to readings from the middle on.

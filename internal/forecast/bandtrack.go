@@ -128,14 +128,13 @@ const (
 
 // book counts a reading.
 func (l *ledger) book(inside bool, width float64) {
-	open := &l.blocks[l.scored/blockSteps%uint32(len(l.blocks))]
-	if l.scored%blockSteps == 0 {
-		*open = 0
-	}
+	open := func() *uint8 { return &l.blocks[l.scored/blockSteps%uint32(len(l.blocks))] }
 	if inside {
-		*open++
+		*open()++
 	}
-	l.scored++
+	if l.scored++; l.scored%blockSteps == 0 {
+		*open() = 0 // of 525 and more before
+	}
 	l.width += (float32(min(width, math.MaxFloat32)) - l.width) / float32(min(l.scored, blockSteps*ledgerBlocks))
 }
 

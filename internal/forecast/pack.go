@@ -19,6 +19,14 @@ func (p *packer) float32(v float32) {
 }
 func (p *packer) text(s string) { p.uint(uint64(len(s))); p.bytes = append(p.bytes, s...) }
 
+func (p *packer) bool(v bool) {
+	var b byte
+	if v {
+		b = 1
+	}
+	p.bytes = append(p.bytes, b)
+}
+
 // An unpacker reads what a packer wrote. Once something is missing it is bad,
 // and everything reads as nothing.
 type unpacker struct {

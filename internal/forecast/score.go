@@ -9,6 +9,10 @@ import (
 	"fettle"
 )
 
+// goesOnFrom is how many forecasts a sensor's bands must have been followed for
+// to outlive a refit.
+const goesOnFrom = 100
+
 // score lays what was forecast beside what was read, for every step whose time
 // has come at a tick. It is called at every tick, before the next forecast is
 // made, and looks at no row after the tick: live data, back-fill and replay are
@@ -96,8 +100,11 @@ func (b *book) scoreStep(k kept, s keptSensor, step stepAt, v float64) {
 		score.width = s.upper[h] - s.lower[h]
 		score.pinball = (pinball(v-s.lower[h], beyond) + pinball(v-s.upper[h], 1-beyond)) / 2
 		of.held[h].book(!score.under && !score.over, score.width)
-		if k.model == b.model && h < len(of.tracked) {
+		if k.origin >= of.since && h < len(of.tracked) {
 			of.tracked[h].learn(residual, score.under, score.over, of.least)
+			if h == 0 {
+				of.learned++
+			}
 		}
 	}
 	if len(s.seasonal) > 0 {
@@ -177,15 +184,14 @@ func (b *book) bands(f *predictor) []band {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.model != f.model.Name {
-		b.begin(f.model)
+		b.begin(f)
 	}
 	heldOut := f.bandsNow()
 	bands := make([]band, len(f.model.Sensors))
 	for i, name := range f.model.Sensors {
 		s := b.sensor(name)
 		if len(s.tracked) == 0 && i < len(heldOut) {
-			s.tracked = track(heldOut[i])
-			s.least = least(s.tracked)
+			s.follow(heldOut[i])
 		}
 		bands[i] = bandOf(s.tracked)
 	}
@@ -194,12 +200,25 @@ func (b *book) bands(f *predictor) []band {
 
 // begin makes the book one of another model. How often the readings lay within
 // the bands is the machine's, and goes on.
-func (b *book) begin(of fettle.Model) {
-	b.model = of.Name
-	b.sensors = slices.DeleteFunc(b.sensors, func(s *sensorBook) bool { return !slices.Contains(of.Sensors, s.name) })
+//
+// A ridge that is fitted anew, as happens daily, is hardly another model: its
+// bands go on where those of the ridge before it have been followed for a while.
+// That holds better than to begin anew every day.
+func (b *book) begin(f *predictor) {
+	goesOn := f.ridge != nil && b.refits && len(b.sensors) > 0
+	b.model, b.refits = f.model.Name, f.ridge != nil
+	b.sensors = slices.DeleteFunc(b.sensors, func(s *sensorBook) bool { return !slices.Contains(f.model.Sensors, s.name) })
 	for _, s := range b.sensors {
-		s.tracked, s.least = nil, 0
+		if !goesOn || s.learned < goesOnFrom || len(s.tracked) != f.model.Horizon {
+			s.tracked, s.learned, s.since = nil, 0, b.newest+1
+		}
 	}
+}
+
+// follow lets a sensor's bands begin where the held-out part of a fit leaves off.
+func (s *sensorBook) follow(heldOut band) {
+	s.tracked = track(heldOut)
+	s.least = least(s.tracked)
 }
 
 // take notes a forecast that is to be kept; false if it is too close to the one

@@ -31,6 +31,7 @@ type book struct {
 
 	scored int64  // microseconds: steps that were settled by then are scored
 	model  string // whose bands are followed
+	refits bool   // it is one that is fitted anew all the time
 
 	sensors []*sensorBook // by name
 
@@ -47,9 +48,11 @@ type book struct {
 // A sensorBook is one sensor's part.
 type sensorBook struct {
 	name    string
-	least   float32 // scale that its bands do not fall below
-	tracked []tracked
-	held    []ledger
+	since   int64     // origin of the first forecast that its bands are followed by
+	learned uint64    // such forecasts so far
+	least   float32   // scale that its bands do not fall below
+	tracked []tracked // (steps); empty if there is no band
+	held    []ledger  // (steps)
 }
 
 // sensor finds a sensor's part, or opens it.
@@ -130,12 +133,15 @@ const bookLayout = 1
 func (b *book) append(dst []byte) []byte {
 	p := packer{append(dst, bookLayout)}
 	p.text(b.model)
+	p.bool(b.refits)
 	for _, v := range []int64{b.scored, b.oldest, b.newest, b.until, b.slowest} {
 		p.int(v)
 	}
 	p.uint(uint64(len(b.sensors)))
 	for _, s := range b.sensors {
 		p.text(s.name)
+		p.int(s.since)
+		p.uint(s.learned)
 		p.float32(s.least)
 		p.uint(uint64(len(s.tracked)))
 		for _, t := range s.tracked {
@@ -159,14 +165,14 @@ func (b *book) read(value []byte) error {
 	if layout := u.byte(); layout != bookLayout {
 		return fmt.Errorf("scores have layout %d; this program knows %d", layout, bookLayout)
 	}
-	model := u.text()
+	model, refits := u.text(), u.byte() == 1
 	var times [5]int64
 	for i := range times {
 		times[i] = u.int()
 	}
 	sensors := make([]*sensorBook, u.count(len(u.bytes)))
 	for i := range sensors {
-		s := &sensorBook{name: u.text(), least: u.float32()}
+		s := &sensorBook{name: u.text(), since: u.int(), learned: u.uint(), least: u.float32()}
 		s.tracked = make([]tracked, u.count(min(bookSteps, len(u.bytes)/12)))
 		for h := range s.tracked {
 			s.tracked[h] = tracked{u.float32(), u.float32(), u.float32()}
@@ -184,7 +190,7 @@ func (b *book) read(value []byte) error {
 	if u.bad {
 		return errors.New("scores are damaged")
 	}
-	b.model, b.sensors = model, sensors
+	b.model, b.refits, b.sensors = model, refits, sensors
 	b.scored, b.oldest, b.newest, b.until, b.slowest = times[0], times[1], times[2], times[3], times[4]
 	return nil
 }
