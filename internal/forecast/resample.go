@@ -24,18 +24,20 @@ const (
 //	        b . . a . . . . . . . . . . . b
 //	out   row   row   (filled)  (filled)  row
 //
-// A row takes in what comes within half a step of it, and what other sensors say
-// within nine tenths. Up to five rows that are missing are filled with what was
+// A row takes in what comes within half a step of it (the mean, of what a sensor
+// says twice), and what other sensors say within nine tenths. Up to five rows that are missing are filled with what was
 // said before; where more are missing history is cut. A sensor that a row lacks
 // is held at its last word for as long as its limit says.
 type resampler struct {
 	step   int64                                  // microseconds
+	again  int64                                  // until when a sensor that spoke in a row may add to it, microseconds
 	limits []int64                                // (sensors) how long a sensor's last word holds, microseconds
 	emit   func(at int64, values []float64) error // a row, valid during the call; all NaN where history is cut
 
 	begun  bool
 	at     int64     // of the row that may still grow
 	values []float64 // (sensors) what was said in it; NaN: nothing
+	times  []float64 // (sensors) how often it was said again
 
 	said   []float64 // (sensors) the last word of each before that row
 	saidAt []int64   // and the time of its row
@@ -45,11 +47,11 @@ type resampler struct {
 	filled, gaps int // rows, cuts
 }
 
-func newResampler(step int64, limits []int64, emit func(int64, []float64) error) *resampler {
+func newResampler(step, again int64, limits []int64, emit func(int64, []float64) error) *resampler {
 	n := len(limits)
 	r := &resampler{
-		step: step, limits: limits, emit: emit,
-		values: make([]float64, n), said: make([]float64, n), saidAt: make([]int64, n), before: make([]bool, n), row: make([]float64, n),
+		step: step, again: again, limits: limits, emit: emit,
+		values: make([]float64, n), times: make([]float64, n), said: make([]float64, n), saidAt: make([]int64, n), before: make([]bool, n), row: make([]float64, n),
 	}
 	r.forget()
 	return r
@@ -59,7 +61,7 @@ func newResampler(step int64, limits []int64, emit func(int64, []float64) error)
 // was silent.
 func (r *resampler) add(at int64, values []float64) error {
 	since := at - r.at
-	if r.begun && (2*since < r.step || float64(since) < joinWithin*float64(r.step) && r.lacksAll(values)) {
+	if r.begun && (since < r.again || float64(since) < joinWithin*float64(r.step) && r.lacksAll(values)) {
 		r.join(values)
 		return nil
 	}
@@ -73,6 +75,7 @@ func (r *resampler) add(at int64, values []float64) error {
 	}
 	r.begun, r.at = true, at
 	copy(r.values, values)
+	clear(r.times)
 	return nil
 }
 
@@ -88,8 +91,14 @@ func (r *resampler) lacksAll(values []float64) bool {
 
 func (r *resampler) join(values []float64) {
 	for i, v := range values {
-		if !math.IsNaN(v) {
+		switch {
+		case math.IsNaN(v):
+		case math.IsNaN(r.values[i]):
 			r.values[i] = v
+		default:
+			share := 1 / (r.times[i] + 2) // it was counted once less
+			r.values[i] += v*share - r.values[i]*share
+			r.times[i]++
 		}
 	}
 }

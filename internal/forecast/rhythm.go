@@ -1,6 +1,7 @@
 package forecast
 
 import (
+	"cmp"
 	"context"
 	"math"
 	"slices"
@@ -34,8 +35,9 @@ const (
 // A rhythm is how often a machine speaks, and which of its sensors speak much
 // more rarely.
 type rhythm struct {
-	At    time.Time      `json:"at"` // event time at which it was found
-	Step  time.Duration  `json:"step"`
+	At    time.Time      `json:"at"`              // event time at which it was found
+	Usual time.Duration  `json:"usual"`           // between two words of the sensors that speak most often
+	Step  time.Duration  `json:"step"`            // the same, unless it was set
 	Joins bool           `json:"joins,omitempty"` // several messages make one row
 	Held  map[string]int `json:"held,omitempty"`  // sensors that report by exception: steps that their last word holds
 }
@@ -47,6 +49,13 @@ func (r *rhythm) limits(sensors []string, step time.Duration) []int64 {
 		limits[i] = limitOf(max(maxFill, r.Held[name]), step)
 	}
 	return limits
+}
+
+// again is how long after a row a sensor that spoke in it may speak again and
+// still be part of it: half a step, but nearly a whole one if the step was set
+// to a longer time than the machine's own.
+func (r *rhythm) again(step time.Duration) int64 {
+	return max(step/2, step-r.Usual/2).Microseconds()
 }
 
 // longest is how long the last word of any of the sensors may hold.
@@ -124,10 +133,11 @@ func (v *surveyor) rhythm(s source, until time.Time, set time.Duration) *rhythm 
 			often = append(often, usual[i])
 		}
 	}
-	if found.Step == 0 && len(often) > 0 {
+	if len(often) > 0 {
 		slices.Sort(often)
-		found.Step = time.Duration(often[(len(often)-1)/2]) * time.Microsecond
+		found.Usual = time.Duration(often[(len(often)-1)/2]) * time.Microsecond
 	}
+	found.Step = cmp.Or(found.Step, found.Usual)
 	step := float64(found.Step.Microseconds())
 	if step <= 0 {
 		return found
