@@ -167,8 +167,19 @@ func (m *memory) fitDue(last mark, info readings.Info, ask learnRequest) bool {
 	case ask.until.Sub(info.First) >= m.plan.history() && !last.at.IsZero():
 		return ask.until.Sub(last.at) >= learnEvery
 	default:
-		return ask.rows >= 2*last.rows
+		return ask.rows >= 2*last.rows || m.hasWaited(ask.rows, last.rows)
 	}
+}
+
+// hasWaited tells whether the rows that the last try found too few should be
+// enough now: of a machine that sends several messages a row they are not those
+// that are stored.
+func (m *memory) hasWaited(rows, tried int64) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	short := missing(m.unfit)
+	counted := short != nil && short.Have > 0 && int64(short.Need) == m.plan.firstFit() // and not one long stretch
+	return counted && rows*int64(short.Have) >= tried*int64(short.Need)
 }
 
 // refit fits a machine's ridge and publishes it.
