@@ -56,6 +56,7 @@ type record struct {
 	Format int           `json:"format"` // recordFormat; 0 for 1
 	Ticked time.Time     `json:"ticked"` // newest tick that was consumed
 	Step   time.Duration `json:"step"`   // the machine's rhythm, for its ticks
+	Rhythm *rhythm       `json:"rhythm,omitempty"`
 	Made   *Made         `json:"made,omitempty"`
 	Band   *patchBand    `json:"band,omitempty"`
 }
@@ -70,6 +71,7 @@ func (e *Engine) memoriesOf(machine string) []*memory {
 		for _, plan := range e.cfg.Forecasters {
 			m := &memory{machine: machine, plan: plan, loaded: map[string]*predictor{}}
 			m.mu.Lock() // others wait until it is read
+			m.book.mu.Lock()
 			all = append(all, m)
 		}
 		e.memories[machine] = all
@@ -83,6 +85,7 @@ func (e *Engine) memoriesOf(machine string) []*memory {
 			if err := e.openBook(m); err != nil {
 				e.log.Error("bands begin anew", "machine", machine, "forecaster", m.plan.Name, "err", err)
 			}
+			m.book.mu.Unlock()
 			m.mu.Unlock()
 		}
 	}

@@ -1,12 +1,10 @@
 package forecast
 
 import (
+	"context"
 	"math"
 	"slices"
-	"sort"
 	"time"
-
-	"fettle"
 )
 
 // goesOnFrom is how many forecasts a sensor's bands must have been followed for
@@ -18,11 +16,14 @@ const goesOnFrom = 100
 // made, and looks at no row after the tick: live data, back-fill and replay are
 // scored alike.
 //
-// A step of the machine's own rows is scored half a step after its time, against
-// the row nearest to its time, at most half a step away; one of resampled rows
-// when its row is complete. That is once: a row that arrives later changes
-// nothing, and a step without a row is not scored.
-func (e *Engine) score(m *memory, at time.Time) error {
+// A step is scored once, against what the sensor read within half a step of its
+// time, nearest to it. Of a machine whose sensors send one by one it is what the
+// sensor read first from a tenth of a step before that time on, and of
+// resampled rows the row itself. A sensor that reports by exception reads what
+// it read last, as long as others speak. A reading that arrives later than the
+// tick changes nothing, and a step without a reading is not scored.
+func (e *Engine) score(ctx context.Context, m *memory, at time.Time) error {
+	read := m.truthOf()
 	b := &m.book
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -34,16 +35,12 @@ func (e *Engine) score(m *memory, at time.Time) error {
 		b.scored = until
 		return nil
 	}
-	// From the first row that may be wanted to the last.
-	from := max(b.scored, b.oldest) - 2*b.slowest
-	to := min(until, b.until+b.slowest)
-	read, err := e.truth(m, time.UnixMicro(from), time.UnixMicro(to+1))
-	if err != nil {
+	if err := e.readTruth(ctx, m, read, min(until, b.until+2*b.slowest)); err != nil {
 		return err
 	}
 	var oldest int64
-	err = e.eachKept(m, b.oldest, b.newest+1, func(k kept) error {
-		if waiting := b.scoreOne(m.plan, k, read, until); waiting && oldest == 0 {
+	err := e.eachKept(m, b.oldest, b.newest+1, func(k kept) error {
+		if waiting := b.scoreOne(k, read, until); waiting && oldest == 0 {
 			oldest = k.origin
 		}
 		return nil
@@ -60,10 +57,11 @@ func (e *Engine) score(m *memory, at time.Time) error {
 
 // scoreOne scores the steps of a forecast whose time has come since the last
 // tick, and tells whether some are still to come.
-func (b *book) scoreOne(plan Forecaster, k kept, read truth, until int64) (waiting bool) {
+func (b *book) scoreOne(k kept, read *truth, until int64) (waiting bool) {
 	for h := range k.steps {
 		at := k.origin + int64(h+1)*k.step
-		settled := plan.settled(at, k.step)
+		_, after := read.around(k.step)
+		settled := at + after
 		if settled > until {
 			return true
 		}
@@ -71,7 +69,7 @@ func (b *book) scoreOne(plan Forecaster, k kept, read truth, until int64) (waiti
 			continue
 		}
 		for _, s := range k.sensors {
-			if v, found := read.near(s.name, at, plan.tolerance(k.step)); found {
+			if v, found := read.at(k, s, at); found {
 				b.scoreStep(k, s, stepAt{h, at}, v)
 			}
 		}
@@ -119,64 +117,6 @@ func pinball(difference, quantile float64) float64 {
 	return max(quantile*difference, (quantile-1)*difference)
 }
 
-// settled is when no row is to come any more for a step at a time.
-func (f Forecaster) settled(at, step int64) int64 {
-	if f.own() {
-		return at + step/2
-	}
-	return at + step
-}
-
-// tolerance is how far from its time the row of a step may be.
-func (f Forecaster) tolerance(step int64) int64 {
-	if f.own() {
-		return step / 2
-	}
-	return 0
-}
-
-// A truth is what sensors read in a stretch of time.
-type truth map[string]*trace
-
-type trace struct {
-	times  []int64 // microseconds, ascending
-	values []float64
-}
-
-// truth reads a machine's rows in [from, to), as the forecaster sees them.
-func (e *Engine) truth(m *memory, from, to time.Time) (truth, error) {
-	read := truth{}
-	err := e.rows.Range(m.machine, from, to, func(r fettle.Reading) error {
-		at := r.Time.UnixMicro()
-		for _, v := range r.Values {
-			t := read[v.Sensor]
-			if t == nil {
-				t = &trace{}
-				read[v.Sensor] = t
-			}
-			t.times, t.values = append(t.times, at), append(t.values, v.Value)
-		}
-		return nil
-	})
-	return read, err
-}
-
-// near is what a sensor read nearest to a time, at most so far away.
-func (t truth) near(sensor string, at, tolerance int64) (v float64, found bool) {
-	read := t[sensor]
-	if read == nil {
-		return 0, false
-	}
-	i := sort.Search(len(read.times), func(i int) bool { return read.times[i] >= at })
-	if i == len(read.times) || i > 0 && at-read.times[i-1] <= read.times[i]-at {
-		i--
-	}
-	if distance := at - read.times[i]; max(distance, -distance) > tolerance {
-		return 0, false
-	}
-	return read.values[i], true
-}
-
 // bands are the bands that a model's forecasts get now, one for each of its
 // sensors: as they are followed, or else as they were on what was held out from
 // its fit. A model that is new to the machine begins with the latter.
@@ -219,25 +159,4 @@ func (b *book) begin(f *predictor) {
 func (s *sensorBook) follow(heldOut band) {
 	s.tracked = track(heldOut)
 	s.least = least(s.tracked)
-}
-
-// take notes a forecast that is to be kept; false if it is too close to the one
-// before.
-func (b *book) take(k kept) bool {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if len(k.sensors) == 0 || k.origin <= b.newest || k.origin-b.newest < int64(k.steps)*k.step/keptWaiting {
-		return false
-	}
-	b.wait(k)
-	return true
-}
-
-func (b *book) wait(k kept) {
-	if b.oldest == 0 {
-		b.oldest, b.slowest = k.origin, 0
-	}
-	b.newest = k.origin
-	b.until = max(b.until, k.until())
-	b.slowest = max(b.slowest, k.step)
 }

@@ -165,27 +165,27 @@ func (b *bucket) public(key bucketKey) AccuracyInBucket {
 		models[of.model] = true
 	}
 	public.Models = slices.Sorted(maps.Keys(models))
-	for _, t := range b.tallies(func(of entry) string { return of.sensor }) {
+	for _, t := range b.accounts(func(of entry) string { return of.sensor }) {
 		public.Sensors = append(public.Sensors, SensorScores{t.of, t.scores()})
 	}
 	return public
 }
 
-// A sorted is a tally of what has the same key.
+// A sorted is the account of what has the same key.
 type sorted[K cmp.Ordered] struct {
 	of K
-	*tally
+	*account
 }
 
-// tallies adds up by sensor, by the order of their names.
-func (b *bucket) tallies(key func(entry) string) []sorted[string] { return tallies(b, key) }
+// accounts adds up by sensor, by the order of their names.
+func (b *bucket) accounts(key func(entry) string) []sorted[string] { return accounts(b, key) }
 
-func tallies[K cmp.Ordered](b *bucket, key func(entry) K) []sorted[K] {
-	by := map[K]*tally{}
+func accounts[K cmp.Ordered](b *bucket, key func(entry) K) []sorted[K] {
+	by := map[K]*account{}
 	for of, t := range b.entries {
 		k := key(of)
 		if by[k] == nil {
-			by[k] = &tally{}
+			by[k] = &account{}
 		}
 		by[k].merge(*t)
 	}
@@ -211,7 +211,7 @@ func (b *bucket) only(sensor string) *bucket {
 func (b *bucket) scores() Scores {
 	var s Scores
 	var skill, inside, banded float64
-	sensors := b.tallies(func(of entry) string { return of.sensor })
+	sensors := b.accounts(func(of entry) string { return of.sensor })
 	for _, t := range sensors {
 		s.Steps += t.steps
 		skill += t.scores().Skill / float64(len(sensors))
@@ -226,13 +226,13 @@ func (b *bucket) scores() Scores {
 
 func (b *bucket) bySensor() []SensorAccuracy {
 	var sensors []SensorAccuracy
-	for _, t := range b.tallies(func(of entry) string { return of.sensor }) {
+	for _, t := range b.accounts(func(of entry) string { return of.sensor }) {
 		s := SensorAccuracy{SensorScores: SensorScores{t.of, t.scores()}}
 		part := b.only(t.of)
-		for _, t := range tallies(part, func(of entry) string { return of.model }) {
+		for _, t := range accounts(part, func(of entry) string { return of.model }) {
 			s.ByModel = append(s.ByModel, ModelScores{t.of, t.scores()})
 		}
-		for _, t := range tallies(part, func(of entry) int { return of.group }) {
+		for _, t := range accounts(part, func(of entry) int { return of.group }) {
 			first, last := stepsOf(t.of)
 			s.BySteps = append(s.BySteps, DistanceScores{first, last, t.scores()})
 		}
@@ -269,7 +269,7 @@ func (s StepScores) beatenBy() string {
 	}
 }
 
-func (t *tally) scores() StepScores {
+func (t *account) scores() StepScores {
 	n := float64(max(1, t.steps))
 	s := StepScores{
 		Steps: t.steps, MAE: t.abs / n, RMSE: math.Sqrt(t.squares / n),

@@ -27,7 +27,7 @@ const (
 // often they held, and the scores of hours and days that are open. It is saved
 // in one commit with its cursor, so that no step is scored twice.
 type book struct {
-	mu sync.Mutex // taken after a memory's mutex or without it; held while scoring
+	mu sync.Mutex // always taken after the memory's, if both are; held while scoring
 
 	scored int64  // microseconds: steps that were settled by then are scored
 	model  string // whose bands are followed
@@ -64,11 +64,31 @@ func (b *book) sensor(name string) *sensorBook {
 	return b.sensors[i]
 }
 
-// openBook reads a book back, and the kept forecasts that it does not know yet.
-func (e *Engine) openBook(m *memory) error {
-	b := &m.book
+// take notes a forecast that is to be kept; false if it is too close to the one
+// before.
+func (b *book) take(k kept) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if len(k.sensors) == 0 || k.origin <= b.newest || k.origin-b.newest < int64(k.steps)*k.step/keptWaiting {
+		return false
+	}
+	b.wait(k)
+	return true
+}
+
+func (b *book) wait(k kept) {
+	if b.oldest == 0 {
+		b.oldest, b.slowest = k.origin, 0
+	}
+	b.newest = k.origin
+	b.until = max(b.until, k.until())
+	b.slowest = max(b.slowest, k.step)
+}
+
+// openBook reads a book back, and the kept forecasts that it does not know yet.
+// The book's mutex is held.
+func (e *Engine) openBook(m *memory) error {
+	b := &m.book
 	value, found, err := e.db.Get(m.recordKey(kindBook))
 	if err != nil {
 		return err

@@ -34,8 +34,8 @@ type score struct {
 	seasonal    float64 // and the season before
 }
 
-// A tally is the scores of many steps, added up.
-type tally struct {
+// An account is the scores of many steps, added up.
+type account struct {
 	steps, banded, inside, seasons int64
 
 	abs, squares, width, pinball float64
@@ -43,7 +43,7 @@ type tally struct {
 	seasonalAbs, seasonalSquares float64
 }
 
-func (s *tally) add(one score) {
+func (s *account) add(one score) {
 	s.steps++
 	s.abs += max(one.residual, -one.residual)
 	s.squares += one.residual * one.residual
@@ -64,7 +64,7 @@ func (s *tally) add(one score) {
 	}
 }
 
-func (s *tally) merge(o tally) {
+func (s *account) merge(o account) {
 	for i, n := range o.counts() {
 		*s.counts()[i] += *n
 	}
@@ -73,9 +73,9 @@ func (s *tally) merge(o tally) {
 	}
 }
 
-func (s *tally) counts() [4]*int64 { return [4]*int64{&s.steps, &s.banded, &s.inside, &s.seasons} }
+func (s *account) counts() [4]*int64 { return [4]*int64{&s.steps, &s.banded, &s.inside, &s.seasons} }
 
-func (s *tally) floats() [8]*float64 {
+func (s *account) floats() [8]*float64 {
 	return [8]*float64{&s.abs, &s.squares, &s.width, &s.pinball, &s.lastAbs, &s.lastSquares, &s.seasonalAbs, &s.seasonalSquares}
 }
 
@@ -94,9 +94,9 @@ func groupOf(step int) int { return bits.Len(uint(step+1)) - 1 }
 func stepsOf(group int) (first, last int) { return 1 << group, 1<<(group+1) - 1 }
 
 // A bucket is the scores of an hour or a day.
-type bucket struct{ entries map[entry]*tally }
+type bucket struct{ entries map[entry]*account }
 
-func newBucket() *bucket { return &bucket{map[entry]*tally{}} }
+func newBucket() *bucket { return &bucket{map[entry]*account{}} }
 
 func (b *bucket) merge(o *bucket) {
 	for of, t := range o.entries {
@@ -188,7 +188,7 @@ func (b *bucket) read(value []byte) error {
 	var of entry
 	for range u.count(len(u.bytes)) {
 		of = entry{u.repeated(of.model), u.repeated(of.sensor), u.count(64)}
-		var one tally
+		var one account
 		for _, n := range one.counts() {
 			*n = int64(u.uint())
 		}
@@ -203,10 +203,10 @@ func (b *bucket) read(value []byte) error {
 	return nil
 }
 
-func (b *bucket) of(of entry) *tally {
+func (b *bucket) of(of entry) *account {
 	s := b.entries[of]
 	if s == nil {
-		s = &tally{}
+		s = &account{}
 		b.entries[of] = s
 	}
 	return s
