@@ -16,12 +16,12 @@ const (
 	// outlier is how many scales a residual counts at most: a sensor that says
 	// 1e9 once must not have a band of 1e7 for an hour.
 	outlier = 6
-	// narrowest and widest bound a band, in scales. A sensor that stood still
-	// for a week would come to a width of nothing, and take a day to get out.
-	narrowest, widest = 1, 50
+	// narrowest and widest bound a band, in scales: it gets out of there within
+	// some dozens of misses.
+	narrowest, widest = 0.2, 50
 	// leastScale is the part of its scale on what was held out that a sensor's
 	// scale does not fall below.
-	leastScale = 0.01
+	leastScale = 0.05
 )
 
 // A tracked is the band of one step of one sensor as it is followed online, in
@@ -78,8 +78,12 @@ func (t tracked) edges() (below, above float64) {
 }
 
 // learn takes in what a forecast left unexplained, and whether the reading lay
-// under or over the band that the forecast had.
+// under or over the band that the forecast had. Exactly nothing is what a sensor
+// leaves that stands still, and says nothing of the time when it moves again.
 func (t *tracked) learn(residual float64, under, over bool, least float32) {
+	if residual == 0 && !under && !over {
+		return
+	}
 	below := bounded(float64(t.below) - edgeGain*(miss(under)-beyond))
 	above := bounded(float64(t.above) + edgeGain*(miss(over)-beyond))
 	if above-below >= narrowest || above-below > t.above-t.below {

@@ -119,6 +119,9 @@ func (e *Engine) consume(m *memory, at time.Time, made Made, why error) {
 	var keep kept
 	if why == nil {
 		keep = keepMade(made, m.seasonOf(made.Model))
+		if err := e.saveBegun(m); err != nil {
+			e.log.Warn("bands will not outlive a restart", "machine", m.machine, "err", err)
+		}
 	}
 	m.mu.Lock()
 	if at.After(m.Ticked) {

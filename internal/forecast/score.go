@@ -132,6 +132,7 @@ func (b *book) bands(f *predictor) []band {
 		s := b.sensor(name)
 		if len(s.tracked) == 0 && i < len(heldOut) {
 			s.follow(heldOut[i])
+			b.unsaved = saveEvery
 		}
 		bands[i] = bandOf(s.tracked)
 	}
@@ -146,7 +147,7 @@ func (b *book) bands(f *predictor) []band {
 // That holds better than to begin anew every day.
 func (b *book) begin(f *predictor) {
 	goesOn := f.ridge != nil && b.refits && len(b.sensors) > 0
-	b.model, b.refits = f.model.Name, f.ridge != nil
+	b.model, b.refits, b.unsaved = f.model.Name, f.ridge != nil, saveEvery
 	b.sensors = slices.DeleteFunc(b.sensors, func(s *sensorBook) bool { return !slices.Contains(f.model.Sensors, s.name) })
 	for _, s := range b.sensors {
 		if !goesOn || s.learned < goesOnFrom || len(s.tracked) != f.model.Horizon {

@@ -41,7 +41,7 @@ type book struct {
 	slowest int64 // longest step of those with steps to come
 
 	open    map[bucketKey]*bucket
-	unsaved int   // ticks since it was saved
+	unsaved int   // ticks since it was saved; saveEvery if it must be, because bands began anew
 	cleared int64 // day up to which old records were last removed
 }
 
@@ -80,13 +80,17 @@ func (b *book) wait(k kept) {
 	if b.oldest == 0 {
 		b.oldest, b.slowest = k.origin, 0
 	}
+	for _, s := range k.sensors {
+		b.sensor(s.name)
+	}
 	b.newest = k.origin
 	b.until = max(b.until, k.until())
 	b.slowest = max(b.slowest, k.step)
 }
 
 // openBook reads a book back, and the kept forecasts that it does not know yet.
-// The book's mutex is held.
+// What was scored since it was saved is scored again at the next tick, and then
+// saved. The book's mutex is held.
 func (e *Engine) openBook(m *memory) error {
 	b := &m.book
 	value, found, err := e.db.Get(m.recordKey(kindBook))
@@ -98,10 +102,22 @@ func (e *Engine) openBook(m *memory) error {
 			return err
 		}
 	}
+	b.unsaved = saveEvery - 1
 	return e.eachKept(m, b.newest+1, math.MaxInt64, func(k kept) error {
 		b.wait(k)
 		return nil
 	})
+}
+
+// saveBegun saves a book whose bands began anew, before a forecast with them is
+// kept: when that is scored after a crash, the same bands learn from it.
+func (e *Engine) saveBegun(m *memory) error {
+	m.book.mu.Lock()
+	defer m.book.mu.Unlock()
+	if m.book.unsaved < saveEvery {
+		return nil
+	}
+	return e.saveBook(m)
 }
 
 // saveBook commits a book with its open buckets, and once a day removes what is
