@@ -49,7 +49,7 @@ func (f *forecaster) bandsNow() []band {
 func (e *Engine) champion(m *memory, info readings.Info) (*forecaster, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	version, found := e.models.Champion(m.machine)
+	version, found := e.models.Champion(m.machine, fettle.ShortForecaster)
 	if !found {
 		m.forgetModels()
 		rows := info.Rows

@@ -211,7 +211,7 @@ func (e *Engine) Explain(machine string) error {
 		return unknownMachine(machine)
 	}
 	m := e.memory(machine)
-	_, modelled := e.models.Champion(machine)
+	_, modelled := e.models.Champion(machine, fettle.ShortForecaster)
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	switch {

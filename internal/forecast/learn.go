@@ -212,9 +212,9 @@ func (e *Engine) rowsFor(ctx context.Context, machine string, ask learnRequest) 
 // ridgesOf lists a machine's ridge versions, oldest first.
 func (e *Engine) ridgesOf(machine string) []fettle.Model {
 	var ridges []fettle.Model
-	for _, v := range e.models.List() {
-		if v.Machine == machine && v.Family == model.Ridge {
-			ridges = append(ridges, v)
+	for _, v := range e.models.Versions(machine) {
+		if v.Forecaster == fettle.ShortForecaster && v.Family == model.Ridge {
+			ridges = append(ridges, v.Model)
 		}
 	}
 	return ridges
@@ -233,7 +233,7 @@ func (e *Engine) newestRidge(machine string) (model.Version, bool) {
 func (e *Engine) removeOld(machine string) {
 	ridges := e.ridgesOf(machine)
 	for _, old := range ridges[:max(0, len(ridges)-ridgesKept)] {
-		if err := e.models.Remove(old.Name); err != nil {
+		if err := e.models.Delete(old.Name); err != nil {
 			e.log.Warn("cannot remove an old ridge", "machine", machine, "model", old.Name, "err", err)
 		}
 	}
