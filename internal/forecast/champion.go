@@ -49,7 +49,7 @@ func (f *predictor) bandsNow() []band {
 func (e *Engine) champion(m *memory, info readings.Info) (*predictor, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	version, found := e.championOf(m)
+	version, found := e.models.Champion(m.machine, m.plan.Name)
 	if !found {
 		m.forgetModels()
 		rows := m.plan.rowsUntil(info, info.Last)
@@ -82,15 +82,6 @@ func (e *Engine) champion(m *memory, info readings.Info) (*predictor, error) {
 		return nil, err
 	}
 	return g, nil
-}
-
-// championOf finds the version that serves a machine's forecaster. The folder
-// of models does not tell forecasters apart, so that only the short one has one.
-func (e *Engine) championOf(m *memory) (model.Version, bool) {
-	if m.plan.Name != fettle.ShortForecaster {
-		return model.Version{}, false
-	}
-	return e.models.Champion(m.machine)
 }
 
 // noModel says why a machine of so many rows, without any model, has none. The
