@@ -144,15 +144,15 @@ func TestReplayOverSealedDays(t *testing.T) {
 	}
 	for i, one := range made[0] {
 		for s, sensor := range one.Sensors {
-			if !close(sensor.Values, made[1][i].Sensors[s].Values) {
+			if !nearly(sensor.Values, made[1][i].Sensors[s].Values) {
 				t.Errorf("%s at %s: %v, over sealed days %v", sensor.Sensor, one.Origin, sensor.Values, made[1][i].Sensors[s].Values)
 			}
 		}
 	}
 }
 
-// close allows for another order of adding up a mean.
-func close(a, b []float64) bool {
+// nearly allows for another order of adding up a mean.
+func nearly(a, b []float64) bool {
 	return slices.EqualFunc(a, b, func(a, b float64) bool { return math.Abs(a-b) <= 1e-9*math.Max(1, math.Abs(a)) })
 }
 
