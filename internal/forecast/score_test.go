@@ -10,6 +10,7 @@ import (
 
 	"fettle"
 	"fettle/internal/db"
+	"fettle/internal/model"
 
 	"pgregory.net/rapid"
 )
@@ -21,6 +22,13 @@ func (b *bench) accuracy(from, to time.Time) Accuracy {
 		b.Fatal(err)
 	}
 	return a
+}
+
+func (b *bench) promotePatchTST(low, high float64) {
+	b.Helper()
+	if _, err := b.models.Promote(b.publishPatchTST(low, high, "load", "temp").Name, model.Decision{Reason: "better"}); err != nil {
+		b.Fatal(err)
+	}
 }
 
 func (b *bench) coverage() map[string]SensorCoverage {
@@ -290,6 +298,44 @@ func TestTruthOfSensorsThatSendApart(t *testing.T) {
 	}
 }
 
+// Forecasts of resampled rows are scored against the mean of each step once it is
+// over, as far as they look.
+func TestForecastsOfMinutesAreScored(t *testing.T) {
+	b := newHorizonBench(t)
+	rows := slowWave(6 * 360)
+	b.store(rows)
+	made := b.run("minutes")
+	var steps int64
+	var errors float64
+	last := made[len(made)-1].Origin.Add(time.Minute) // the last tick
+	for _, f := range made {
+		for h, v := range f.Sensors[0].Values {
+			minute := int(f.TimeOf(h).Sub(origin) / time.Minute)
+			if f.TimeOf(h).Add(time.Minute).After(last) {
+				continue
+			}
+			var mean float64
+			for _, r := range rows[minute*6 : minute*6+6] {
+				load, _ := r.Value("load")
+				mean += load / 6
+			}
+			steps++
+			errors += math.Abs(mean - v)
+		}
+	}
+	a, err := b.engine.Accuracy("press", "minutes", origin, last.Add(time.Hour))
+	if err != nil {
+		t.Fatal(err)
+	}
+	load := a.Sensors[0]
+	if load.Sensor != "load" || load.Steps != steps || math.Abs(load.MAE-errors/float64(steps)) > 0.01*load.MAE {
+		t.Errorf("%d steps of %s with a mean error of %g, want %d and %g", load.Steps, load.Sensor, load.MAE, steps, errors/float64(steps))
+	}
+	if load.Skill < 0.5 || *load.Coverage < 0.8 {
+		t.Errorf("skill %g, coverage %g", load.Skill, *load.Coverage)
+	}
+}
+
 // After a level shift the bands hold again within 300 forecasts, in event time.
 func TestBandsHoldAgainAfterALevelShift(t *testing.T) {
 	b := newBench(t)
@@ -346,7 +392,7 @@ func TestBandsOfANewModel(t *testing.T) {
 	if after := bands(); near(after) || after[1].Above[0] != before.Above[0] {
 		t.Error("after 150 forecasts the band did not go on over a refit")
 	}
-	b.publishPatchTST(0, 100, "load", "temp")
+	b.promotePatchTST(0, 100)
 	b.learn(at(6000))
 	if !near(bands()) {
 		t.Error("the band of a PatchTST is not that of its own history")
@@ -368,18 +414,18 @@ func TestAYardstickDoesNotWinSilently(t *testing.T) {
 	b.ticks(rows[1500].Time)
 	a := b.accuracy(origin, b.watermark())
 	if a.Beaten || a.Skill == nil || *a.Skill < 0.1 {
-		t.Errorf("the ridge: %s", a)
+		t.Errorf("the ridge: %+v", a.Scores)
 	}
 	for _, s := range a.Sensors {
 		if s.Seasonal.Steps != s.Steps || s.BeatenBy != "" {
 			t.Errorf("the ridge, %s: %+v", s.Sensor, s)
 		}
 	}
-	b.publishPatchTST(0, 1, "load", "temp") // it clips all that is above 1
+	b.promotePatchTST(0, 1) // it clips all that is above 1
 	b.ticks(b.watermark())
 	a = b.accuracy(origin, b.watermark())
 	if !a.Beaten || a.BeatenBy == "" || *a.Skill >= 0 {
-		t.Errorf("a model that knows nothing: %s", a)
+		t.Errorf("a model that knows nothing: %+v, %v by %q", a.Scores, a.Beaten, a.BeatenBy)
 	}
 	for _, s := range a.Sensors {
 		if len(s.ByModel) != 2 || s.ByModel[0].Skill*s.ByModel[1].Skill > 0 {

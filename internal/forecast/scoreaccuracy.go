@@ -2,7 +2,6 @@ package forecast
 
 import (
 	"cmp"
-	"fmt"
 	"maps"
 	"math"
 	"slices"
@@ -352,16 +351,4 @@ func (s *sensorBook) coverage() SensorCoverage {
 	}
 	c.Coverage = share(float64(inside), float64(of))
 	return c
-}
-
-// String is one line for a log or a terminal.
-func (a Accuracy) String() string {
-	if a.Skill == nil {
-		return "nothing scored"
-	}
-	text := fmt.Sprintf("%+.0f %% error against the better yardstick on %d steps", -100**a.Skill, a.Steps)
-	if a.Beaten {
-		text += ": beaten by " + a.BeatenBy
-	}
-	return text
 }
