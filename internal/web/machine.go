@@ -66,6 +66,7 @@ type chart struct {
 	Usual  string // "usual 4.1–5.6"
 	Low    string // the same for the script; empty if unknown
 	High   string
+	Held   string // how the band of its forecast held, beside the promise
 }
 
 func (s *Site) machine(r *http.Request, c clock) view {
@@ -94,6 +95,7 @@ func (s *Site) machineView(r *http.Request, m fettle.Machine, c clock) machineVi
 	v.Ranges, v.Range = spans(m.StepSeconds, query)
 	v.charts(m, causes, query, s.deps.Unit)
 	v.facts(m, c)
+	v.trust(s.deps.Trust(m.Name))
 	return v
 }
 

@@ -43,7 +43,9 @@ type Deps struct {
 	Verdict func(machine string) (fettle.Verdict, bool) // the newest verdict
 	// Ahead tells whether the API has a forecast from a machine's newest
 	// reading, so that the page does not ask for one in vain. nil: it has none.
-	Ahead  func(ctx context.Context, machine string) bool
+	Ahead func(ctx context.Context, machine string) bool
+	// Trust says how far a machine's forecasts can be trusted. nil: unknown.
+	Trust  func(machine string) Trust
 	Broker func() string    // where sensors publish, host:port; nil: 127.0.0.1:1883
 	Zone   *time.Location   // the plant's; nil: the server's
 	Now    func() time.Time // wall clock; nil: time.Now
@@ -66,6 +68,9 @@ func New(deps Deps) (*Site, error) {
 	}
 	if deps.Ahead == nil {
 		deps.Ahead = func(context.Context, string) bool { return false }
+	}
+	if deps.Trust == nil {
+		deps.Trust = func(string) Trust { return Trust{} }
 	}
 	if deps.Broker == nil {
 		deps.Broker = func() string { return "127.0.0.1:1883" }
