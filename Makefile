@@ -7,7 +7,7 @@ CONCURRENT := ./internal/db ./internal/readings ./internal/ingest ./internal/bro
 	./internal/events ./internal/model ./internal/forecast ./internal/verdict ./internal/alarm ./internal/api ./internal/app
 STATICCHECK = $(CURDIR)/bin/staticcheck
 
-.PHONY: help build run quick vet test needs race test-peers story bench ett picture gen docs clean
+.PHONY: help build run quick vet test needs race test-peers story bench bench-engine ett picture gen docs clean
 .DEFAULT_GOAL := help
 
 help: ## This list
@@ -50,6 +50,13 @@ story: build ## The main job on real input ($$FETTLE_DATA): SKAB, NAB, the old s
 bench: build ## Start-up, memory, messages a second beside Mosquitto, latency; about 3 minutes, best on a quiet machine
 	@scripts/needs.sh bench
 	PATH="$$PATH:/usr/sbin" go run ./bench -fettle bin/fettle
+
+bench-engine: ## PatchTST beside PyTorch in all its modes and ONNX Runtime; at most 15 minutes, alone on the machine
+	go build -trimpath -o bin/bench-engine ./bench/engine && bin/bench-engine
+
+ett: ## PatchTST on the ETTh1 benchmark ($$FETTLE_DATA) beside published results; about 5 minutes
+	@test -n "$(FETTLE_DATA)" || { echo "FETTLE_DATA is not set: name the folder that holds ett/ETTh1.csv"; exit 1; }
+	FETTLE_DATA=$(abspath $(FETTLE_DATA)) go run ./bench/ett
 
 picture: needs ## docs/page.png anew: the page of a machine in the demo that overheats, in Chromium
 	pictures=$$(mktemp -d) && FETTLE_PICTURES=$$pictures go test -count=1 -tags browser -run DemoInBrowser ./cmd/fettle && cp $$pictures/page.png docs/

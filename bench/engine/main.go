@@ -1,0 +1,136 @@
+// Command engine measures the PatchTST engine beside PyTorch in all its modes
+// and ONNX Runtime, on this machine and in one run. A temporary folder of
+// untrained models and a made-up series go in; a table goes out, with the
+// processor, its measured peak and every version.
+//
+// Every contender is a process of its own, ours too, that gets ready, compiles
+// and warms up first, and then works in turns with all others, so that a
+// machine that slows down slows all of them. Same weights, same batch, same
+// optimizer, nothing clipped; whoever's losses on the first three steps are not
+// ours is left out and named. Medians of the turns decide. PyTorch computes
+// HuggingFace's own class, with a fused AdamW and malloc's thresholds raised,
+// which is its fastest way. All of its modes are tried on one bout; on the
+// others, the fastest of these.
+//
+// It needs Python, gcc and g++; what it installs lies in a cache outside of the
+// tree. Run it alone on the machine.
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"time"
+)
+
+func main() {
+	quick := flag.Bool("quick", false, "one bout with three of PyTorch's modes and the forecast: shows that all of it works")
+	budget := flag.Duration("budget", 15*time.Minute, "start no further bout after this time")
+	serving := flag.Bool("serve", false, "be our side of the bench: requests on standard input")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	err := error(nil)
+	if *serving {
+		err = serve(os.Stdin, os.Stdout)
+	} else {
+		err = run(ctx, *quick, time.Now().Add(*budget))
+	}
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "engine: %v\n", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, quick bool, deadline time.Time) error {
+	dir, err := os.MkdirTemp("", "fettle-engine-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	if err := prepare(dir); err != nil {
+		return err
+	}
+	if err := tellMachine(ctx); err != nil {
+		return err
+	}
+	results := &results{}
+	for _, next := range plan(quick) {
+		b := next(results)
+		switch {
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case time.Now().After(deadline):
+			fmt.Printf("\n%s: left out, the time is over\n", b.title)
+			continue
+		}
+		b.run(ctx, dir)
+		tellBout(b)
+		results.bouts = append(results.bouts, b)
+	}
+	tellSummary(results)
+	return nil
+}
+
+// results are the bouts so far; the first says which modes go on to the others.
+type results struct{ bouts []*bout }
+
+// plan lists the bouts, each made when those before are over.
+func plan(quick bool) []func(*results) *bout {
+	forecast := func(*results) *bout {
+		b := &bout{title: "one forecast, deployed config", do: "forecast", config: "deployed", threads: 1, turn: 200 * time.Millisecond, turns: 9,
+			contenders: []*contender{{name: "fettle, 1 thread", ours: true, mode: mode{Threads: 1}}}}
+		for threads := 1; threads <= 2; threads++ {
+			b.contenders = append(b.contenders, &contender{name: fmt.Sprintf("ONNX Runtime, %d thread(s)", threads), mode: mode{Threads: threads}})
+		}
+		return b
+	}
+	if quick {
+		return []func(*results) *bout{forecast, func(*results) *bout {
+			modes := []string{"torch f32 (eager, sdpa attention)", "torch f32 (eager, plain attention)", "torch bf16 (compile, plain attention)"}
+			return training("deployed", 32, 2, again(modes, 2))
+		}}
+	}
+	finalists := func(config string, batch, threads int) func(*results) *bout {
+		return func(r *results) *bout { return training(config, batch, threads, again(r.finalists(), threads)) }
+	}
+	return []func(*results) *bout{
+		func(*results) *bout { return training("deployed", 32, 2, everyMode(2)) },
+		finalists("deployed", 8, 2), finalists("deployed", 128, 2), finalists("research", 16, 2),
+		forecast,
+		finalists("dropout", 32, 2), finalists("deployed", 32, 1),
+	}
+}
+
+// training is a bout of training, our two modes first.
+func training(config string, batch, threads int, peers []*contender) *bout {
+	b := &bout{
+		title: fmt.Sprintf("training, %s config, batch %d, %d thread(s)", config, batch, threads), do: "train",
+		config: config, batch: batch, threads: threads, noise: config == "dropout",
+		turn: 400 * time.Millisecond, turns: 9, contenders: append(ours(threads), peers...),
+	}
+	if config == "research" {
+		b.turn, b.turns = time.Second, 5
+	}
+	return b
+}
+
+// finalists are the two fastest of PyTorch's modes in float32, and in bfloat16,
+// by the first bout.
+func (r *results) finalists() []string {
+	var names []string
+	if len(r.bouts) == 0 {
+		return nil
+	}
+	for _, bf16 := range []bool{false, true} {
+		for range 2 {
+			c := fastest(r.bouts[0].contenders, func(c *contender) bool { return !c.ours && c.mode.BF16 == bf16 && !has(names, c.name) })
+			if c != nil {
+				names = append(names, c.name)
+			}
+		}
+	}
+	return names
+}
