@@ -141,7 +141,7 @@ func (c *fitCmd) fitPatchTST(ctx context.Context, out io.Writer, set *train.Set,
 	m, report, fitErr := set.Fit(ctx, network, o)
 	progress.end()
 	result.Training = trainingOf(report, time.Since(result.began))
-	if fitErr != nil && (m == nil || report.Best < 0) {
+	if fitErr != nil && (len(report.Epochs) == 0 || report.Best < 0) {
 		return fmt.Errorf("fit %s: %w; nothing was written", c.File, fitErr)
 	}
 	p := set.Publication(m)
