@@ -62,7 +62,6 @@ func TestBFloat16Learns(t *testing.T) {
 // even sequences, kept shares and such as are computed again, on several
 // threads: gradients near float32's, the same bits on any number of threads.
 func TestBFloat16Everywhere(t *testing.T) {
-	long := func(c *Config) { c.ContextLength, c.PatchLength, c.PatchStride = 140, 4, 1 } // 137 patches
 	for _, v := range []struct {
 		name   string
 		config Config
