@@ -67,7 +67,10 @@ class Dropout:
         mask = torch.from_numpy(masks.astype(np.float32))
         if site == "channels path":  # here transformers has the patches before the channels
             mask = mask.reshape(samples, self.channels, -1, x.shape[-1]).transpose(1, 2)
-        return x * mask.reshape(x.shape) / (1 - p)
+        mask = mask.reshape(x.shape)
+        if site in ("patches inside", "channels inside"):  # here a share is kept as (keys, queries)
+            mask = mask.transpose(-2, -1)
+        return x * mask / (1 - p)
 
 
 def look_at(folder):
