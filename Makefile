@@ -3,11 +3,11 @@ export CGO_ENABLED ?= 0
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LDFLAGS := -s -w -X main.version=$(VERSION)
 # Packages in which goroutines share memory.
-CONCURRENT := ./internal/db ./internal/readings ./internal/ingest ./internal/broker ./internal/bridge \
+CONCURRENT := ./internal/db ./internal/readings ./internal/backup ./internal/ingest ./internal/broker ./internal/bridge \
 	./internal/events ./internal/model ./internal/forecast ./internal/verdict ./internal/alarm ./internal/api ./internal/app
 STATICCHECK = $(CURDIR)/bin/staticcheck
 
-.PHONY: help build run quick vet test needs race test-peers story bench bench-engine ett picture gen docs clean
+.PHONY: help build run quick vet test needs race test-peers torture bench-readings story bench bench-engine ett picture gen docs clean
 .DEFAULT_GOAL := help
 
 help: ## This list
@@ -40,7 +40,14 @@ race: ## The concurrent packages under the race detector, if there is a C compil
 	@if command -v cc >/dev/null; then CGO_ENABLED=1 go test -race $(CONCURRENT) && CGO_ENABLED=1 go test -race -run Pool ./patchtst/internal/kernel; else echo "race: no C compiler, left out"; fi
 
 test-peers: ## The heavy real peers; what they need is cached outside the tree
-	go test -tags peers -timeout 55m ./patchtst
+	go test -tags peers -timeout 55m ./patchtst ./cmd/fettle
+
+torture: needs ## kill -9 and power cuts at random moments under load, far more rounds than in test
+	FETTLE_TORTURE_ROUNDS=50 go test -count=1 -timeout 30m -v -run 'TestPowerCut$$|TestKill$$' ./internal/readings
+	FETTLE_TORTURE_ROUNDS=200 go test -count=1 -timeout 60m -v -tags peers_light -run 'TestKill$$' ./cmd/fettle
+
+bench-readings: ## What the store of readings takes of the disk, and how fast it is
+	go run ./bench/readings
 
 story: build ## The main job on real input ($$FETTLE_DATA): SKAB, NAB, the old system's model
 	@test -n "$(FETTLE_DATA)" || { echo "FETTLE_DATA is not set: name the folder that holds skab, nab, ett, migration and patchtst-goldens"; exit 1; }

@@ -17,19 +17,20 @@ import (
 // floors below its own: packages on one floor do not know each other.
 var floors = [][]string{
 	{"fettle", "fettle/patchtst/safetensors", "fettle/patchtst/internal/kernel"},
-	{"fettle/patchtst", "fettle/internal/codec", "fettle/internal/config", "fettle/internal/db", "fettle/internal/plant"},
+	{"fettle/patchtst", "fettle/internal/codec", "fettle/internal/config", "fettle/internal/days", "fettle/internal/db", "fettle/internal/plant"},
 	{"fettle/internal/readings", "fettle/internal/model", "fettle/internal/events", "fettle/internal/broker", "fettle/internal/bridge", "fettle/internal/process", "fettle/internal/chromium"},
-	{"fettle/internal/ingest", "fettle/internal/forecast", "fettle/internal/verdict", "fettle/internal/alarm"},
+	{"fettle/internal/backup", "fettle/internal/ingest", "fettle/internal/forecast", "fettle/internal/verdict", "fettle/internal/alarm"},
 	{"fettle/internal/train"},
 	{"fettle/internal/api", "fettle/internal/web"},
 	{"fettle/internal/app"},
 	{"fettle/cmd/fettle"},
-	{"fettle/bench", "fettle/bench/engine", "fettle/bench/ett", "fettle/story"},
+	{"fettle/bench", "fettle/bench/engine", "fettle/bench/ett", "fettle/bench/readings", "fettle/story"},
 }
 
 // doors names the packages that may import each third-party module.
 var doors = map[string][]string{
 	"github.com/cockroachdb/pebble/v2":   {"fettle/internal/db"},
+	"github.com/parquet-go/parquet-go":   {"fettle/internal/days"},
 	"github.com/mochi-mqtt/server/v2":    {"fettle/internal/broker"},
 	"github.com/eclipse/paho.golang":     {"fettle/internal/bridge"},
 	"github.com/gorilla/websocket":       {"fettle/internal/bridge", "fettle/internal/broker"},

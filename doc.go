@@ -15,6 +15,7 @@
 //	internal/codec     bytes <-> Reading
 //	internal/config    one struct, decoded strictly, checked once
 //	internal/db        the door to the embedded key-value store
+//	internal/days      closed days as Parquet files that anybody's tools can read
 //	internal/plant     simulated machines, and recordings played back
 //	internal/readings  every reading of every machine
 //	internal/model     the folder of model versions
@@ -22,6 +23,7 @@
 //	internal/broker    the embedded MQTT broker
 //	internal/bridge    the client side of MQTT
 //	internal/ingest    the only gate: validate, order, commit, acknowledge
+//	internal/backup    a data folder copied while it is in use, and back
 //	internal/forecast  windows, forecasters, bands
 //	internal/verdict   the one-step residual score and the min..max rule
 //	internal/alarm     raise, acknowledge, clear

@@ -13,47 +13,61 @@ func (k blockKind) sequences(c Config) sequences {
 	return sequences{count: c.Channels, length: c.tokens(), step: 1}
 }
 
-// of takes the i-th sequence out of an activation, (length, width).
-func (s sequences) of(x matrix, i int) matrix {
+// first is the first row of the i-th sequence.
+func (s sequences) first(i int) int {
 	if s.step == 1 {
-		return x.RowRange(i*s.length, (i+1)*s.length)
+		return i * s.length
 	}
-	return every(x, i, s.step, s.length)
+	return i
 }
+
+// of takes the i-th sequence out of an activation, (length, width).
+func (s sequences) of(x matrix, i int) matrix { return every(x, s.first(i), s.step, s.length) }
 
 // shareScale keeps the scores of wide heads from growing.
 func shareScale(c Config) float32 {
 	return float32(1 / math.Sqrt(float64(c.ModelWidth/c.Heads)))
 }
 
-// maxKeptSequence is how many tokens look at each other at most for attention
-// to keep their shares for the way back. The shares of longer sequences are
-// computed again: they would take most of the memory, and fetching them from
-// there would take as long.
-const maxKeptSequence = 128
+// maxQueries is how many queries attention takes at one time, so that the
+// shares of all keys in them stay near the processor. The shares of sequences
+// that are longer are not kept for the way back but computed again: they would
+// take most of the memory, and fetching them from there would take as long.
+const maxQueries = 128
 
-// head is one head of attention at one sequence: its own part of each matrix.
-type head struct {
-	number            int    // among all heads of all sequences
-	query, key, value matrix // (length, D/H)
-	mixed             matrix // (length, D/H)
+// A look is a part of one head's attention: some queries of a sequence, which
+// look at all of its keys.
+type look struct {
+	head         int // among those of all sequences
+	length       int // of the sequence
+	from, to     int // queries
+	first, width int // of the head's columns
 }
 
-// heads calls do for every head of every sequence of a block, with the parts
-// of qkv (C K, 3 D) and mixed (C K, D).
-func (p *pass) heads(kind blockKind, qkv, mixed matrix, do func(h head)) {
-	s, d, width := kind.sequences(p.config), p.config.ModelWidth, p.config.ModelWidth/p.config.Heads
-	for i := range s.count {
-		qkv, mixed := s.of(qkv, i), s.of(mixed, i)
-		for h := range p.config.Heads {
-			do(head{
-				number: i*p.config.Heads + h,
-				query:  columns(qkv, h*width, width), key: columns(qkv, d+h*width, width), value: columns(qkv, 2*d+h*width, width),
-				mixed: columns(mixed, h*width, width),
-			})
+// looks calls do for every part of the attention at sequence i.
+func (p *pass) looks(i, length int, do func(l look)) {
+	width := p.config.ModelWidth / p.config.Heads
+	for h := range p.config.Heads {
+		for from := 0; from < length; from += maxQueries {
+			do(look{i*p.config.Heads + h, length, from, min(from+maxQueries, length), h * width, width})
 		}
 	}
 }
+
+// number is the place of the look's shares among all of the block's, for
+// dropout.
+func (l look) number() int { return l.length * (l.head*even(l.length) + l.from) }
+
+// more is a sum over several looks, so far.
+func (l look) more(sum matrix) matrix {
+	if l.from == 0 {
+		return matrix{}
+	}
+	return sum
+}
+
+// even is n, or one more.
+func even(n int) int { return n + n%2 }
 
 // attend lets every token of a sequence look at all of them: for each head
 //
@@ -64,28 +78,42 @@ func (p *pass) heads(kind blockKind, qkv, mixed matrix, do func(h head)) {
 // which a processor does for many at once, and of all operands only the query
 // has to be transposed.
 func (p *pass) attend(index int, kind blockKind, y, x matrix) {
-	d, rounded := p.config.ModelWidth, p.scratch.operands.x.round(p.k, x)
+	d, qkv, rounded := p.config.ModelWidth, p.qkv(index), p.scratch.operands.x.round(p.k, x)
 	for i, l := range p.layers.blocks[index].projections() {
-		l.forward(p.k, columns(p.sample.kept[index].qkv, i*d, d), rounded)
+		l.forward(p.k, columns(qkv, i*d, d), rounded)
 	}
 	p.mix(index, kind, y)
 }
 
 // attendFirst is attend of the first block, from the sample's patches.
 func (p *pass) attendFirst(y matrix) {
-	p.first.project(p.k, p.sample.kept[0].qkv, p.sample.patches)
+	p.first.project(p.k, p.qkv(0), p.sample.patches)
 	p.mix(0, attendPatches, y)
 }
 
-// mix is attend after the projections, from the kept qkv to y (C K, D).
+// mix is attend after the projections, from qkv to y (C K, D).
 func (p *pass) mix(index int, kind blockKind, y matrix) {
-	kept := p.sample.kept[index]
-	p.heads(kind, kept.qkv, kept.mixed, func(h head) {
-		shares := p.sharesOf(index, h)
-		p.share(shares, h)
-		p.k.MultiplyTransposed(h.mixed, p.dropShares(index, shares, h), h.value, matrix{})
+	kept, s := p.sample.kept[index], kind.sequences(p.config)
+	if kept.half != nil {
+		p.mixHalf(index, s, y)
+		return
+	}
+	for i := range s.count {
+		p.mixSequence(index, i, s.of(kept.qkv, i), s.of(kept.mixed, i))
+	}
+	p.layers.blocks[index].output.forward(p.k, y, plain(kept.mixed))
+}
+
+// mixSequence does so for sequence i, from qkv (length, 3 D) to mixed
+// (length, D), head by head.
+func (p *pass) mixSequence(index, i int, qkv, mixed matrix) {
+	d, queryT := p.config.ModelWidth, p.transpose(p.scratch.queryT, columns(qkv, 0, p.config.ModelWidth))
+	p.looks(i, qkv.Rows, func(l look) {
+		shares := p.sharesOf(index, l)
+		p.share(shares, columns(qkv, d+l.first, l.width), queryT, l)
+		value := columns(qkv, 2*d+l.first, l.width)
+		p.k.MultiplyTransposed(columns(mixed, l.first, l.width).RowRange(l.from, l.to), p.dropShares(index, shares, l), value, matrix{})
 	})
-	p.layers.blocks[index].output.forward(p.k, y, p.scratch.operands.mixed.round(p.k, kept.mixed))
 }
 
 // attendBackward takes the gradient dy of y to the weights and to the input,
@@ -108,61 +136,84 @@ func (p *pass) attendBackward(index int, kind blockKind, gradient *block, dx, pl
 // mixBackward takes the gradient dy of y to the last layer's weights and to
 // query, key and value, in p.scratch.
 func (p *pass) mixBackward(index int, kind blockKind, gradient *block, dy matrix) {
-	l, kept, o := &p.layers.blocks[index].output, p.sample.kept[index], &p.scratch.operands
-	l.learn(p.k, &gradient.output, o.mixed.pair(p.k, kept.mixed), o.dy.pair(p.k, dy))
-	l.backward(p.k, p.scratch.mixedGradient, o.dy.round(p.k, dy), matrix{})
-	p.headsBackward(index, kind, kept, p.scratch.qkvGradient, p.scratch.mixedGradient)
+	l, kept, s := &p.layers.blocks[index].output, p.sample.kept[index], kind.sequences(p.config)
+	if kept.half != nil {
+		p.mixHalfBackward(index, s, gradient, dy)
+		return
+	}
+	l.learn(p.k, &gradient.output, plain(kept.mixed), plain(dy))
+	l.backward(p.k, p.scratch.mixedGradient, plain(dy), matrix{})
+	for i := range s.count {
+		p.mixSequenceBackward(index, i, s.of(kept.qkv, i), s.of(p.scratch.qkvGradient, i), s.of(p.scratch.mixedGradient, i))
+	}
 }
 
-// headsBackward takes the gradient of mixed to that of query, key and value.
-func (p *pass) headsBackward(index int, kind blockKind, kept kept, dQKV, dMixed matrix) {
-	gradients, width := p.scratch.heads[:0], p.config.ModelWidth/p.config.Heads
-	p.heads(kind, dQKV, dMixed, func(h head) { gradients = append(gradients, h) })
-	p.heads(kind, kept.qkv, kept.mixed, func(h head) {
-		g, shares := gradients[h.number], p.sharesOf(index, h)
-		if kept.shares == nil {
-			p.share(shares, h)
+// mixSequenceBackward takes dMixed (length, D) to dQKV (length, 3 D).
+func (p *pass) mixSequenceBackward(index, i int, qkv, dQKV, dMixed matrix) {
+	d, again := p.config.ModelWidth, p.sample.kept[index].shares == nil
+	var queryT matrix
+	if again {
+		queryT = p.transpose(p.scratch.queryT, columns(qkv, 0, d))
+	}
+	dMixedT := p.transpose(p.scratch.mixedT, dMixed)
+	p.looks(i, qkv.Rows, func(l look) {
+		query, key, value := columns(qkv, l.first, l.width).RowRange(l.from, l.to), columns(qkv, d+l.first, l.width), columns(qkv, 2*d+l.first, l.width)
+		dQuery, dKey, dValue := columns(dQKV, l.first, l.width).RowRange(l.from, l.to), columns(dQKV, d+l.first, l.width), columns(dQKV, 2*d+l.first, l.width)
+		shares := p.sharesOf(index, l)
+		if again {
+			p.share(shares, key, queryT, l)
 		}
-		p.k.Multiply(g.value, p.dropShares(index, shares, h), g.mixed, matrix{})
+		p.k.Multiply(dValue, p.dropShares(index, shares, l), columns(dMixed, l.first, l.width).RowRange(l.from, l.to), l.more(dValue))
 
-		length := h.query.Rows
-		dMixedT := dense(p.scratch.transposed[:width*length], width, length)
-		p.k.Transpose(dMixedT, g.mixed)
-		dShares := dense(p.scratch.shareGradient[:length*length], length, length)
-		p.k.Multiply(dShares, h.value, dMixedT, matrix{})
-		p.drop(dShares.Data, p.config.AttentionDropout, sharesSite(index), h.number*len(dShares.Data))
+		dShares := dense(p.scratch.shareGradient[:len(shares.Data)], shares.Rows, shares.Cols)
+		p.k.Multiply(dShares, value, dMixedT.RowRange(l.first, l.first+l.width).Columns(l.from, l.to), matrix{})
+		p.drop(dShares.Data, p.config.AttentionDropout, sharesSite(index), l.number())
 		p.k.SoftmaxColumnsBackward(dShares, shares, shareScale(p.config)) // now the gradient of key query'
-		p.k.Multiply(g.key, dShares, h.query, matrix{})
-		p.k.MultiplyTransposed(g.query, dShares, h.key, matrix{})
+		p.k.Multiply(dKey, dShares, query, l.more(dKey))
+		p.k.MultiplyTransposed(dQuery, dShares, key, matrix{})
 	})
 }
 
-// sharesOf is where the shares of a head stand, (length, length). Without room
-// for those of all heads there is room for one head's.
-func (p *pass) sharesOf(index int, h head) matrix {
-	length, shares := h.query.Rows, p.sample.kept[index].shares
-	if size := length * length; shares != nil {
-		return dense(shares[h.number*size:][:size], length, length)
+// qkv is where the projections of a block go, (C K, 3 D).
+func (p *pass) qkv(index int) matrix {
+	if kept := p.sample.kept[index]; kept.half == nil {
+		return kept.qkv
 	}
-	return dense(p.scratch.shares[:length*length], length, length)
+	return p.scratch.qkv
 }
 
-// share computes the shares of a head, (keys, queries).
-func (p *pass) share(shares matrix, h head) {
-	queryT := dense(p.scratch.transposed[:h.query.Rows*h.query.Cols], h.query.Cols, h.query.Rows)
-	p.k.Transpose(queryT, h.query)
-	p.k.Multiply(shares, h.key, queryT, matrix{})
+// transpose is x (length, D) as (D, length).
+func (p *pass) transpose(buffer []float32, x matrix) matrix {
+	t := dense(buffer[:x.Rows*x.Cols], x.Cols, x.Rows)
+	p.k.Transpose(t, x)
+	return t
+}
+
+// sharesOf is where the shares of a look stand, (keys, queries). Without room
+// for those of all heads there is room for one look's.
+func (p *pass) sharesOf(index int, l look) matrix {
+	size := l.length * (l.to - l.from)
+	if shares := p.sample.kept[index].shares; shares != nil {
+		return dense(shares[l.head*size:][:size], l.length, l.to-l.from)
+	}
+	return dense(p.scratch.shares[:size], l.length, l.to-l.from)
+}
+
+// share computes shares (keys, queries) from key (length, D/H) and queryT
+// (D, length).
+func (p *pass) share(shares, key, queryT matrix, l look) {
+	p.k.Multiply(shares, key, queryT.RowRange(l.first, l.first+l.width).Columns(l.from, l.to), matrix{})
 	p.k.SoftmaxColumns(shares, shareScale(p.config))
 }
 
 // dropShares is attention's dropout. It works on a copy: softmax's way back
 // needs the shares as they were.
-func (p *pass) dropShares(block int, shares matrix, h head) matrix {
+func (p *pass) dropShares(block int, shares matrix, l look) matrix {
 	if p.config.AttentionDropout == 0 {
 		return shares
 	}
 	dropped := dense(p.scratch.dropped[:len(shares.Data)], shares.Rows, shares.Cols)
 	copy(dropped.Data, shares.Data)
-	p.drop(dropped.Data, p.config.AttentionDropout, sharesSite(block), h.number*len(shares.Data))
+	p.drop(dropped.Data, p.config.AttentionDropout, sharesSite(block), l.number())
 	return dropped
 }

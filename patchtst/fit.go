@@ -45,8 +45,8 @@ type Epoch struct {
 //
 // With a Checkpoint folder, training can be stopped at any time: Fit, called
 // again with the same config, series and options, goes on where the folder's
-// state was written, to the same bits. Whoever wants to start anew removes the
-// folder.
+// state was written, to the same bits where the processor has the kernels that
+// it began with. Whoever wants to start anew removes the folder.
 func Fit(ctx context.Context, m *Model, series Series, o Options) (Report, error) {
 	f, err := newFitting(m, series, o)
 	if err != nil {

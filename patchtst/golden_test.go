@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"fettle/patchtst/internal/kernel"
 )
 
 // tolerance of forecasts and losses, absolute.
@@ -47,40 +49,46 @@ func TestGoldenForecasts(t *testing.T) {
 // AdamW did, on the same batch: loss and gradient norm of each, every
 // gradient of the first, every tensor after the first and after the last.
 func TestGoldenTraining(t *testing.T) {
-	for _, name := range variants(t) {
-		t.Run(strings.TrimSuffix(name, ".safetensors"), func(t *testing.T) {
-			golden := openGolden(t, name)
-			m := golden.checkpoint(t, "init.").load(t)
-			trainer := startTrainer(t, m, stepOptions{batch: 6, weightDecay: 0.01, clip: 1, threads: 2})
-			b := golden.batch(t, m.Config())
-			losses, norms := float32s(t, golden.File, "losses"), float32s(t, golden.File, "grad_norms")
-
-			loss := trainer.gradient(b)
-			near(t, "loss", []float32{float32(loss)}, losses[:1], tolerance)
-			near(t, "forecast of the first step", trainer.forecasts(6), float32s(t, golden.File, "pred_train_init"), tolerance)
-			golden.sameGradients(t, trainer)
-			norm := trainer.update(1e-3)
-			near(t, "norm of the gradient", []float32{float32(norm)}, norms[:1], 1e-6*max(10, float64(norms[0])))
-			golden.sameTensors(t, m, "step1.", 1)
-
-			for step := 1; step < 5; step++ {
-				loss, norm, err := trainer.step(b, 1e-3)
-				if err != nil {
-					t.Fatal(err)
-				}
-				near(t, fmt.Sprintf("loss %d", step), []float32{float32(loss)}, losses[step:][:1], tolerance)
-				near(t, fmt.Sprintf("gradient norm %d", step), []float32{float32(norm)}, norms[step:][:1], 1e-4)
-			}
-			golden.sameTensors(t, m, "step5.", 5)
-			m.prepare()
-			x := float32s(t, golden.File, "past_values")
-			allowed := 1e-4
-			if golden.drifts() {
-				allowed = 5e-3 // five steps of the rate; torch itself is 1.3e-3 away from its float64 self
-			}
-			near(t, "forecast after five steps", m.ForwardBatch(nil, x, golden.mask(t)), float32s(t, golden.File, "pred_eval_step5"), allowed)
-		})
+	for _, k := range kernel.Available() {
+		for _, name := range variants(t) {
+			t.Run(k.String()+"/"+strings.TrimSuffix(name, ".safetensors"), func(t *testing.T) {
+				openGolden(t, name).train(t, k)
+			})
+		}
 	}
+}
+
+func (g goldenFile) train(t *testing.T, k *kernel.Kernels) {
+	m := g.checkpoint(t, "init.").load(t)
+	m.use(k)
+	trainer := startTrainer(t, m, stepOptions{batch: 6, weightDecay: 0.01, clip: 1, threads: 2})
+	b := g.batch(t, m.Config())
+	losses, norms := float32s(t, g.File, "losses"), float32s(t, g.File, "grad_norms")
+
+	loss := trainer.gradient(b)
+	near(t, "loss", []float32{float32(loss)}, losses[:1], tolerance)
+	near(t, "forecast of the first step", trainer.forecasts(6), float32s(t, g.File, "pred_train_init"), tolerance)
+	g.sameGradients(t, trainer)
+	norm := trainer.update(1e-3)
+	near(t, "norm of the gradient", []float32{float32(norm)}, norms[:1], 1e-6*max(10, float64(norms[0])))
+	g.sameTensors(t, m, "step1.", 1)
+
+	for step := 1; step < 5; step++ {
+		loss, norm, err := trainer.step(b, 1e-3)
+		if err != nil {
+			t.Fatal(err)
+		}
+		near(t, fmt.Sprintf("loss %d", step), []float32{float32(loss)}, losses[step:][:1], tolerance)
+		near(t, fmt.Sprintf("gradient norm %d", step), []float32{float32(norm)}, norms[step:][:1], 1e-4)
+	}
+	g.sameTensors(t, m, "step5.", 5)
+	m.prepare()
+	x := float32s(t, g.File, "past_values")
+	allowed := 1e-4
+	if g.drifts() {
+		allowed = 5e-3 // five steps of the rate; torch itself is 1.3e-3 away from its float64 self
+	}
+	near(t, "forecast after five steps", m.ForwardBatch(nil, x, g.mask(t)), float32s(t, g.File, "pred_eval_step5"), allowed)
 }
 
 // startTrainer ends the trainer's threads with the test.

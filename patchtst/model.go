@@ -28,8 +28,6 @@ type Model struct {
 func newModel(c Config) *Model {
 	m := &Model{config: c, forecasting: c.withoutDropout(), numbers: newNumbers(c)}
 	m.tensors, m.named = m.numbers.bind(c)
-	m.kernels = fastest()
-	m.layers = fill(func(a *arena) *layers { return newLayers(a, m.kernels, c, &m.tensors, false) })
 	m.norms = fill(func(a *arena) []normalizer { return newNormalizers(a, c, m.tensors.blocks, false) })
 	if c.hasFirst() {
 		m.first = fill(func(a *arena) *first { return newFirst(a, c, false) })
@@ -37,7 +35,15 @@ func newModel(c Config) *Model {
 	m.workspaces.New = func() any {
 		return fill(func(a *arena) *workspace { return newWorkspace(a, c, m.tensors.blocks) })
 	}
+	m.use(fastest())
 	return m
+}
+
+// use makes a model compute by some kernels, whose packed weights are their
+// own. Afterwards it must be prepared.
+func (m *Model) use(k *kernel.Kernels) {
+	m.kernels = k
+	m.layers = fill(func(a *arena) *layers { return newLayers(a, k, m.config, &m.tensors, false) })
 }
 
 // New makes an untrained model: its weights are drawn as transformers draws

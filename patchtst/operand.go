@@ -21,16 +21,23 @@ func newOperand(a *arena, rows, cols int, half bool) operand {
 	if !half {
 		return operand{}
 	}
-	return operand{
-		along: kernel.Dense(a.takeHalves(rows, cols), rows, cols),
-		down:  kernel.Dense(a.takePairs((rows+1)/2, cols), (rows+1)/2, cols),
-	}
+	return operand{along: a.halfMatrix(rows, cols), down: newPaired(a, rows, cols)}
+}
+
+// newPaired takes the memory of a matrix paired down its columns.
+func newPaired(a *arena, rows, cols int) kernel.MatrixOf[kernel.Pair] {
+	return kernel.Dense(a.takePairs(even(rows)/2, cols), even(rows)/2, cols)
 }
 
 // takePairs hands out pairs of bfloat16.
 func (a *arena) takePairs(sizes ...int) []kernel.Pair {
 	halves := a.takeHalves(append(sizes, 2)...)
 	return kernel.Pairs(kernel.Dense(halves, 1, len(halves))).Data
+}
+
+// halfMatrix hands out a matrix of bfloat16.
+func (a *arena) halfMatrix(rows, cols int) halfMatrix {
+	return kernel.Dense(a.takeHalves(rows, cols), rows, cols)
 }
 
 // round makes an operand of x, which is dense, for products with weights.

@@ -47,7 +47,7 @@ const (
 
 // half says whether layers multiply bfloat16: pairs of them, so widths are even.
 func (p Precision) half(k *kernel.Kernels, c Config) bool {
-	return p == BFloat16 && k.HasBF16() && c.ModelWidth%2 == 0 && c.FeedForwardWidth%2 == 0
+	return p == BFloat16 && k.HasBF16() && c.ModelWidth/c.Heads%2 == 0 && c.FeedForwardWidth%2 == 0
 }
 
 // NewOptions are options for a model of Deployed's size.

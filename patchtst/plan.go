@@ -40,7 +40,7 @@ func PlanFit(c Config, rows int, o Options) (Plan, error) {
 		return Plan{}, fmt.Errorf("patchtst: plan: no window of %d rows in %d rows", c.ContextLength+c.PredictionLength, border)
 	}
 	p := newPlan(c, o, windows, validating)
-	p.Time = estimate(c, p.FLOPs, o.threads())
+	p.Time = estimate(c, p.FLOPs, o)
 	return p, nil
 }
 
@@ -66,7 +66,7 @@ func newPlan(c Config, o Options, windows, validating int) Plan {
 	numbers := count(func(a *arena) *trainer { return buildTrainer(a, c, fastest(), &model, empty) })
 	numbers += float64(trained + held) // the best weights so far
 	numbers += float64(o.threads()) * count(func(a *arena) *workspace { return newWorkspace(a, c, model.blocks) })
-	p.perWindow = 4 * int64(count(func(a *arena) *sample { return newSample(a, c, model.blocks) }))
+	p.perWindow = 4 * int64(count(func(a *arena) *sample { return newSample(a, c, model.blocks, o.Precision.half(fastest(), c)) }))
 	p.Bytes = 4*int64(numbers) + int64(o.Batch)*p.perWindow
 
 	p.Windows, p.ValidationWindows = o.perEpoch(windows), o.validationWindows(validating)
@@ -102,29 +102,29 @@ func (c Config) flops() float64 {
 }
 
 // estimate is how long so many operations take on some threads, judged by the
-// way of one window through a part of the network: one channel, one layer.
-func estimate(c Config, flops float64, threads int) time.Duration {
+// way of some windows through a part of the network: one channel, two layers.
+func estimate(c Config, flops float64, o Options) time.Duration {
 	part := c
-	part.Channels, part.Layers, part.PredictionLength = 1, 1, min(c.PredictionLength, 16)
+	part.Channels, part.Layers, part.PredictionLength = 1, min(c.Layers, 2), min(c.PredictionLength, 16)
 	part.ShareEmbedding, part.ChannelAttention = true, false
 	m, err := New(part, 1)
 	if err != nil {
 		panic("BUG: patchtst: a part of a config that was checked is refused: " + err.Error())
 	}
-	trainer := newTrainer(m, stepOptions{batch: 1, threads: 1})
+	trainer := newTrainer(m, stepOptions{batch: shards, threads: 1, precision: o.Precision})
 	defer trainer.close()
 	values := make([]float32, part.ContextLength+part.PredictionLength)
 	for i := range values {
 		values[i] = float32(i % 7)
 	}
 	var fastest time.Duration
-	for begin := time.Now(); time.Since(begin) < 20*time.Millisecond || fastest == 0; {
+	for rounds, begin := 0, time.Now(); rounds < 2 || time.Since(begin) < 20*time.Millisecond; rounds++ {
 		start := time.Now()
-		trainer.gradient(batch{Series{Values: values}, []int{0}})
+		trainer.gradient(batch{Series{Values: values}, make([]int, shards)})
 		if took := max(time.Since(start), 1); fastest == 0 || took < fastest {
 			fastest = took
 		}
 	}
-	seconds := fastest.Seconds() * flops / (3 * part.flops()) / float64(min(threads, shards))
+	seconds := fastest.Seconds() * flops / (3 * shards * part.flops()) / float64(min(o.threads(), shards))
 	return time.Duration(min(seconds*float64(time.Second), float64(1<<62)))
 }

@@ -15,6 +15,7 @@ import (
 	"path/filepath"
 	"slices"
 
+	"fettle/patchtst/internal/kernel"
 	"fettle/patchtst/safetensors"
 )
 
@@ -59,12 +60,27 @@ func (f *fitting) checkpoint() error {
 		return fmt.Errorf("write checkpoint: %w", err)
 	}
 	err := writeFile(filepath.Join(f.options.Checkpoint, stateFile), func(w io.Writer) error {
-		return safetensors.Write(w, f.state(), f.made())
+		made := f.made()
+		made[kernelsKey] = f.model.kernels.String()
+		return safetensors.Write(w, f.state(), made)
 	})
 	if err != nil {
 		return fmt.Errorf("write checkpoint: %w", err)
 	}
 	return nil
+}
+
+// kernelsKey is where a checkpoint names the kernels that it was computed with.
+const kernelsKey = "kernels"
+
+// useKernels takes those that a training began with: others round in another
+// way. Where the processor lacks them it goes on with its own.
+func (f *fitting) useKernels(name string) {
+	if k, there := kernel.Named(name); there && name != f.model.kernels.String() {
+		f.model.use(k)
+		f.trainer.close()
+		f.trainer = newTrainer(f.model, f.options.step())
+	}
 }
 
 // made says what a training is made of: the state of another one must not be
@@ -136,6 +152,7 @@ func (f *fitting) resume() error {
 				path, name, was[name], is[name])
 		}
 	}
+	f.useKernels(was[kernelsKey])
 	if err := f.readState(file); err != nil {
 		return fmt.Errorf("read checkpoint %s: %w", path, err)
 	}

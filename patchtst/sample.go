@@ -23,10 +23,11 @@ type kept struct {
 	shares []float32 // (sequences, H, keys, queries) of attention; nil: computed again
 	mixed  matrix    // (C K, D) what attention gave each token, heads side by side
 	up     matrix    // (C K, F) inside a feed-forward block, before the activation
+	half   *keptHalf // instead of all these, of products of bfloat16
 }
 
-// newSample makes a sample for training.
-func newSample(a *arena, c Config, blocks []block) *sample {
+// newSample makes a sample for training; half keeps bfloat16.
+func newSample(a *arena, c Config, blocks []block, half bool) *sample {
 	s := newSampleFrame(a, c)
 	s.streams = append(s.streams, a.matrix(c.rows(), c.ModelWidth))
 	for i, b := range blocks {
@@ -34,21 +35,36 @@ func newSample(a *arena, c Config, blocks []block) *sample {
 			break // it keeps nothing: see readOutLast
 		}
 		s.streams = append(s.streams, a.matrix(c.rows(), c.ModelWidth))
-		if b.kind == feedForward {
-			s.kept = append(s.kept, kept{up: a.matrix(c.rows(), c.FeedForwardWidth)})
-			continue
-		}
-		size := b.kind.sequences(c).length
-		s.kept = append(s.kept, kept{
-			qkv:   a.matrix(c.rows(), 3*c.ModelWidth),
-			mixed: a.matrix(c.rows(), c.ModelWidth),
-		})
-		if size <= maxKeptSequence {
-			s.kept[len(s.kept)-1].shares = a.take(c.rows(), c.Heads, size)
+		if half {
+			s.kept = append(s.kept, kept{half: newKeptHalf(a, c, b.kind)})
+		} else {
+			s.kept = append(s.kept, newKept(a, c, b.kind))
 		}
 	}
 	s.streamGradient, s.viewGradient = a.matrix(c.rows(), c.ModelWidth), a.matrix(c.rows(), c.ModelWidth)
 	return s
+}
+
+func newKept(a *arena, c Config, kind blockKind) kept {
+	if kind == feedForward {
+		return kept{up: a.matrix(c.rows(), c.FeedForwardWidth)}
+	}
+	k := kept{qkv: a.matrix(c.rows(), 3*c.ModelWidth), mixed: a.matrix(c.rows(), c.ModelWidth)}
+	if length := kind.sequences(c).length; length <= maxQueries {
+		k.shares = a.take(c.rows(), c.Heads, length)
+	}
+	return k
+}
+
+func newKeptHalf(a *arena, c Config, kind blockKind) *keptHalf {
+	if kind == feedForward {
+		return &keptHalf{up: a.halfMatrix(c.rows(), c.FeedForwardWidth)}
+	}
+	k := &keptHalf{qkv: a.halfMatrix(c.rows(), 3*c.ModelWidth), mixed: a.halfMatrix(c.rows(), c.ModelWidth)}
+	if length := kind.sequences(c).length; length <= maxQueries {
+		k.shares = a.takeHalves(c.rows(), c.Heads, even(length))
+	}
+	return k
 }
 
 // newForecastSample makes a sample whose blocks share their memory.
@@ -90,29 +106,32 @@ func longestSequence(c Config) int {
 type scratch struct {
 	scaled                 []float32 // (L, C) the window in its own units
 	view                   matrix    // (C K, D) the stream as a block sees it
-	shares                 []float32 // (keys, queries) of one head
-	transposed             []float32 // (D/H, tokens) of one head
+	shares                 []float32 // (keys, queries) of one look
+	queryT                 []float32 // (D, tokens) of one sequence
 	hidden                 matrix    // (C K, F) inside a feed-forward block, after the activation
 	pooled                 matrix    // (C, D') what the head reads
 	up                     matrix    // (C K, F) of the last block, see readOutLast
 	hiddenMean, streamMean matrix    // (C, F), (C, D) likewise
 	output                 matrix    // (C, T) what the head answers, in the encoder's units
 
-	operands operands // of products of bfloat16
+	// Of products of bfloat16 alone:
+	operands   operands
+	half       *scratchHalf
+	qkv, mixed matrix // (C K, 3 D), (C K, D) before they are rounded and kept
 
 	// Of a training step alone:
 	hiddenGradient matrix    // (C K, F)
 	qkvGradient    matrix    // (C K, 3 D)
 	mixedGradient  matrix    // (C K, D)
 	addedGradient  matrix    // (C K, D) of what a block adds
-	heads          []head    // parts of the above
-	dropped        []float32 // (keys, queries) of one head, after dropout
-	shareGradient  []float32 // (keys, queries) of one head
+	mixedT         []float32 // (D, tokens) of one sequence
+	dropped        []float32 // (keys, queries) of one look, after dropout
+	shareGradient  []float32 // (keys, queries) of one look
 	pooledGradient matrix    // (C, D')
 }
 
 // operands are what the scratch rounds for products of bfloat16.
-type operands struct{ x, dy, mixed, dQKV, hidden, dHidden operand }
+type operands struct{ x, dy, dQKV, hidden, dHidden operand }
 
 // newScratch makes the scratch of a forecast, or of a training step; half is
 // for products of bfloat16.
@@ -121,26 +140,37 @@ func newScratch(a *arena, c Config, training, half bool) *scratch {
 	s := &scratch{
 		scaled: a.take(c.ContextLength, c.Channels),
 		view:   a.matrix(c.rows(), c.ModelWidth),
-		shares: a.take(longest, longest), transposed: a.take(longest, c.ModelWidth/c.Heads),
+		shares: a.take(longest, even(min(longest, maxQueries))), queryT: a.take(longest, c.ModelWidth),
 		hidden: a.matrix(c.rows(), c.FeedForwardWidth),
 		pooled: a.matrix(c.Channels, c.headWidth()),
 		output: a.matrix(c.Channels, c.PredictionLength),
 	}
-	if c.hasLast() {
+	if c.hasLast() || half {
 		s.up = a.matrix(c.rows(), c.FeedForwardWidth)
+	}
+	if half {
+		s.half = newScratchHalf(a, c)
+		s.qkv, s.mixed = a.matrix(c.rows(), 3*c.ModelWidth), a.matrix(c.rows(), c.ModelWidth)
+	}
+	if c.hasLast() {
 		s.hiddenMean, s.streamMean = a.matrix(c.Channels, c.FeedForwardWidth), a.matrix(c.Channels, c.ModelWidth)
 	}
 	if training {
 		s.hiddenGradient = a.matrix(c.rows(), c.FeedForwardWidth)
 		s.qkvGradient = a.matrix(c.rows(), 3*c.ModelWidth)
 		s.mixedGradient = a.matrix(c.rows(), c.ModelWidth)
-		s.addedGradient = a.matrix(c.rows(), c.ModelWidth)
-		s.heads = make([]head, 0, c.Heads*max(c.Channels, c.tokens()))
-		s.dropped, s.shareGradient = a.take(longest, longest), a.take(longest, longest)
+		s.shareGradient = a.take(longest, even(min(longest, maxQueries)))
+		if c.AttentionDropout > 0 {
+			s.dropped = a.take(longest, even(min(longest, maxQueries)))
+		}
+		if c.PathDropout > 0 {
+			s.addedGradient = a.matrix(c.rows(), c.ModelWidth)
+		}
+		s.mixedT = a.take(longest, c.ModelWidth)
 		width, inner := c.ModelWidth, c.FeedForwardWidth
 		s.operands = operands{
 			x: newOperand(a, c.rows(), width, half), dy: newOperand(a, c.rows(), width, half),
-			mixed: newOperand(a, c.rows(), width, half), dQKV: newOperand(a, c.rows(), 3*width, half),
+			dQKV:   newOperand(a, c.rows(), 3*width, half),
 			hidden: newOperand(a, c.rows(), inner, half), dHidden: newOperand(a, c.rows(), inner, half),
 		}
 		s.pooledGradient = a.matrix(c.Channels, c.headWidth())

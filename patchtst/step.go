@@ -17,18 +17,19 @@ const chunk = 1 << 14
 
 // trainer takes steps of training. Its memory is allocated once.
 type trainer struct {
-	model   *Model
-	options stepOptions
-	layers  *layers
-	first   *first   // nil if the first attention is as the others
-	packing []*layer // all of them
-	norms   []normalizer
-	pool    *kernel.Pool
-	samples []*sample
-	shards  [shards]shard
-	means   []float64 // (C) see batchMeans
-	losses  []float64 // of each sample: the sum of its squared errors
-	squares []float64 // of each chunk of the gradient
+	model     *Model
+	options   stepOptions
+	layers    *layers
+	first     *first   // nil if the first attention is as the others
+	packing   []*layer // all of them
+	norms     []normalizer
+	pool      *kernel.Pool
+	samples   []*sample
+	scratches chan *scratch // one for each thread
+	shards    [shards]shard
+	means     []float64 // (C) see batchMeans
+	losses    []float64 // of each sample: the sum of its squared errors
+	squares   []float64 // of each chunk of the gradient
 
 	momentum, variance []float32 // AdamW's running means of the gradient and its square
 	steps              int       // taken so far
@@ -46,7 +47,6 @@ type stepOptions struct {
 
 // shard is what one part of a batch needs for itself.
 type shard struct {
-	scratch       *scratch
 	forecastError []float32 // (T, C) the gradient of a forecast
 	gradient      []float32 // of all trained numbers
 	tensors       tensors   // the same, tensor by tensor
@@ -74,11 +74,14 @@ func buildTrainer(a *arena, c Config, k *kernel.Kernels, model *tensors, o stepO
 		t.first = newFirst(a, c, true)
 	}
 	for range o.batch {
-		t.samples = append(t.samples, newSample(a, c, blocks))
+		t.samples = append(t.samples, newSample(a, c, blocks, half))
+	}
+	t.scratches = make(chan *scratch, max(1, min(o.threads, shards)))
+	for range cap(t.scratches) {
+		t.scratches <- newScratch(a, c, true, half)
 	}
 	for i := range t.shards {
 		s := shard{
-			scratch:       newScratch(a, c, true, half),
 			forecastError: a.take(c.PredictionLength, c.Channels),
 			gradient:      a.take(trained),
 			sum:           make([]float64, c.ModelWidth), product: make([]float64, c.ModelWidth),
@@ -205,11 +208,13 @@ func (t *trainer) embedBackward(b batch) {
 // overSamples runs do for every sample of the batch, shard by shard.
 func (t *trainer) overSamples(b batch, do func(p *pass, s *shard, i int)) {
 	t.pool.Run(shards, func(k int) {
+		scratch := <-t.scratches
+		defer func() { t.scratches <- scratch }()
 		for i := k * len(b.starts) / shards; i < (k+1)*len(b.starts)/shards; i++ {
 			do(&pass{
 				k: t.model.kernels, config: t.model.config,
 				tensors: &t.model.tensors, layers: t.layers, first: t.first, norms: t.norms,
-				sample: t.samples[i], scratch: t.shards[k].scratch,
+				sample: t.samples[i], scratch: scratch,
 				noise: newNoise(t.options.seed, t.steps, i),
 			}, &t.shards[k], i)
 		}

@@ -11,6 +11,7 @@ import (
 
 	"fettle"
 	"fettle/internal/api"
+	"fettle/internal/backup"
 	"fettle/internal/broker"
 	"fettle/internal/config"
 	"fettle/internal/db"
@@ -23,6 +24,8 @@ type backend interface {
 	Machines(ctx context.Context) ([]machineRows, error)
 	Readings(ctx context.Context, machine string, s stretch, yield func(fettle.Reading) error) error
 	Keys() (keyRing, error)
+	Backup(ctx context.Context, dir string) (backup.Note, error)
+	Check(ctx context.Context) (readings.Report, error)
 	Users() (userBook, error)
 	Close() error
 }
@@ -69,11 +72,11 @@ func openBackend(ctx context.Context, d config.Data, make bool) (backend, error)
 	if err != nil {
 		return nil, err
 	}
-	rows, err := readings.Open(store)
+	rows, err := readings.Open(store, d.Dir, nil)
 	if err != nil {
 		return nil, errors.Join(err, store.Close())
 	}
-	return &folder{store: store, rows: rows}, nil
+	return &folder{data: d, store: store, rows: rows}, nil
 }
 
 // demoHere points to the demo, if one runs here and was perhaps meant.
@@ -86,6 +89,7 @@ func demoHere(dir string) string {
 
 // A folder is a backend that opened the data folder itself.
 type folder struct {
+	data  config.Data
 	store *db.DB
 	rows  *readings.Store
 }
@@ -127,6 +131,14 @@ func (f *folder) Keys() (keyRing, error) {
 	}
 	return localKeys{keys}, nil
 }
+
+func (f *folder) Backup(ctx context.Context, dir string) (backup.Note, error) {
+	return backup.Source{
+		Readings: f.rows, Store: filepath.Base(f.data.Store()), Models: f.data.Models(), Dir: f.data.Dir, Version: versionText(),
+	}.Make(ctx, dir, time.Now())
+}
+
+func (f *folder) Check(ctx context.Context) (readings.Report, error) { return f.rows.Check(ctx) }
 
 func (f *folder) Users() (userBook, error) {
 	accounts, err := broker.OpenAccounts(f.store, time.Now)

@@ -1,4 +1,4 @@
-//go:build browser || peers_light
+//go:build browser || peers_light || peers
 
 package main
 

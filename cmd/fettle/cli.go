@@ -26,6 +26,9 @@ type cli struct {
 	Replay   replayCmd   `cmd:"" help:"Publish a recording (CSV) to a broker."`
 	Query    queryCmd    `cmd:"" help:"Print stored readings."`
 	Status   statusCmd   `cmd:"" help:"Tell how the server and its machines are doing."`
+	Backup   backupCmd   `cmd:"" help:"Copy readings, state and models into a folder."`
+	Restore  restoreCmd  `cmd:"" help:"Make a data folder of a backup."`
+	Check    checkCmd    `cmd:"" help:"Tell whether all readings are as they should be."`
 	Fit      fitCmd      `cmd:"" help:"Train a forecasting model on a table (CSV)."`
 	Predict  predictCmd  `cmd:"" help:"Forecast how a table (CSV) goes on."`
 	Key      keyCmd      `cmd:"" help:"Create, list and revoke API keys."`

@@ -28,6 +28,7 @@ import (
 // was not acknowledged, so that some are sent twice.
 type book struct {
 	machine              string
+	step                 time.Duration                                     // from row to row
 	send                 func(context.Context, config.Server, *book) error // until the server is gone
 	acknowledged, handed atomic.Int64
 	goal                 *goal
@@ -37,17 +38,18 @@ type book struct {
 // with a hundred under way, plain HTTP, and Mosquitto's at QoS 1 and 2.
 func newBooks() []*book {
 	return []*book{
-		{machine: "one-by-one-1", send: publishWith(1)},
-		{machine: "one-by-one-2", send: publishWith(1)},
-		{machine: "window-1", send: publishWith(100)},
-		{machine: "window-2", send: publishWith(100)},
-		{machine: "posted", send: postAll},
-		{machine: "mosquitto-1", send: mosquittoAll("1")},
-		{machine: "mosquitto-2", send: mosquittoAll("2")},
+		{machine: "one-by-one-1", step: time.Second, send: publishWith(1)},
+		{machine: "one-by-one-2", step: time.Second, send: publishWith(1)},
+		{machine: "window-1", step: time.Second, send: publishWith(100)},
+		{machine: "window-days", step: lapse, send: publishWith(100)},
+		{machine: "posted", step: time.Second, send: postAll},
+		{machine: "posted-days", step: lapse, send: postAll},
+		{machine: "mosquitto-1", step: time.Second, send: mosquittoAll("1")},
+		{machine: "mosquitto-2", step: time.Second, send: mosquittoAll("2")},
 	}
 }
 
-// A goal is reached once so many acknowledgements have come, whosever they are.
+// A goal is reached once so many messages are acknowledged, whosever they are.
 type goal struct {
 	left atomic.Int64
 	done chan struct{}
@@ -64,7 +66,8 @@ func (b *book) hand(before int64) { b.handed.Store(max(before, b.handed.Load()))
 
 // acknowledge books that all messages before a number are acknowledged.
 func (b *book) acknowledge(before int64) {
-	if b.acknowledged.Swap(before) < before && b.goal.left.Add(-1) == 0 {
+	more := before - b.acknowledged.Swap(before)
+	if left := b.goal.left.Add(-more); left <= 0 && left+more > 0 {
 		close(b.goal.done)
 	}
 }
@@ -73,8 +76,15 @@ func (b *book) acknowledge(before int64) {
 func (b *book) leastRows() int64 { return (b.acknowledged.Load() + 1) / 2 }
 func (b *book) mostRows() int64  { return (b.handed.Load() + 1) / 2 }
 
-func rowTime(row int64) time.Time {
-	return time.Date(2025, 3, 3, 7, 0, 0, 0, time.UTC).Add(time.Duration(row) * time.Second)
+// lapse is the step of machines whose days go by so fast that they are closed,
+// sealed and kept while they are sent.
+const lapse = 10 * time.Minute
+
+// firstRow is so long ago that no machine gets ahead of the clock.
+var firstRow = time.Date(2005, 3, 3, 7, 0, 0, 0, time.UTC)
+
+func (b *book) rowTime(row int64) time.Time {
+	return firstRow.Add(time.Duration(row) * b.step)
 }
 
 func sensorOf(message int64) string { return []string{"flow", "heat"}[message%2] }
@@ -91,7 +101,7 @@ func valueOf(message int64) float64 {
 }
 
 func (b *book) payload(message int64) []byte {
-	text, err := json.Marshal(map[string]any{"workspace_id": b.machine, "timestamp": rowTime(message / 2), sensorOf(message): valueOf(message)})
+	text, err := json.Marshal(map[string]any{"workspace_id": b.machine, "timestamp": b.rowTime(message / 2), sensorOf(message): valueOf(message)})
 	if err != nil {
 		panic("BUG: " + err.Error())
 	}
@@ -105,8 +115,8 @@ func (b *book) compare(ctx context.Context, data backend) (rows int64, err error
 	last := int64(-1)
 	err = data.Readings(ctx, b.machine, stretch{}, func(r fettle.Reading) error {
 		rows++
-		row := int64(r.Time.Sub(rowTime(0)) / time.Second)
-		if row <= last || !r.Time.Equal(rowTime(row)) {
+		row := int64(r.Time.Sub(firstRow) / b.step)
+		if row <= last || !r.Time.Equal(b.rowTime(row)) {
 			return fmt.Errorf("row %d, %s, after row %d", row, r.Time, last)
 		}
 		last = row

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -39,14 +40,20 @@ func TestKill(t *testing.T) {
 		t: t, draw: rand.New(rand.NewPCG(seed, 0)), binary: buildFettle(t), folder: filepath.Join(t.TempDir(), "data"),
 		witness: newWitness(), books: newBooks(),
 	}
-	const rounds = 20
+	t.Setenv("FETTLE_RETENTION_EVERY", "100ms") // closed days are sealed at once
+	rounds := 20
+	if text := os.Getenv("FETTLE_TORTURE_ROUNDS"); text != "" {
+		if _, err := fmt.Sscan(text, &rounds); err != nil {
+			t.Fatal(err)
+		}
+	}
 	for round := range rounds {
 		if round%2 == 1 {
 			k.killAtStart()
 		}
 		server := k.start()
 		k.recovered(server)
-		k.killUnderLoad(server, 1+k.draw.Int64N(2500))
+		k.killUnderLoad(server, 1+k.draw.Int64N(10_000))
 		if round%5 == 4 {
 			k.commandsBesideNobody(server)
 		}
@@ -68,6 +75,7 @@ func TestKill(t *testing.T) {
 	if len(k.witness.alarms) == 0 {
 		t.Error("no alarm was ever raised, so none was seen to survive")
 	}
+	t.Log(k.checked)
 	t.Logf("%d alarms and %d events seen by a reader", len(k.witness.alarms), len(k.witness.events))
 }
 
@@ -78,6 +86,8 @@ type killing struct {
 	binary, folder string
 	books          []*book
 	witness        *witness
+	backups        int
+	checked        string // what the last check said
 }
 
 func (k *killing) start() *process.Server {
@@ -100,7 +110,7 @@ func (k *killing) killAtStart() {
 }
 
 // killUnderLoad lets all senders loose on the server, and kills it once it has
-// acknowledged so many times: for all but the sender of the last that is any
+// acknowledged so many messages: for all but the sender of the last that is any
 // moment.
 func (k *killing) killUnderLoad(server *process.Server, enough int64) {
 	k.t.Helper()
@@ -122,6 +132,7 @@ func (k *killing) killUnderLoad(server *process.Server, enough int64) {
 		b.goal = reached
 		run(b.machine, func(ctx context.Context) error { return b.send(ctx, server.Server, b) })
 	}
+	run("backups", func(ctx context.Context) error { return k.backUp(ctx, server) })
 	run("reader", func(ctx context.Context) error { return k.witness.watch(ctx, server) })
 	select {
 	case <-reached.done:
@@ -136,6 +147,30 @@ func (k *killing) killUnderLoad(server *process.Server, enough int64) {
 	if strings.Contains(server.Log(), "panic") {
 		k.t.Errorf("the server said:\n%s", server.Log())
 	}
+}
+
+// backUp makes backups, one after the other.
+func (k *killing) backUp(ctx context.Context, server *process.Server) error {
+	for {
+		k.backups++
+		dir := filepath.Join(filepath.Dir(k.folder), fmt.Sprint("backup-", k.backups))
+		if _, err := server.Command(ctx, "backup", dir); err != nil {
+			return err
+		}
+		if err := os.RemoveAll(dir); err != nil {
+			return err
+		}
+	}
+}
+
+// sound asks fettle itself whether all readings are as they should be.
+func (k *killing) sound(server *process.Server) {
+	k.t.Helper()
+	out, err := server.Command(k.t.Context(), "check")
+	if err != nil {
+		k.t.Fatalf("fettle check: %v\n%s", err, out)
+	}
+	k.checked = out
 }
 
 // commandsBesideNobody: the note of the server that was killed is still there
@@ -176,6 +211,7 @@ func (k *killing) book(machine string) *book {
 func (k *killing) recovered(server *process.Server) {
 	k.t.Helper()
 	k.complete()
+	k.sound(server)
 	for _, b := range k.books {
 		if b.acknowledged.Load() > 0 {
 			k.judged(server, b.machine)

@@ -42,7 +42,7 @@ func TestScripts(t *testing.T) {
 func fill(ts *testscript.TestScript, _ bool, args []string) {
 	store, err := db.Open(config.Data{Dir: ts.MkAbs(args[0])}.Store(), db.Options{})
 	ts.Check(err)
-	rows, err := readings.Open(store)
+	rows, err := readings.Open(store, ts.MkAbs(args[0]), nil)
 	ts.Check(err)
 	n, err := strconv.Atoi(args[2])
 	ts.Check(err)

@@ -17,7 +17,9 @@ import (
 
 	"fettle"
 	"fettle/internal/api"
+	"fettle/internal/backup"
 	"fettle/internal/config"
+	"fettle/internal/readings"
 )
 
 // A remote is the server that holds the data folder, spoken to over its API
@@ -199,6 +201,23 @@ func readCSV(body io.Reader, machine string, yield func(fettle.Reading) error) e
 			return err
 		}
 	}
+}
+
+// Backup and Check take as long as there is data, so the answer is waited for
+// as long as the server lives.
+func (r *remote) Backup(ctx context.Context, dir string) (note backup.Note, err error) {
+	err = r.patient().call(ctx, http.MethodPost, "/api/v1/backup", map[string]string{"dir": dir}, &note)
+	return note, err
+}
+
+func (r *remote) Check(ctx context.Context) (report readings.Report, err error) {
+	err = r.patient().call(ctx, http.MethodPost, "/api/v1/check", nil, &report)
+	return report, err
+}
+
+// patient is the same server with time to answer.
+func (r *remote) patient() *remote {
+	return &remote{note: r.note, base: r.base, http: &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}}
 }
 
 func (r *remote) Keys() (keyRing, error) { return remoteKeys{r}, nil }

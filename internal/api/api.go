@@ -44,6 +44,7 @@ type Deps struct {
 	Alarms    Alarms
 	Events    *events.Log
 	Keys      *Keys
+	Keeping   Keeping
 	Users     *broker.Accounts
 
 	Status  func() Status
@@ -63,6 +64,7 @@ type Readings interface {
 	Info(machine string) (readings.Info, bool)
 	Last(machine string, until time.Time, n int) ([]fettle.Reading, error)
 	Range(machine string, from, to time.Time, yield func(fettle.Reading) error) error
+	Points(machine string, sensors []string, from, to time.Time, most int) (readings.Points, error)
 }
 
 // Ingest is what the API needs of the gate for readings.

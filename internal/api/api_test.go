@@ -11,6 +11,7 @@ import (
 
 	"fettle"
 	"fettle/internal/alarm"
+	"fettle/internal/backup"
 	"fettle/internal/broker"
 	"fettle/internal/db"
 	"fettle/internal/events"
@@ -57,7 +58,7 @@ func newRig(t *testing.T, change ...func(*Config, *Deps)) rig {
 		Machines: func() []fettle.Machine { return rooms.machines }, Models: func() []fettle.Model { return rooms.models },
 		Unit:     func(sensor string) string { return map[string]string{"current": "A", "tempA": "°C"}[sensor] },
 		Readings: rooms, Ingest: rooms, Forecasts: rooms, Verdicts: verdictRoom{rooms}, Alarms: rooms,
-		Events: log, Keys: keys, Users: users, Status: func() Status { return rooms.status }, Ready: func() error { return rooms.notReady },
+		Events: log, Keys: keys, Users: users, Keeping: rooms, Status: func() Status { return rooms.status }, Ready: func() error { return rooms.notReady },
 		AdminToken: "secret of this run",
 	}
 	for _, c := range change {
@@ -109,6 +110,18 @@ func (r *rooms) Range(_ string, from, to time.Time, yield func(fettle.Reading) e
 		}
 	}
 	return nil
+}
+
+func (r *rooms) Points(string, []string, time.Time, time.Time, int) (readings.Points, error) {
+	return readings.Points{}, nil
+}
+
+func (r *rooms) Backup(_ context.Context, dir string) (backup.Note, error) {
+	return backup.Note{Version: dir}, r.submit
+}
+
+func (r *rooms) Check(context.Context) (readings.Report, error) {
+	return readings.Report{Rows: 7, Faults: []string{}}, nil
 }
 
 func (r *rooms) Submit(_ context.Context, rows []fettle.Reading) (ingest.Result, error) {

@@ -90,6 +90,8 @@ func TestGuardScopes(t *testing.T) {
 		{"POST", "/api/v1/readings", `{"machine":"m","current":1}`, 204, 403, 204, 403, 204, 204},
 		{"POST", "/api/v1/alarms/9/acknowledge", `{}`, 404, 403, 403, 404, 404, 404},
 		{"GET", "/api/v1/keys", "", 403, 403, 403, 403, 200, 200},
+		{"POST", "/api/v1/backup", `{"dir":"/x"}`, 403, 403, 403, 403, 200, 200},
+		{"POST", "/api/v1/check", "", 403, 403, 403, 403, 200, 200},
 		{"POST", "/api/v1/keys", `{"name":"x"}`, 403, 403, 403, 403, 201, 201},
 		{"DELETE", "/api/v1/keys/none", "", 403, 403, 403, 403, 404, 404},
 		{"GET", "/a/page", "", 404, 404, 403, 403, 404, 404},

@@ -23,9 +23,10 @@ const maxValues = 4_000_000
 
 func (a *API) addReadings() {
 	op := get("/machines/{machine}/readings", "get-readings", tagMachines, "A machine's readings, as columns in JSON or as CSV")
-	op.Description = fmt.Sprintf("JSON holds at most %d rows; CSV (by Accept: text/csv or format=csv) has no limit.", maxRows)
+	op.Description = fmt.Sprintf("JSON holds at most %d rows; CSV (by Accept: text/csv or format=csv) has no limit. "+
+		"With points=N a range of any length (from, to; without them all there is) answers with at most N points and says at which resolution.", maxRows)
 	op.Responses = returns(content{
-		"application/json": {Schema: a.schemaOf(columns{})},
+		"application/json": {Schema: &huma.Schema{OneOf: []*huma.Schema{a.schemaOf(columns{}), a.schemaOf(points{})}}},
 		"text/csv":         {Schema: &huma.Schema{Type: huma.TypeString}},
 	})
 	add(a, Read, op, a.getReadings)
@@ -35,6 +36,7 @@ type readingsQuery struct {
 	MachinePath
 	Stretch
 	Sensors []string `query:"sensors" doc:"Only these sensors, with commas between them"`
+	Points  int      `query:"points" minimum:"1" maximum:"10000" doc:"At most so many points: readings as they are if they are no more, else min, max and mean over equal pieces of time"`
 	Format  string   `query:"format" enum:"json,csv" doc:"json or csv, whatever Accept says"`
 	Accept  string   `header:"Accept" hidden:"true"`
 }
@@ -61,6 +63,9 @@ func (a *API) getReadings(_ context.Context, in *readingsQuery) (*huma.StreamRes
 		if !slices.Contains(info.Sensors, sensor) {
 			return nil, fettle.BadField("unknown sensor", "query.sensors", sensor, "sensors of the machine, as GET /api/v1/machines/{machine} lists them")
 		}
+	}
+	if in.Points > 0 {
+		return a.getPoints(in, sensors)
 	}
 	from, to, last, err := in.resolve()
 	if err != nil {

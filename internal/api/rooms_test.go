@@ -37,13 +37,15 @@ type plant struct {
 func newPlant(t *testing.T) plant {
 	t.Helper()
 	log := slog.New(slog.DiscardHandler)
-	d, err := db.Open(filepath.Join(t.TempDir(), "db"), db.Options{Log: log})
+	dir := t.TempDir()
+	d, err := db.Open(filepath.Join(dir, "db"), db.Options{Log: log})
 	check(t, err)
 	t.Cleanup(func() { check(t, d.Close()) })
 	clock := func() time.Time { return noon.Add(time.Hour) }
 	var p plant
-	p.rows, err = readings.Open(d)
+	p.rows, err = readings.Open(d, dir, log)
 	check(t, err)
+	t.Cleanup(func() { mustBeSound(t, p.rows) })
 	models, err := model.Open(t.TempDir(), clock, nil, log)
 	check(t, err)
 	p.forecasts, err = forecast.New(forecast.Config{Now: clock}, p.rows, models, d, log)
@@ -123,6 +125,27 @@ func TestReadingsThereAndBack(t *testing.T) {
 	w = p.get("/api/v1/machines/cnc-mill-5-axis/readings?sensors=tempB,extra&last=2&to=2025-11-25T12:00:04Z", header("Accept", "text/csv"))
 	if want := "time,tempB,extra\n2025-11-25T12:00:00Z,61.5,\n2025-11-25T12:00:02Z,61.5,\n"; w.Body.String() != want {
 		t.Errorf("got %s, want %s", w.Body, want)
+	}
+}
+
+// However long the range, there are at most as many points as asked for.
+func TestPoints(t *testing.T) {
+	p := newPlant(t)
+	p.send(t, messages("cnc-mill-5-axis", 0, 120))
+	p.send(t, `{"machine":"cnc-mill-5-axis","timestamp":"2025-11-25T12:00:01Z","extra":5}`)
+	for _, c := range []struct{ query, want string }{
+		{"sensors=current,extra&points=3&to=2025-11-25T12:00:03Z", `{"machine":"cnc-mill-5-axis","resolution":"raw","step_seconds":0,` +
+			`"times":["2025-11-25T12:00:00Z","2025-11-25T12:00:01Z","2025-11-25T12:00:02Z"],"sensors":{` +
+			`"current":{"min":[17.0,null,17.14],"max":[17.0,null,17.14],"mean":[17.0,null,17.14]},"extra":{"min":[null,5.0,null],"max":[null,5.0,null],"mean":[null,5.0,null]}}}`},
+		{"sensors=tempB&points=5", `{"machine":"cnc-mill-5-axis","resolution":"1m","step_seconds":60,` +
+			`"times":["2025-11-25T12:00:00Z","2025-11-25T12:01:00Z","2025-11-25T12:02:00Z","2025-11-25T12:03:00Z"],"sensors":{` +
+			`"tempB":{"min":[61.5,61.5,61.5,61.5],"max":[61.5,61.5,61.5,61.5],"mean":[61.5,61.5,61.5,61.5]}}}`},
+		{"sensors=tempB&points=1&from=2025-11-26T00:00:00Z", `{"machine":"cnc-mill-5-axis","resolution":"raw","step_seconds":0,"times":[],"sensors":{"tempB":{"min":[],"max":[],"mean":[]}}}`},
+	} {
+		w := p.get("/api/v1/machines/cnc-mill-5-axis/readings?" + c.query)
+		if w.Body.String() != c.want {
+			t.Errorf("%s: got %s, want %s", c.query, w.Body, c.want)
+		}
 	}
 }
 
@@ -275,5 +298,13 @@ func TestAlarmFromRaisedToAnswered(t *testing.T) {
 	}
 	if w := p.do("POST", path+"/acknowledge", `{"by":"Bob"}`); w.Code != 409 {
 		t.Errorf("somebody else: %d %s", w.Code, w.Body)
+	}
+}
+
+// mustBeSound checks everything in a store of readings.
+func mustBeSound(t testing.TB, rows *readings.Store) {
+	t.Helper()
+	if r, err := rows.Check(context.Background()); err != nil || len(r.Faults) > 0 {
+		t.Errorf("check of the readings found %q, %v", r.Faults, err)
 	}
 }

@@ -24,6 +24,7 @@ func (a *API) addV1Routes() {
 	a.addAlarms()
 	a.addEvents()
 	a.addServer()
+	a.addKeeping()
 	a.addKeys()
 	a.addUsers()
 }

@@ -41,6 +41,7 @@ type App struct {
 	keys     *api.Keys
 	accounts *broker.Accounts
 	flow     *pipeline
+	keeper   *readings.Keeper
 	usage    usage
 	web      *listeners
 
@@ -69,10 +70,11 @@ func New(cfg config.Config, version string, log *slog.Logger) (*App, error) {
 
 // open makes the parts, lowest floor first, and gives each what it needs.
 func (a *App) open() error {
-	rows, err := readings.Open(a.db)
+	rows, err := readings.Open(a.db, a.cfg.Data.Dir, a.log)
 	if err != nil {
 		return err
 	}
+	a.keeper = readings.NewKeeper(keepConfig(a.cfg.Retention), rows, a.log)
 	log, err := events.Open(a.db, time.Now)
 	if err != nil {
 		return err
@@ -112,6 +114,17 @@ func (a *App) open() error {
 	return err
 }
 
+func keepConfig(r config.Retention) readings.KeepConfig {
+	ages := func(raw, minute, hour config.Duration) readings.Ages {
+		return readings.Ages{readings.Raw: time.Duration(raw), readings.Minute: time.Duration(minute), readings.Hour: time.Duration(hour)}
+	}
+	keep := readings.Retention{Default: ages(r.Raw, r.Minute, r.Hour), Machines: map[string]readings.Ages{}, Budget: int64(r.Budget)}
+	for _, m := range r.Machines {
+		keep.Machines[m.Machine] = ages(m.Raw, m.Minute, m.Hour)
+	}
+	return readings.KeepConfig{Every: time.Duration(r.Every), Retention: keep}
+}
+
 func (a *App) brokerConfig() broker.Config {
 	users := make([]broker.User, len(a.cfg.MQTT.Users))
 	for i, u := range a.cfg.MQTT.Users {
@@ -148,6 +161,7 @@ func (a *App) Run(ctx context.Context) (err error) {
 	parts.Go(func() error { return a.models.Run(ctx) })
 	parts.Go(func() error { return a.flow.run(ctx) })
 	parts.Go(func() error { return a.web.run(ctx) })
+	parts.Go(func() error { return a.keeper.Run(ctx) })
 	parts.Go(func() error { return a.usage.run(ctx) })
 	parts.Go(func() error { return a.announce(ctx) })
 	err = parts.Wait()

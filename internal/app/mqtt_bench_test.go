@@ -9,6 +9,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -73,11 +74,12 @@ func BenchmarkMQTT(b *testing.B) {
 }
 
 func benchPipeline(b *testing.B, commit time.Duration, oneByOne bool) (*pipeline, string) {
-	d, err := db.Open(b.TempDir(), db.Options{Log: slog.New(slog.DiscardHandler)})
+	dir := b.TempDir()
+	d, err := db.Open(filepath.Join(dir, "db"), db.Options{Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		b.Fatal(err)
 	}
-	rows, err := readings.Open(d)
+	rows, err := readings.Open(d, dir, nil)
 	if err != nil {
 		b.Fatal(err)
 	}

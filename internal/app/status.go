@@ -10,6 +10,7 @@ import (
 	"fettle"
 	"fettle/internal/alarm"
 	"fettle/internal/api"
+	"fettle/internal/readings"
 )
 
 // status tells what `docker ps`, log lines and scripts told of the old system:
@@ -57,7 +58,7 @@ func (a *App) resources() api.Resources {
 	disk := a.db.Stats()
 	return api.Resources{
 		CPUPercent: a.usage.cpu(), ResidentBytes: residentBytes(), HeapBytes: heapBytes(),
-		DiskBytes: disk.DiskBytes, DiskFreeBytes: disk.FreeBytes, Cores: runtime.NumCPU(),
+		DiskBytes: disk.DiskBytes + a.flow.readings.Files().Bytes, DiskFreeBytes: disk.FreeBytes, Cores: runtime.NumCPU(),
 	}
 }
 
@@ -96,9 +97,15 @@ func (a *App) readingsPart(machines []fettle.Machine) api.Part {
 		}
 	}
 	part := api.Part{Name: "readings", State: api.PartOK, Detail: fmt.Sprintf("%d readings of %d machines", rows, len(machines))}
+	files := a.flow.readings.Files()
+	part.Detail += fmt.Sprintf(", %.1f MB in files of closed days", float64(files.Bytes)/1e6)
 	if silent > 0 {
 		part.State = api.PartWarning
 		part.Detail += fmt.Sprintf(", %d without data", silent)
+	}
+	if files.Lost > 0 {
+		part.State = api.PartWarning
+		part.Detail += fmt.Sprintf(", %d damaged files set aside (*.damaged)", files.Lost)
 	}
 	return part
 }
@@ -149,6 +156,7 @@ func (a *App) modelPart() api.Part {
 
 // samples are the counts behind the parts, for /metrics.
 func (a *App) samples() []api.Sample {
+	files := a.flow.readings.Files()
 	gate, broker, forecasts := a.flow.gate.Stats(), a.flow.broker.Stats(), a.flow.forecasts.Stats()
 	samples := []api.Sample{
 		{Name: "fettle_ingest_readings_total", Value: float64(gate.Rows)},
@@ -163,7 +171,11 @@ func (a *App) samples() []api.Sample {
 		{Name: "fettle_broker_dropped_total", Value: float64(broker.Dropped)},
 		{Name: "fettle_forecasts_total", Value: float64(forecasts.Made)},
 		{Name: "fettle_forecasts_skipped_total", Value: float64(forecasts.Skipped)},
+		{Name: "fettle_readings_lost_days", Value: float64(files.Lost)},
 		{Name: "fettle_machines_behind", Value: float64(a.flow.awake.len())},
+	}
+	for kind, bytes := range files.ByKind {
+		samples = append(samples, api.Sample{Name: fmt.Sprintf("fettle_readings_file_bytes{kind=%q}", readings.Kind(kind)), Value: float64(bytes)})
 	}
 	for reason, n := range gate.Refused {
 		samples = append(samples, api.Sample{Name: fmt.Sprintf("fettle_ingest_refused_total{reason=%q}", reason), Value: float64(n)})

@@ -213,13 +213,19 @@ func (w *window) written(m *message, conn io.Writer, err error) {
 		}
 	case err != nil: // and paho has noticed already
 	default:
-		if !m.counted {
-			m.counted = true
-			w.stats.Sent++
-		}
+		w.countSent(m)
 		if m.packet.QoS == 0 {
 			w.remove(slices.Index(w.queue, m))
 		}
+	}
+}
+
+// countSent counts a message once, however often it is written. Its answer may
+// be here before the writer has come to say that it is out.
+func (w *window) countSent(m *message) {
+	if !m.counted {
+		m.counted = true
+		w.stats.Sent++
 	}
 }
 
@@ -258,6 +264,7 @@ func (w *window) answered(p *packets.Puback) {
 	switch {
 	case i < 0: // answers nothing of ours
 	case p.ReasonCode < 0x80:
+		w.countSent(w.queue[i])
 		w.stats.Acknowledged++
 		w.hold = firstHold
 		w.remove(i)

@@ -22,15 +22,16 @@ import (
 // Config is every setting there is. Each has a consumer; docs/config.md is
 // generated from these fields.
 type Config struct {
-	Data     Data              `yaml:"data" doc:"Where fettle keeps what it must not forget."`
-	HTTP     HTTP              `yaml:"http" doc:"The API and the page."`
-	Auth     Auth              `yaml:"auth" doc:"Who needs a key."`
-	MQTT     MQTT              `yaml:"mqtt" doc:"The embedded broker that sensors publish to."`
-	Ingest   Ingest            `yaml:"ingest" doc:"What is taken in as a reading, and how much at once."`
-	Forecast Forecast          `yaml:"forecast" doc:"When machines are forecast, and from what."`
-	Limits   Limits            `yaml:"limits" doc:"What fettle may take of the computer."`
-	Log      Log               `yaml:"log" doc:"What fettle says while it runs, on standard error."`
-	Units    map[string]string `yaml:"units" doc:"The unit of a sensor, by the sensor's name, for the page and the API. Entries are added to the default ones; an empty unit removes one."`
+	Data      Data              `yaml:"data" doc:"Where fettle keeps what it must not forget."`
+	HTTP      HTTP              `yaml:"http" doc:"The API and the page."`
+	Auth      Auth              `yaml:"auth" doc:"Who needs a key."`
+	MQTT      MQTT              `yaml:"mqtt" doc:"The embedded broker that sensors publish to."`
+	Ingest    Ingest            `yaml:"ingest" doc:"What is taken in as a reading, and how much at once."`
+	Retention Retention         `yaml:"retention" doc:"How long readings are kept. Files go by whole days (UTC), once their day is that much older than the machine's newest reading."`
+	Forecast  Forecast          `yaml:"forecast" doc:"When machines are forecast, and from what."`
+	Limits    Limits            `yaml:"limits" doc:"What fettle may take of the computer."`
+	Log       Log               `yaml:"log" doc:"What fettle says while it runs, on standard error."`
+	Units     map[string]string `yaml:"units" doc:"The unit of a sensor, by the sensor's name, for the page and the API. Entries are added to the default ones; an empty unit removes one."`
 
 	warnings []string
 }
@@ -91,6 +92,24 @@ type Ingest struct {
 	MaxMachines int      `yaml:"max_machines" doc:"Machines that may appear by themselves; readings of further ones are refused."`
 }
 
+// Retention is the section about how long readings are kept.
+type Retention struct {
+	Raw      Duration           `yaml:"raw" doc:"Age beyond which readings themselves go, such as 2160h for 90 days. 0: never. Late readings of before that are refused."`
+	Minute   Duration           `yaml:"minute" doc:"Age beyond which what each sensor did in each minute (min, max, mean, count) goes. 0: never."`
+	Hour     Duration           `yaml:"hour" doc:"The same by hour. 0: never."`
+	Budget   Bytes              `yaml:"budget" doc:"What all files of closed days may take of the disk. Beyond it the oldest go: readings first, then minutes, then hours. 0: no bound."`
+	Machines []MachineRetention `yaml:"machines" doc:"Machines with ages of their own, in place of all three above."`
+	Every    Duration           `yaml:"every" doc:"How often days that are over are looked for, to be made into files, and files that are too old."`
+}
+
+// MachineRetention is how long one machine's readings are kept.
+type MachineRetention struct {
+	Machine string   `yaml:"machine" doc:"Its name."`
+	Raw     Duration `yaml:"raw" doc:"As retention.raw."`
+	Minute  Duration `yaml:"minute" doc:"As retention.minute."`
+	Hour    Duration `yaml:"hour" doc:"As retention.hour."`
+}
+
 // Forecast is the section about forecasting.
 type Forecast struct {
 	Interval Duration `yaml:"interval" doc:"Time of a machine's own readings from one of its forecasts to the next."`
@@ -128,10 +147,11 @@ func Defaults() Config {
 			Queue:       64 << 20,
 			MaxMachines: 10_000,
 		},
-		Forecast: Forecast{Interval: Duration(60 * time.Second), Lookback: Duration(10 * time.Minute)},
-		Limits:   Limits{Memory: 256 << 20},
-		Log:      Log{Level: "info", Format: "text"},
-		Units:    map[string]string{"current": "A", "accX": "g", "accY": "g", "accZ": "g", "tempA": "°C", "tempB": "°C"},
+		Retention: Retention{Machines: []MachineRetention{}, Every: Duration(30 * time.Second)},
+		Forecast:  Forecast{Interval: Duration(60 * time.Second), Lookback: Duration(10 * time.Minute)},
+		Limits:    Limits{Memory: 256 << 20},
+		Log:       Log{Level: "info", Format: "text"},
+		Units:     map[string]string{"current": "A", "accX": "g", "accY": "g", "accZ": "g", "tempA": "°C", "tempB": "°C"},
 	}
 }
 

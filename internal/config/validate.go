@@ -25,6 +25,7 @@ func (c *Config) problems() []*fettle.Error {
 	v.hosts(c.HTTP.Hosts)
 	v.broker(c.MQTT)
 	v.ingest(c.Ingest)
+	v.retention(c.Retention)
 	v.duration(c.Forecast.Interval, "forecast.interval", time.Second, 24*time.Hour)
 	v.duration(c.Forecast.Lookback, "forecast.lookback", time.Second, 30*24*time.Hour)
 	v.check(c.Limits.Memory == 0 || within(c.Limits.Memory, 32<<20, 1<<40), "limits.memory", c.Limits.Memory.String(), "0 (no limit), or 32MiB to 1024GiB")
@@ -124,6 +125,28 @@ func (v *validator) ingest(in Ingest) {
 	v.duration(in.MaxFuture, "ingest.max_future", 0, 24*time.Hour)
 	v.check(within(in.Queue, 1<<20, 1<<40), "ingest.queue", in.Queue.String(), "1MiB to 1024GiB")
 	v.count(in.MaxMachines, "ingest.max_machines", 1, 1_000_000)
+}
+
+// retention checks ages: none, or at least the day that a file holds.
+func (v *validator) retention(r Retention) {
+	age := func(d Duration, path string) {
+		const least, most = 24 * time.Hour, 100 * 366 * 24 * time.Hour
+		v.check(d == 0 || within(time.Duration(d), least, most), path, d.String(), "0 (never), or 24h to 878400h (100 years)")
+	}
+	age(r.Raw, "retention.raw")
+	age(r.Minute, "retention.minute")
+	age(r.Hour, "retention.hour")
+	v.check(r.Budget == 0 || within(r.Budget, 1<<20, 1<<50), "retention.budget", r.Budget.String(), "0 (no bound), or 1MiB to 1048576GiB")
+	v.duration(r.Every, "retention.every", 100*time.Millisecond, 24*time.Hour)
+	names := map[string]bool{}
+	for i, m := range r.Machines {
+		path := fmt.Sprintf("retention.machines[%d]", i)
+		v.check(m.Machine != "" && len(m.Machine) <= fettle.MaxName && !names[m.Machine], path+".machine", quoted(m.Machine), "the name of a machine, each once")
+		names[m.Machine] = true
+		age(m.Raw, path+".raw")
+		age(m.Minute, path+".minute")
+		age(m.Hour, path+".hour")
+	}
 }
 
 // maxUnit bounds the text of a unit, in bytes; it stands beside a number.

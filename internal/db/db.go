@@ -32,7 +32,6 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
-	"os"
 	"path/filepath"
 	"sync"
 
@@ -93,7 +92,7 @@ func open(dir string, o Options, disk vfs.FS) (*DB, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := checkFormat(dir, disk); err != nil {
+	if err := checkFormat(dir, disk, o.Log); err != nil {
 		return nil, errors.Join(err, lock.Close())
 	}
 	health := newHealth(o.Log.With("folder", dir))
@@ -112,15 +111,12 @@ func open(dir string, o Options, disk vfs.FS) (*DB, error) {
 // makeFolder makes the folder and returns its one true name, so that the
 // in-process half of Pebble's lock sees through relative paths and links.
 func makeFolder(dir string, disk vfs.FS) (string, error) {
-	if disk != vfs.Default {
-		return dir, disk.MkdirAll(dir, 0o700)
-	}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return "", err
-	}
 	dir, err := filepath.Abs(dir)
 	if err != nil {
 		return "", err
+	}
+	if err := (Files{disk}).MakeFolder(dir); err != nil || disk != vfs.Default {
+		return dir, err
 	}
 	return filepath.EvalSymlinks(dir)
 }

@@ -209,7 +209,7 @@ func TestFormat(t *testing.T) {
 		line  string
 		parts []string
 	}{
-		{"fettle store format 7\n", []string{"format 7", "up to format 1"}},
+		{"fettle store format 7\n", []string{"format 7", "up to format 2"}},
 		{"fettle store format 0\n", []string{"no store of fettle"}},
 		{"SQLite format 3", []string{"no store of fettle", "SQLite"}},
 	} {
@@ -222,6 +222,43 @@ func TestFormat(t *testing.T) {
 		}
 		_, err := Open(dir, Options{})
 		wantKind(t, err, fettle.Conflict, append(c.parts, dir)...)
+	}
+}
+
+// A folder of an older format is opened, and says from then on that it is ours.
+func TestOlderFormat(t *testing.T) {
+	dir := t.TempDir()
+	d := mustOpen(t, dir)
+	mustPut(t, d, "a=1")
+	d.Close()
+	file := filepath.Join(dir, formatFile)
+	if err := os.WriteFile(file, []byte("fettle store format 1\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	wantList(t, mustOpen(t, dir), "a=1")
+	if line, err := os.ReadFile(file); err != nil || string(line) != "fettle store format 2\n" {
+		t.Errorf("format is %q, %v", line, err)
+	}
+}
+
+// A snapshot stays as it was, in all its stretches.
+func TestSnapshot(t *testing.T) {
+	d := mustOpen(t, t.TempDir())
+	mustPut(t, d, "a=1", "b=2")
+	s, err := d.Snapshot()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	mustPut(t, d, "a=3", "c=4")
+	var keys []byte
+	collect := func(k, v []byte) error { keys = append(append(keys, k...), v...); return nil }
+	err = errors.Join(s.Ascend(nil, nil, collect), s.Descend(nil, nil, collect))
+	if string(keys) != "a1b2b2a1" || err != nil {
+		t.Errorf("snapshot holds %q, %v", keys, err)
+	}
+	if value, found, err := s.Get([]byte("a")); string(value) != "1" || !found || err != nil {
+		t.Errorf("Get(a) is %q, %v, %v", value, found, err)
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"log/slog"
 	"strconv"
 	"strings"
 
@@ -16,8 +17,12 @@ import (
 
 // formatVersion counts the layouts of the folder: Pebble's own format, and the
 // keys and records of all owners. Whoever changes one so that an older binary
-// would misread it raises this number.
-const formatVersion = 1
+// would misread it raises this number; a folder of a lower one is taken over
+// when it is opened, and older binaries refuse it from then on.
+//
+//	1  readings are rows in the store
+//	2  closed days of readings are files beside it, which the store lists
+const formatVersion = 2
 
 // The version stands in a file of one line beside Pebble's own files.
 const (
@@ -27,7 +32,7 @@ const (
 
 // checkFormat compares the folder's version with ours, and writes ours into a
 // folder that is still empty.
-func checkFormat(dir string, disk vfs.FS) error {
+func checkFormat(dir string, disk vfs.FS, log *slog.Logger) error {
 	line, err := readFormat(dir, disk)
 	if errors.Is(err, fs.ErrNotExist) {
 		return startFormat(dir, disk)
@@ -44,6 +49,12 @@ func checkFormat(dir string, disk vfs.FS) error {
 	if version > formatVersion {
 		return fettle.Errorf(fettle.Conflict, "folder %s has store format %d, this fettle reads up to format %d; use the newer fettle that wrote it, or another folder",
 			dir, version, formatVersion)
+	}
+	if version < formatVersion {
+		if err := writeFormat(dir, disk); err != nil {
+			return fettle.Errorf(fettle.Unavailable, "take over store in %s: %w", dir, err)
+		}
+		log.Info("took over a store of an older format; older versions of fettle cannot open it any more", "folder", dir, "from", version, "to", formatVersion)
 	}
 	return nil
 }

@@ -20,7 +20,70 @@ func (d *DB) Get(key []byte) (value []byte, found bool, err error) {
 		return nil, false, err
 	}
 	defer d.leave()
-	value, closer, err := d.pebble.Get(key)
+	return d.get(d.pebble, key)
+}
+
+// Ascend yields the records with from <= key < to in ascending order, as they
+// stood when Ascend was called; a nil to has no end. The slices hold during
+// the call of yield only. An error of yield ends it and is returned, but for
+// Stop, which ends it without error.
+func (d *DB) Ascend(from, to []byte, yield func(key, value []byte) error) error {
+	if err := d.enter(); err != nil {
+		return err
+	}
+	defer d.leave()
+	return d.scan(d.pebble, from, to, yield, ascending)
+}
+
+// Descend is Ascend in descending order.
+func (d *DB) Descend(from, to []byte, yield func(key, value []byte) error) error {
+	if err := d.enter(); err != nil {
+		return err
+	}
+	defer d.leave()
+	return d.scan(d.pebble, from, to, yield, descending)
+}
+
+// A Snapshot is the store as it stood at one moment, for whoever reads several
+// stretches that must fit together. It holds up Close until it is closed.
+type Snapshot struct {
+	db       *DB
+	snapshot *pebble.Snapshot
+}
+
+// Snapshot takes one.
+func (d *DB) Snapshot() (*Snapshot, error) {
+	if err := d.enter(); err != nil {
+		return nil, err
+	}
+	return &Snapshot{d, d.pebble.NewSnapshot()}, nil
+}
+
+// Get is as the store's.
+func (s *Snapshot) Get(key []byte) (value []byte, found bool, err error) {
+	return s.db.get(s.snapshot, key)
+}
+
+// Ascend is as the store's.
+func (s *Snapshot) Ascend(from, to []byte, yield func(key, value []byte) error) error {
+	return s.db.scan(s.snapshot, from, to, yield, ascending)
+}
+
+// Descend is as the store's.
+func (s *Snapshot) Descend(from, to []byte, yield func(key, value []byte) error) error {
+	return s.db.scan(s.snapshot, from, to, yield, descending)
+}
+
+// Close lets go of it. It is called once.
+func (s *Snapshot) Close() {
+	defer s.db.leave()
+	if err := s.snapshot.Close(); err != nil {
+		s.db.health.log.Warn("snapshot did not close", "err", err)
+	}
+}
+
+func (d *DB) get(from pebble.Reader, key []byte) (value []byte, found bool, err error) {
+	value, closer, err := from.Get(key)
 	if errors.Is(err, pebble.ErrNotFound) {
 		return nil, false, nil
 	}
@@ -34,30 +97,21 @@ func (d *DB) Get(key []byte) (value []byte, found bool, err error) {
 	return value, true, nil
 }
 
-// Ascend yields the records with from <= key < to in ascending order, as they
-// stood when Ascend was called; a nil to has no end. The slices hold during
-// the call of yield only. An error of yield ends it and is returned, but for
-// Stop, which ends it without error.
-func (d *DB) Ascend(from, to []byte, yield func(key, value []byte) error) error {
-	return d.scan(from, to, yield, (*pebble.Iterator).First, (*pebble.Iterator).Next)
-}
+// A way through the records: where to start, and how to go on.
+type way struct{ start, step func(*pebble.Iterator) bool }
 
-// Descend is Ascend in descending order.
-func (d *DB) Descend(from, to []byte, yield func(key, value []byte) error) error {
-	return d.scan(from, to, yield, (*pebble.Iterator).Last, (*pebble.Iterator).Prev)
-}
+var (
+	ascending  = way{(*pebble.Iterator).First, (*pebble.Iterator).Next}
+	descending = way{(*pebble.Iterator).Last, (*pebble.Iterator).Prev}
+)
 
-func (d *DB) scan(from, to []byte, yield func(key, value []byte) error, start, step func(*pebble.Iterator) bool) error {
-	if err := d.enter(); err != nil {
-		return err
-	}
-	defer d.leave()
-	it, err := d.pebble.NewIter(&pebble.IterOptions{LowerBound: from, UpperBound: to})
+func (d *DB) scan(in pebble.Reader, from, to []byte, yield func(key, value []byte) error, w way) error {
+	it, err := in.NewIter(&pebble.IterOptions{LowerBound: from, UpperBound: to})
 	if err != nil {
 		return fettle.Errorf(fettle.Unavailable, "read from store in %s: %w", d.dir, err)
 	}
 	var ended error
-	for ok := start(it); ok && ended == nil; ok = ended == nil && step(it) {
+	for ok := w.start(it); ok && ended == nil; ok = ended == nil && w.step(it) {
 		ended = yield(it.Key(), it.Value())
 	}
 	if err := it.Close(); err != nil {

@@ -1,6 +1,7 @@
 package forecast
 
 import (
+	"context"
 	"encoding/binary"
 	"encoding/json"
 	"log/slog"
@@ -33,7 +34,10 @@ func newBench(t *testing.T) *bench {
 	t.Helper()
 	b := &bench{T: t, dir: t.TempDir(), clock: origin.AddDate(1, 0, 0)}
 	b.open()
-	t.Cleanup(func() { b.close() })
+	t.Cleanup(func() {
+		mustBeSound(t, b.rows)
+		b.close()
+	})
 	return b
 }
 
@@ -43,7 +47,7 @@ func (b *bench) open() {
 	if b.db, err = db.Open(filepath.Join(b.dir, "db"), db.Options{Log: slog.New(slog.DiscardHandler)}); err != nil {
 		b.Fatal(err)
 	}
-	if b.rows, err = readings.Open(b.db); err != nil {
+	if b.rows, err = readings.Open(b.db, b.dir, nil); err != nil {
 		b.Fatal(err)
 	}
 	if b.models, err = model.Open(filepath.Join(b.dir, "models"), b.now, nil, slog.New(slog.DiscardHandler)); err != nil {
@@ -214,4 +218,12 @@ func lastValueNetwork() []byte {
 		panic(err)
 	}
 	return append(append(binary.LittleEndian.AppendUint64(nil, uint64(len(text))), text...), data...)
+}
+
+// mustBeSound checks everything in a store of readings.
+func mustBeSound(t testing.TB, rows *readings.Store) {
+	t.Helper()
+	if r, err := rows.Check(context.Background()); err != nil || len(r.Faults) > 0 {
+		t.Errorf("check of the readings found %q, %v", r.Faults, err)
+	}
 }

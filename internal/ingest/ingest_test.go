@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -36,11 +37,12 @@ func newSite(t testing.TB, cfg Config) *site {
 // newSiteBefore runs the gate before what wrap makes of the store.
 func newSiteBefore(t testing.TB, cfg Config, wrap func(*readings.Store) store) *site {
 	t.Helper()
-	d, err := db.Open(t.TempDir(), db.Options{})
+	dir := t.TempDir()
+	d, err := db.Open(filepath.Join(dir, "db"), db.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	rows, err := readings.Open(d)
+	rows, err := readings.Open(d, dir, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

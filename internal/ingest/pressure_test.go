@@ -3,6 +3,7 @@ package ingest
 import (
 	"context"
 	"fmt"
+	"path/filepath"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -203,12 +204,13 @@ func TestGateIsClosed(t *testing.T) {
 // A commit that never comes back does not keep the program from ending.
 func TestStuckDiskAtTheEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		d, err := db.Open(t.TempDir(), db.Options{})
+		dir := t.TempDir()
+		d, err := db.Open(filepath.Join(dir, "db"), db.Options{})
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer d.Close()
-		rows, err := readings.Open(d)
+		rows, err := readings.Open(d, dir, nil)
 		if err != nil {
 			t.Fatal(err)
 		}

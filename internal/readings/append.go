@@ -70,6 +70,14 @@ func (s *Store) Append(rows []fettle.Reading) (Appended, error) {
 	if batch.Len() == 0 {
 		return done, nil
 	}
+	if err := s.commit(batch, changes); err != nil {
+		return Appended{}, fmt.Errorf("append readings: %w", err)
+	}
+	return done, nil
+}
+
+// commit makes changes durable and the machines' state.
+func (s *Store) commit(batch *db.Batch, changes []*change) error {
 	// Rows are visible to readers from within the commit on, so the words that
 	// they refer to come first.
 	for _, c := range changes {
@@ -79,10 +87,10 @@ func (s *Store) Append(rows []fettle.Reading) (Appended, error) {
 		for _, c := range changes {
 			c.machine.words.Store(c.before)
 		}
-		return Appended{}, fmt.Errorf("append readings: %w", err)
+		return err
 	}
 	s.publish(changes)
-	return done, nil
+	return nil
 }
 
 // A change is what an Append makes of one machine, staged until the commit.
@@ -92,13 +100,16 @@ type change struct {
 	newest  int64 // watermark while they are counted
 
 	before *words
-	words  *words            // a copy, to be published; apart from the change, which must not live on in it
-	state  *state            // as words
-	ids    map[string]uint32 // numbers of sensors not in machine.ids
-	tagIDs map[string]uint32 // numbers of tag sets not in machine.tagIDs
-	bytes  int               // encoded rows
-	stale  bool              // a row older than the saved newest values changed one of them
-	saved  bool              // the newest values are in the batch
+	words  *words             // a copy, to be published; apart from the change, which must not live on in it
+	state  *state             // as words
+	ids    map[string]uint32  // numbers of sensors not in machine.ids
+	tagIDs map[string]uint32  // numbers of tag sets not in machine.tagIDs
+	days   map[int64]*openDay // of machine.open: copies of those touched, nil for those that went
+	today  *touchedDay        // the day of the row that is being staged
+	bytes  int                // encoded rows
+	other  bool               // something else in the state changed
+	stale  bool               // a row older than the saved newest values changed one of them
+	saved  bool               // the newest values are in the batch
 }
 
 // changes sorts the rows by machine and counts the late ones.
@@ -160,6 +171,7 @@ func (s *Store) stage(batch *db.Batch, c *change, rows []fettle.Reading, done *A
 		}
 		start = end
 	}
+	c.leaveDay(batch)
 	c.save(batch)
 	return nil
 }
@@ -186,8 +198,15 @@ func (s *Store) stageRow(batch *db.Batch, c *change, rows []fettle.Reading, same
 		return nil
 	}
 	micros := row.Time.UnixMicro()
+	if from := c.state.floor[Raw]; micros < from {
+		done.refuseOld(rows, same, c.machine.name, from)
+		return nil
+	}
+	if err := s.enterDay(batch, c, dayOf(micros)); err != nil {
+		return err
+	}
 	s.scratch.key = appendMicros(rowsOf(s.scratch.key[:0], c.machine.name), micros)
-	found, err := s.lookUp(c, micros, &row)
+	found, err := s.lookUp(batch, c, micros, &row)
 	if errors.Is(err, errDamaged) {
 		done.refuse(rows, same, err)
 		return nil
@@ -200,6 +219,7 @@ func (s *Store) stageRow(batch *db.Batch, c *change, rows []fettle.Reading, same
 		done.Merged++
 	} else {
 		done.New++
+		c.today.newRow()
 	}
 	tagSet, kept := c.tagSet(batch, row.Tags, s)
 	if !kept {
@@ -214,14 +234,18 @@ func (s *Store) stageRow(batch *db.Batch, c *change, rows []fettle.Reading, same
 }
 
 // lookUp lays row over the stored row of its time, if there is one. Rows newer
-// than the watermark, nearly all of them, cost no read.
-func (s *Store) lookUp(c *change, micros int64, row *fettle.Reading) (found bool, err error) {
+// than the watermark, nearly all of them, cost no read. What is in the file of a
+// closed day is left there: the row will lie over it.
+func (s *Store) lookUp(batch *db.Batch, c *change, micros int64, row *fettle.Reading) (found bool, err error) {
 	if c.state.rows == 0 || micros > c.state.last {
 		return false, nil
 	}
 	record, found, err := s.db.Get(s.scratch.key)
-	if !found || err != nil {
+	if err != nil {
 		return false, err
+	}
+	if !found {
+		return s.inFile(batch, c, micros)
 	}
 	var tags map[string]string
 	s.scratch.old, tags, err = c.words.row(record, s.scratch.old[:0])
@@ -238,83 +262,6 @@ func merged(older, newer fettle.Reading) fettle.Reading {
 		newer.Tags = older.Tags
 	}
 	return newer
-}
-
-// admit gives numbers to the row's new sensors, and takes those beyond the
-// limit out of the row.
-func (c *change) admit(batch *db.Batch, row *fettle.Reading) *fettle.Error {
-	var first string
-	refused := 0
-	for _, v := range row.Values {
-		if _, known := c.number(v.Sensor); known {
-			continue
-		}
-		if len(c.words.sensors) >= fettle.MaxSensors {
-			if refused++; refused == 1 {
-				first = v.Sensor
-			}
-			continue
-		}
-		if c.ids == nil {
-			c.ids = map[string]uint32{}
-		}
-		id := len(c.words.sensors)
-		c.ids[v.Sensor] = uint32(id)
-		c.words.sensors = append(c.words.sensors, v.Sensor)
-		c.state.latest = append(c.state.latest, never)
-		batch.Set(db.AppendUint64(keyOf(nil, sensorPrefix, c.machine.name), uint64(id)), []byte(v.Sensor))
-	}
-	if refused == 0 {
-		return nil
-	}
-	row.Values = slices.DeleteFunc(slices.Clone(row.Values), func(v fettle.Value) bool {
-		_, known := c.number(v.Sensor)
-		return !known
-	})
-	return fettle.BadField("too many sensors", first, fmt.Sprintf("one of %d new", refused),
-		fmt.Sprintf("at most %d sensors of machine %q in all", fettle.MaxSensors, c.machine.name))
-}
-
-func (c *change) number(sensor string) (uint32, bool) {
-	if id, known := c.machine.ids[sensor]; known {
-		return id, true
-	}
-	id, known := c.ids[sensor]
-	return id, known
-}
-
-// numbers appends the numbers of the values' sensors, all of them known.
-func (c *change) numbers(ids []uint32, values []fettle.Value) []uint32 {
-	for _, v := range values {
-		id, _ := c.number(v.Sensor)
-		ids = append(ids, id)
-	}
-	return ids
-}
-
-// tagSet finds or gives a number for tags, counting from 1; 0 is for none.
-func (c *change) tagSet(batch *db.Batch, tags map[string]string, s *Store) (number uint32, kept bool) {
-	if len(tags) == 0 {
-		return 0, true
-	}
-	s.scratch.value = appendTagSet(s.scratch.value[:0], tags)
-	if id, known := c.machine.tagIDs[string(s.scratch.value)]; known {
-		return id, true
-	}
-	if id, known := c.tagIDs[string(s.scratch.value)]; known {
-		return id, true
-	}
-	if len(c.words.tagSets) >= MaxTagSets {
-		return 0, false
-	}
-	if c.tagIDs == nil {
-		c.tagIDs = map[string]uint32{}
-	}
-	batch.Set(db.AppendUint64(keyOf(nil, tagSetPrefix, c.machine.name), uint64(len(c.words.tagSets))), s.scratch.value)
-	c.words.tagSets = append(c.words.tagSets, tags)
-	number = uint32(len(c.words.tagSets))
-	c.tagIDs[string(s.scratch.value)] = number
-	return number, true
 }
 
 // note takes a row into the machine's state.
@@ -346,12 +293,12 @@ func (s *state) note(sensor uint32, micros int64, value float64) (changed bool) 
 // they are written once the rows since weigh four times as much; Open reads
 // these rows instead.
 func (c *change) save(batch *db.Batch) {
-	if c.bytes == 0 {
+	if c.bytes == 0 && !c.other {
 		return
 	}
 	batch.Set(keyOf(nil, infoPrefix, c.machine.name), appendInfo(nil, c.state))
 	const sampleBytes = 10
-	if c.stale || c.machine.unsaved+c.bytes > 4*sampleBytes*len(c.state.latest) {
+	if c.stale || c.other || c.machine.unsaved+c.bytes > 4*sampleBytes*len(c.state.latest) {
 		batch.Set(keyOf(nil, latestPrefix, c.machine.name), appendLatest(nil, c.state))
 		c.saved = true
 	}
@@ -361,7 +308,7 @@ func (c *change) save(batch *db.Batch) {
 func (s *Store) publish(changes []*change) {
 	for _, c := range changes {
 		m := c.machine
-		if c.bytes == 0 && c.ids == nil {
+		if c.bytes == 0 && c.ids == nil && !c.other {
 			continue // all its rows were refused
 		}
 		if c.ids != nil {
@@ -371,6 +318,13 @@ func (s *Store) publish(changes []*change) {
 		maps.Copy(m.ids, c.ids)
 		maps.Copy(m.tagIDs, c.tagIDs)
 		m.unsaved += c.bytes
+		for at, open := range c.days {
+			if open == nil {
+				delete(m.open, at)
+			} else {
+				m.open[at] = open
+			}
+		}
 		if c.saved {
 			m.unsaved, m.savedAt = 0, c.state.last
 		}

@@ -2,6 +2,7 @@ package readings
 
 import (
 	"fmt"
+	"log/slog"
 	"testing"
 	"time"
 
@@ -34,7 +35,7 @@ func benchStore(b *testing.B) *Store {
 		b.Fatal(err)
 	}
 	b.Cleanup(func() { d.Close() })
-	s, err := Open(d)
+	s, err := Open(d, b.TempDir(), slog.New(slog.DiscardHandler))
 	if err != nil {
 		b.Fatal(err)
 	}

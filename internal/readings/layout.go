@@ -21,7 +21,10 @@ import (
 //	tag set  "r/t" machine number(8)   ->  pairs (length name, length text), by name
 //	info     "r/i" machine             ->  what is known of the machine
 //	latest   "r/l" machine             ->  newest value of each sensor
+//	day      "r/d" machine micros      ->  catalogue: the files of a closed day, by its begin
+//	open     "r/o" machine micros      ->  there are rows of this day, by its begin
 //
+// The rows of a day that is closed and has an open record lie over its file.
 // A row, values in the order of their sensors' names:
 //
 //	+---+-----------+---------+--------------------------------+
@@ -30,12 +33,30 @@ import (
 //	 1 B  uvarint     uvarint            uvarint         8 B
 //	      0: none                                        float64, little-endian
 //
-// The info:
+// The info, layout 2; layout 1 ends after rows. Rows of before a kind's floor
+// are not kept any more; bytes are those of its files; lost counts the days
+// whose raw file was damaged and set aside.
 //
-//	+---+--------+-------+-------+
-//	| 1 | first  | last  | rows  |     first, last: microseconds since 1970 UTC
-//	+---+--------+-------+-------+
-//	 1 B  varint   varint  uvarint
+//	+---+--------+-------+---------+---------------------+---------+
+//	| 2 | first  | last  | rows    | 3 times floor bytes | lost    |   first, last, floor:
+//	+---+--------+-------+---------+---------------------+---------+   microseconds since 1970 UTC
+//	 1 B  varint   varint  uvarint   varint  uvarint       uvarint
+//
+// A day. Kinds are raw, 1 min, 1 h; size 0 says that there is no such file.
+// While files are replaced the new ones stand there too, and a file that fits
+// either is right.
+//
+//	+---+-------+---------+--------+--------+----------------------+
+//	| 1 | flags | rows    | first  | last   | 3 times size CRC-32C |   and from rows on once more
+//	+---+-------+---------+--------+--------+----------------------+   if flags has 1; 2: raw is lost
+//	 1 B  1 B     uvarint   varint   varint   uvarint uvarint
+//
+// An open day, with how many of its rows are not in its file, if it has one:
+//
+//	+---+---------+
+//	| 1 | over    |
+//	+---+---------+
+//	 1 B  uvarint
 //
 // The latest record is written when it pays (see change.save), together with
 // the watermark of that moment; what is newer is found in the rows since.
@@ -44,7 +65,10 @@ import (
 //	| 1 | saved at | n       | n times: saved at - time of value | value |
 //	+---+----------+---------+------------------------------------------+
 //	 1 B  varint     uvarint            varint                   8 B      by sensor number
-const layout = 1
+const (
+	layout     = 1
+	infoLayout = 2
+)
 
 // Prefixes of the record kinds.
 const (
@@ -53,6 +77,8 @@ const (
 	tagSetPrefix = "r/t"
 	infoPrefix   = "r/i"
 	latestPrefix = "r/l"
+	dayPrefix    = "r/d"
+	openPrefix   = "r/o"
 )
 
 var errDamaged = errors.New("record is damaged")
@@ -194,15 +220,29 @@ func (w *words) row(record []byte, dst []fettle.Value) ([]fettle.Value, map[stri
 }
 
 func appendInfo(dst []byte, s *state) []byte {
-	dst = append(dst, layout)
+	dst = append(dst, infoLayout)
 	dst = binary.AppendVarint(dst, s.first)
 	dst = binary.AppendVarint(dst, s.last)
-	return binary.AppendUvarint(dst, uint64(s.rows))
+	dst = binary.AppendUvarint(dst, uint64(s.rows))
+	for k := range kinds {
+		dst = binary.AppendVarint(dst, s.floor[k])
+		dst = binary.AppendUvarint(dst, uint64(s.bytes[k]))
+	}
+	return binary.AppendUvarint(dst, uint64(s.lost))
 }
 
 func decodeInfo(record []byte) (*state, error) {
-	d := decode(record)
-	s := &state{first: d.varint(), last: d.varint(), rows: int64(d.uvarint())}
+	if len(record) == 0 || record[0] != layout && record[0] != infoLayout {
+		return newState(), errDamaged
+	}
+	s, d := newState(), decoder{rest: record[1:]}
+	s.first, s.last, s.rows = d.varint(), d.varint(), int64(d.uvarint())
+	if record[0] == infoLayout {
+		for k := range kinds {
+			s.floor[k], s.bytes[k] = d.varint(), int64(d.uvarint())
+		}
+		s.lost = int64(d.uvarint())
+	}
 	return s, d.err()
 }
 

@@ -12,7 +12,8 @@ import (
 
 // The bytes on disk, so that nobody changes them by accident.
 func TestLayout(t *testing.T) {
-	state := &state{rows: 300, first: -1, last: 2, latest: []sample{{2, 1}, {-1, -2}}}
+	state := &state{rows: 300, first: -1, last: 2, latest: []sample{{2, 1}, {-1, -2}}, bytes: [kinds]int64{1, 2, 3}, floor: [kinds]int64{0, 1, 2}, lost: 4}
+	closed := &day{version: version{rows: 1, first: 2, last: 3, files: [kinds]sum{{4, 5}, {}, {6, 7}}}, damaged: true}
 	values := []fettle.Value{{Sensor: "a", Value: 1}, {Sensor: "b", Value: -2}}
 	for _, c := range []struct {
 		name string
@@ -21,8 +22,10 @@ func TestLayout(t *testing.T) {
 	}{
 		{"key", appendMicros(rowsOf(nil, "m"), 5), "722f726d00018000000000000005"},
 		{"row", appendRow(nil, 3, values, []uint32{200, 0}), "010302c801000000000000f03f0000000000000000c0"},
-		{"info", appendInfo(nil, state), "010104ac02"},
+		{"info", appendInfo(nil, state), "020104ac02000102020403" + "04"},
 		{"latest", appendLatest(nil, state), "01040200000000000000f03f0600000000000000c0"},
+		{"day", appendDay(nil, closed), "0102010406040500000607"},
+		{"open day", appendOpenDay(nil, openDay{over: 300}), "01ac02"},
 		{"tag set", appendTagSet(nil, map[string]string{"k": "v", "a": ""}), "0102016100016b0176"},
 	} {
 		if got := fmt.Sprintf("%x", c.got); got != c.want {
@@ -55,11 +58,14 @@ func FuzzRecords(f *testing.F) {
 		if err == nil && len(values) > len(record) {
 			t.Errorf("%d values from %d bytes", len(values), len(record))
 		}
-		c := newColumns([]string{"b"}, 1)
-		if filled := c.fill(0, make([]byte, 8), record, []int{-1, 0}); err == nil && filled != nil {
+		c := newColumns(&view{words: w}, []string{"b"}, 1)
+		c.free = 0
+		if filled := c.fill(make([]byte, 8), record); err == nil && filled != nil {
 			t.Errorf("readable as a row, but not as a part of columns: %v", filled)
 		}
 		_, _ = decodeInfo(record)
+		_, _ = decodeDay(0, record)
+		_, _ = decodeOpenDay(record)
 		_, _ = decodeTagSet(record)
 		_, _, _ = decodeLatest(record)
 	})

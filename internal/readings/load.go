@@ -2,24 +2,32 @@ package readings
 
 import (
 	"fmt"
+	"log/slog"
 	"slices"
 	"time"
 
+	"fettle/internal/days"
 	"fettle/internal/db"
 )
 
-// Open loads what is known of the machines. It reads no rows but the few that
-// came after a machine's newest values were last written.
-func Open(d *db.DB) (*Store, error) {
-	s := &Store{db: d, machines: map[string]*machine{}}
+// Open loads what is known of the machines; dir is the data folder, in which
+// the closed days are, or will be. It reads no rows but the few that came after
+// a machine's newest values were last written, and no files but those that were
+// being replaced when the last process ended. A nil log is silent.
+func Open(d *db.DB, dir string, log *slog.Logger) (*Store, error) {
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	s := &Store{db: d, dir: dir, files: d.Files(), press: days.NewPress(), log: log, machines: map[string]*machine{}}
 	load := []struct {
 		prefix string
-		record func(m *machine, number uint64, value []byte) error
+		record func(m *machine, rest, value []byte) error
 	}{
 		{infoPrefix, loadInfo},
 		{sensorPrefix, loadSensor},
 		{tagSetPrefix, loadTagSet},
 		{latestPrefix, loadLatest},
+		{openPrefix, loadOpenDay},
 	}
 	for _, kind := range load {
 		if err := s.scan(kind.prefix, kind.record); err != nil {
@@ -27,7 +35,11 @@ func Open(d *db.DB) (*Store, error) {
 		}
 	}
 	for _, m := range s.machines {
-		if err := s.catchUp(m); err != nil {
+		err := s.catchUp(m)
+		if err == nil {
+			err = s.loadDays(m)
+		}
+		if err != nil {
 			return nil, fmt.Errorf("open readings: %w", err)
 		}
 	}
@@ -36,7 +48,7 @@ func Open(d *db.DB) (*Store, error) {
 
 // scan hands out all records of a kind with their machine, which the info
 // records, scanned first, bring in.
-func (s *Store) scan(prefix string, record func(m *machine, number uint64, value []byte) error) error {
+func (s *Store) scan(prefix string, record func(m *machine, rest, value []byte) error) error {
 	return s.db.Ascend([]byte(prefix), db.After([]byte(prefix)), func(key, value []byte) error {
 		name, rest, ok := db.CutString(key[len(prefix):])
 		if !ok {
@@ -47,21 +59,21 @@ func (s *Store) scan(prefix string, record func(m *machine, number uint64, value
 			m = newMachine(name)
 			s.machines[name] = m
 		}
-		number, _, _ := db.CutUint64(rest)
-		if err := record(m, number, value); err != nil {
+		if err := record(m, rest, value); err != nil {
 			return damage(name, "record "+prefix, err)
 		}
 		return nil
 	})
 }
 
-func loadInfo(m *machine, _ uint64, value []byte) error {
+func loadInfo(m *machine, _, value []byte) error {
 	state, err := decodeInfo(value)
 	m.state.Store(state)
 	return err
 }
 
-func loadSensor(m *machine, number uint64, value []byte) error {
+func loadSensor(m *machine, rest, value []byte) error {
+	number, _, _ := db.CutUint64(rest)
 	words, name := m.words.Load(), string(value)
 	if number != uint64(len(words.sensors)) {
 		return errDamaged
@@ -71,7 +83,8 @@ func loadSensor(m *machine, number uint64, value []byte) error {
 	return nil
 }
 
-func loadTagSet(m *machine, number uint64, value []byte) error {
+func loadTagSet(m *machine, rest, value []byte) error {
+	number, _, _ := db.CutUint64(rest)
 	words := m.words.Load()
 	tags, err := decodeTagSet(value)
 	if err != nil || number != uint64(len(words.tagSets)) {
@@ -82,9 +95,70 @@ func loadTagSet(m *machine, number uint64, value []byte) error {
 	return nil
 }
 
-func loadLatest(m *machine, _ uint64, value []byte) (err error) {
+func loadLatest(m *machine, _, value []byte) (err error) {
 	m.savedAt, m.state.Load().latest, err = decodeLatest(value)
 	return err
+}
+
+func loadOpenDay(m *machine, rest, value []byte) error {
+	at, err := microsOf(rest)
+	if err != nil {
+		return err
+	}
+	open, err := decodeOpenDay(value)
+	m.open[at] = &open
+	return err
+}
+
+// loadDays finds out what is closed, and finishes what a crash has left.
+func (s *Store) loadDays(m *machine) error {
+	newest, err := lastDay(s.db, m.name, latest)
+	if err != nil {
+		return err
+	}
+	if newest != nil {
+		m.sealedTo.Store(newest.end())
+	}
+	if len(m.open) == 0 && m.state.Load().rows > 0 {
+		return s.findOpenDays(m)
+	}
+	for at := range m.open {
+		d, err := readDay(s.db, m.name, at)
+		if err == nil && d != nil && d.next != nil {
+			err = s.settle(m, d)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// findOpenDays is for a folder from before days were closed, which says nothing
+// of them: it looks from each day with rows on to the next.
+func (s *Store) findOpenDays(m *machine) error {
+	batch := s.db.NewBatch()
+	prefix := rowsOf(nil, m.name)
+	for from := earliest; ; {
+		at := latest
+		err := s.db.Ascend(appendMicros(slices.Clone(prefix), from), db.After(prefix), func(key, _ []byte) error {
+			micros, err := microsOf(key)
+			if err != nil {
+				return damage(m.name, "row", err)
+			}
+			at = dayOf(micros)
+			return Stop
+		})
+		if err != nil {
+			return err
+		}
+		if at == latest {
+			return s.db.Commit(batch, db.Lazy)
+		}
+		m.open[at] = &openDay{}
+		batch.Set(openDayKey(m.name, at), appendOpenDay(nil, openDay{}))
+		from = at + dayMicros
+	}
 }
 
 // catchUp completes the newest values from the rows since they were written.

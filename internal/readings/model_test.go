@@ -2,8 +2,10 @@ package readings
 
 import (
 	"fmt"
+	"log/slog"
 	"maps"
 	"math"
+	"path/filepath"
 	"slices"
 	"testing"
 	"time"
@@ -83,11 +85,14 @@ var (
 	farFuture = time.Date(2200, 1, 1, 0, 0, 0, 0, time.UTC)
 )
 
-// Few times and sensors, so that everything meets.
+// Few times and sensors, so that everything meets: some seconds at the borders
+// of three days.
 var (
 	someSensor = rapid.SampledFrom([]string{"current", "temp", "x", "y", "z"})
 	someTime   = rapid.Custom(func(t *rapid.T) time.Time {
-		return time.UnixMicro(rapid.Int64Range(-20, 20).Draw(t, "micros")).UTC()
+		near := rapid.SampledFrom([]int64{0, dayMicros, dayMicros + hourMicros, 2 * dayMicros}).Draw(t, "near")
+		off := rapid.SampledFrom([]int64{1, 10_000_000}).Draw(t, "unit") * rapid.Int64Range(-7, 7).Draw(t, "off")
+		return time.UnixMicro(near + off).UTC()
 	})
 )
 
@@ -130,9 +135,28 @@ func TestStoreIsLikeAMap(t *testing.T) {
 			"reopen": func(t *rapid.T) { d, s = mustReopen(t, d, dir) },
 			"range":  func(t *rapid.T) { compareRange(t, s, model, someMachine.Draw(t, "machine")) },
 			"window": func(t *rapid.T) { compareWindow(t, s, model, someMachine.Draw(t, "machine")) },
+			"points": func(t *rapid.T) { comparePoints(t, s, model, someMachine.Draw(t, "machine")) },
+			"seal": func(t *rapid.T) {
+				machine, day := someMachine.Draw(t, "machine"), someTime.Draw(t, "day")
+				if model[machine] == nil {
+					return
+				}
+				if _, err := s.Seal(machine, day); err != nil {
+					t.Fatal(err)
+				}
+			},
+			"check": func(t *rapid.T) {
+				for machine := range model {
+					r := Report{}
+					m, _ := s.machine(machine)
+					if err := s.checkMachine(m, &r); err != nil || len(r.Faults) > 0 {
+						t.Fatalf("check found %q, %v", r.Faults, err)
+					}
+				}
+			},
 			"": func(t *rapid.T) {
 				for machine := range model {
-					compare(t, "info", fmt.Sprint(firstOf(s.Info(machine))), fmt.Sprint(model.info(machine)))
+					compare(t, "info", fmt.Sprint(plainInfo(s, machine)), fmt.Sprint(model.info(machine)))
 					compare(t, "latest", fmt.Sprint(s.Latest(machine)), fmt.Sprint(model.latest(machine)))
 				}
 			},
@@ -140,7 +164,12 @@ func TestStoreIsLikeAMap(t *testing.T) {
 	})
 }
 
-func firstOf(info Info, _ bool) Info { return info }
+// plainInfo is an Info without what a map does not know.
+func plainInfo(s *Store, machine string) Info {
+	info, _ := s.Info(machine)
+	info.Bytes = 0
+	return info
+}
 
 func mustReopen(t rapid.TB, d *db.DB, dir string) (*db.DB, *Store) {
 	if d != nil {
@@ -148,11 +177,11 @@ func mustReopen(t rapid.TB, d *db.DB, dir string) (*db.DB, *Store) {
 			t.Fatal(err)
 		}
 	}
-	d, err := db.Open(dir, db.Options{})
+	d, err := db.Open(filepath.Join(dir, "db"), db.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := Open(d)
+	s, err := Open(d, dir, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -198,4 +227,59 @@ func compareWindow(t *rapid.T, s *Store, model plain, machine string) {
 		t.Fatal(err)
 	}
 	compare(t, "window", fmt.Sprint(w.Columns), fmt.Sprint(model.window(machine, until, n, sensors)))
+}
+
+func comparePoints(t *rapid.T, s *Store, model plain, machine string) {
+	if model[machine] == nil {
+		return
+	}
+	from, to := someTime.Draw(t, "from"), someTime.Draw(t, "to")
+	sensors := rapid.SliceOfNDistinct(someSensor, 1, 5, rapid.ID[string]).Draw(t, "sensors")
+	most := rapid.SampledFrom([]int{1, 2, 3, 7, 60, 3000}).Draw(t, "most")
+	p, err := s.Points(machine, sensors, from, to, most)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(p.Times) > most {
+		t.Fatalf("%d points, at most %d were asked for", len(p.Times), most)
+	}
+	begin, end := from.UnixMicro(), to.UnixMicro()
+	if width := p.Resolution.width(); width > 0 {
+		begin, end = floorTo(begin, width), roundUp(end, width)
+	}
+	rows := model.rows(machine, fromMicros(begin), fromMicros(end))
+	bucket := func(micros int64) int { // the last point that begins no later
+		i, found := slices.BinarySearchFunc(p.Times, fromMicros(micros), time.Time.Compare)
+		if !found {
+			i--
+		}
+		return i
+	}
+	want := make([][]stat, len(sensors))
+	for i, sensor := range sensors {
+		want[i] = make([]stat, len(p.Times))
+		for _, r := range rows {
+			b := bucket(r.Time.UnixMicro())
+			if b < 0 || p.Step > 0 && r.Time.Sub(p.Times[b]) >= p.Step || p.Step == 0 && !r.Time.Equal(p.Times[b]) {
+				t.Fatalf("row at %v has no point in %v, step %v", r.Time, p.Times, p.Step)
+			}
+			if v, said := r.Value(sensor); said {
+				want[i][b].add(v)
+			}
+		}
+		for b, w := range want[i] {
+			min, max, mean := p.Min[i][b], p.Max[i][b], p.Mean[i][b]
+			silent := math.IsNaN(min) && math.IsNaN(max) && math.IsNaN(mean)
+			exact := min == w.min && max == w.max && near(mean, w.mean, w)
+			if (w.count == 0) != silent || w.count > 0 && !exact {
+				t.Fatalf("point at %v of %s is %v %v %v, expected %+v", p.Times[b], sensor, min, max, mean, w)
+			}
+		}
+	}
+}
+
+// near allows for another order of adding up.
+func near(got, want float64, s stat) bool {
+	scale := math.Max(math.Abs(s.min), math.Abs(s.max))
+	return math.Abs(got-want) <= 1e-12*scale || math.Abs(got-want) <= 5e-323
 }

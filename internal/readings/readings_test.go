@@ -3,6 +3,7 @@ package readings
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"math"
 	"path/filepath"
 	"slices"
@@ -13,89 +14,6 @@ import (
 	"fettle"
 	"fettle/internal/db"
 )
-
-func openDB(t *testing.T, dir string) *db.DB {
-	t.Helper()
-	d, err := db.Open(dir, db.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { d.Close() })
-	return d
-}
-
-func openStore(t *testing.T) *Store {
-	t.Helper()
-	s, err := Open(openDB(t, t.TempDir()))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return s
-}
-
-// at is n seconds after a fixed moment.
-func at(n int) time.Time { return time.Date(2026, 3, 1, 12, 0, n, 0, time.UTC) }
-
-// reading parses "mill 3 a=1 b=2 #shift=early": machine, second, values, tags.
-func reading(text string) fettle.Reading {
-	var r fettle.Reading
-	var second int
-	words := strings.Fields(text)
-	r.Machine = words[0]
-	fmt.Sscan(words[1], &second)
-	r.Time = at(second)
-	for _, word := range words[2:] {
-		name, text, _ := strings.Cut(word, "=")
-		if tag, isTag := strings.CutPrefix(name, "#"); isTag {
-			r.Tags = map[string]string{tag: text}
-			continue
-		}
-		v := fettle.Value{Sensor: name}
-		fmt.Sscan(text, &v.Value)
-		r.Values = append(r.Values, v)
-	}
-	return r
-}
-
-// write is reading's inverse.
-func write(r fettle.Reading) string {
-	words := []string{r.Machine, fmt.Sprint(int(r.Time.Sub(at(0)).Seconds()))}
-	for _, v := range r.Values {
-		words = append(words, fmt.Sprintf("%s=%v", v.Sensor, v.Value))
-	}
-	for name, text := range r.Tags {
-		words = append(words, "#"+name+"="+text)
-	}
-	return strings.Join(words, " ")
-}
-
-// appendAll appends the readings in one call.
-func appendAll(t *testing.T, s *Store, texts ...string) Appended {
-	t.Helper()
-	var rows []fettle.Reading
-	for _, text := range texts {
-		rows = append(rows, reading(text))
-	}
-	done, err := s.Append(rows)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return done
-}
-
-func wantRows(t *testing.T, s *Store, machine string, want ...string) {
-	t.Helper()
-	var got []string
-	if err := s.Range(machine, time.Time{}, time.Time{}, func(r fettle.Reading) error {
-		got = append(got, write(r))
-		return nil
-	}); err != nil {
-		t.Fatal(err)
-	}
-	if !slices.Equal(got, want) {
-		t.Errorf("rows are\n%s\nexpected\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
-	}
-}
 
 func TestAppend(t *testing.T) {
 	for _, c := range []struct {
@@ -304,11 +222,8 @@ func TestSensorLimit(t *testing.T) {
 
 func TestTagSetLimit(t *testing.T) {
 	dir := t.TempDir()
-	d := openDB(t, dir)
-	s, err := Open(d)
-	if err != nil {
-		t.Fatal(err)
-	}
+	d := openDB(t, filepath.Join(dir, "db"))
+	s := openIn(t, d, dir)
 	for i := range MaxTagSets {
 		appendAll(t, s, fmt.Sprintf("m %d a=1 #k=%d", i, i))
 	}
@@ -316,10 +231,7 @@ func TestTagSetLimit(t *testing.T) {
 		t.Errorf("Append did %+v, expected one row without its tags", done)
 	}
 	d.Close()
-	s, err = Open(openDB(t, dir))
-	if err != nil {
-		t.Fatal(err)
-	}
+	s = openIn(t, openDB(t, filepath.Join(dir, "db")), dir)
 	rows, err := s.Last("m", time.Time{}, 2)
 	if err != nil || write(rows[0]) != "m 1000 a=1" || write(rows[1]) != "m 1001 a=1 #k=7" {
 		t.Errorf("rows are %v, %v", rows, err)
@@ -328,12 +240,9 @@ func TestTagSetLimit(t *testing.T) {
 
 // When the store cannot commit, nothing of the call is remembered.
 func TestFailedAppend(t *testing.T) {
-	dir := filepath.Join(t.TempDir(), "db")
-	d := openDB(t, dir)
-	s, err := Open(d)
-	if err != nil {
-		t.Fatal(err)
-	}
+	dir := t.TempDir()
+	d := openDB(t, filepath.Join(dir, "db"))
+	s := openIn(t, d, dir)
 	appendAll(t, s, "m 1 a=1")
 	d.Close()
 	if _, err := s.Append([]fettle.Reading{reading("m 2 b=2"), reading("n 1 a=1")}); fettle.KindOf(err) != fettle.Unavailable {
@@ -350,8 +259,9 @@ func TestFailedAppend(t *testing.T) {
 // A row that cannot be read on disk refuses what would be merged into it, and
 // nothing else.
 func TestDamagedRow(t *testing.T) {
-	d := openDB(t, t.TempDir())
-	s, err := Open(d)
+	dir := t.TempDir()
+	d := openDB(t, filepath.Join(dir, "db"))
+	s, err := Open(d, dir, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}

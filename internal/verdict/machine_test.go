@@ -1,10 +1,12 @@
 package verdict
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"log/slog"
 	"math/rand/v2"
+	"path/filepath"
 	"slices"
 	"testing"
 
@@ -25,17 +27,20 @@ type room struct {
 func newRoom(t *testing.T) *room {
 	r := &room{t: t, dir: t.TempDir()}
 	r.open()
-	t.Cleanup(func() { r.db.Close() })
+	t.Cleanup(func() {
+		mustBeSound(t, r.rows)
+		r.db.Close()
+	})
 	return r
 }
 
 func (r *room) open() {
 	r.t.Helper()
 	var err error
-	if r.db, err = db.Open(r.dir, db.Options{}); err != nil {
+	if r.db, err = db.Open(filepath.Join(r.dir, "db"), db.Options{}); err != nil {
 		r.t.Fatal(err)
 	}
-	if r.rows, err = readings.Open(r.db); err != nil {
+	if r.rows, err = readings.Open(r.db, r.dir, nil); err != nil {
 		r.t.Fatal(err)
 	}
 	r.restart()
@@ -192,4 +197,12 @@ func worst(verdicts []fettle.Verdict) float64 {
 		score = max(score, v.Score)
 	}
 	return score
+}
+
+// mustBeSound checks everything in a store of readings.
+func mustBeSound(t testing.TB, rows *readings.Store) {
+	t.Helper()
+	if r, err := rows.Check(context.Background()); err != nil || len(r.Faults) > 0 {
+		t.Errorf("check of the readings found %q, %v", r.Faults, err)
+	}
 }

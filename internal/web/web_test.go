@@ -306,8 +306,9 @@ func TestNotFound(t *testing.T) {
 	}
 }
 
-// addressable leaves out the two names that no address can hold.
-func addressable(name string) bool { return name != "." && name != ".." }
+// addressable leaves out the names that no address can hold; no machine may be
+// called so.
+func addressable(name string) bool { return name != "." && name != ".." && name != "/" }
 
 // A machine is found under its address whatever its name holds, and no name can
 // put markup into a page.

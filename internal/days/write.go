@@ -1,0 +1,198 @@
+package days
+
+import (
+	"fmt"
+	"io"
+	"math"
+
+	"github.com/parquet-go/parquet-go"
+	"github.com/parquet-go/parquet-go/compress/zstd"
+)
+
+// A Writer writes tables with the same sensors, one row group each.
+type Writer struct {
+	out     *parquet.GenericWriter[any]
+	schema  *schema
+	scratch []parquet.Value
+}
+
+const (
+	// fewValues bounds a dictionary: with more different values, or less than
+	// two rows for each, it costs more than it saves.
+	fewValues = 4096
+	// pageBytes holds a day at a reading every 2 s in one page, which packs best.
+	pageBytes = 512 << 10
+	// blockRows is how many values are handed to the library at once.
+	blockRows = 1024
+)
+
+// A Press compresses pages. Its tables take some MB, so all writers of a store
+// share one.
+type Press struct {
+	codec zstd.Codec
+}
+
+// NewPress makes one.
+func NewPress() *Press {
+	return &Press{codec: zstd.Codec{Level: zstd.SpeedDefault, Concurrency: 1}}
+}
+
+// NewWriter begins a file whose columns suit its first table. more says that
+// other tables follow it, so that any sensor may yet turn out to be silent.
+func (p *Press) NewWriter(out io.Writer, first Table, more bool) (w *Writer, err error) {
+	defer survive("begin file", &err)
+	s := newSchema(first, more)
+	return &Writer{
+		out: parquet.NewGenericWriter[any](out, parquet.NewSchema("readings", s),
+			parquet.Compression(&p.codec),
+			parquet.PageBufferSize(pageBytes), parquet.DataPageStatistics(false),
+			parquet.CreatedBy("fettle", "1", "")),
+		schema:  s,
+		scratch: make([]parquet.Value, 0, blockRows),
+	}, nil
+}
+
+// Write adds a table as a row group.
+func (w *Writer) Write(t Table) (err error) {
+	defer survive("write rows", &err)
+	if len(t.Columns) != len(w.schema.optional) {
+		return fmt.Errorf("write rows: %d sensors, the file has %d", len(t.Columns), len(w.schema.optional))
+	}
+	columns := w.out.ColumnWriters()
+	err = w.column(columns[0], t.Rows(), func(row int) parquet.Value {
+		return parquet.Int64Value(t.Times[row]).Level(0, 0, 0)
+	})
+	for i, values := range t.Columns {
+		if err != nil {
+			break
+		}
+		err = w.numbers(columns[1+i], values, 1+i, w.schema.optional[i])
+	}
+	if err == nil && w.schema.tags {
+		last := 1 + len(t.Columns)
+		err = w.column(columns[last], t.Rows(), func(row int) parquet.Value {
+			if t.Tags == nil || t.Tags[row] == "" {
+				return parquet.NullValue().Level(0, 0, last)
+			}
+			return parquet.ByteArrayValue([]byte(t.Tags[row])).Level(0, 1, last)
+		})
+	}
+	if err == nil {
+		err = w.out.Flush()
+	}
+	if err != nil {
+		return fmt.Errorf("write rows: %w", err)
+	}
+	return nil
+}
+
+func (w *Writer) column(out *parquet.ColumnWriter, rows int, value func(row int) parquet.Value) error {
+	for row := 0; row < rows; {
+		block := w.scratch[:0]
+		for ; row < rows && len(block) < blockRows; row++ {
+			block = append(block, value(row))
+		}
+		if _, err := out.WriteRowValues(block); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// numbers is column for a sensor: nearly all that a day holds.
+func (w *Writer) numbers(out *parquet.ColumnWriter, values []float64, column int, optional bool) error {
+	defined := 0
+	if optional {
+		defined = 1
+	}
+	silent := parquet.NullValue().Level(0, 0, column)
+	for len(values) > 0 {
+		n := min(len(values), blockRows)
+		block := w.scratch[:n]
+		for i, v := range values[:n] {
+			if v != v { // NaN
+				block[i] = silent
+			} else {
+				block[i] = parquet.DoubleValue(v).Level(0, defined, column)
+			}
+		}
+		if _, err := out.WriteRowValues(block); err != nil {
+			return err
+		}
+		values = values[n:]
+	}
+	return nil
+}
+
+// Close ends the file.
+func (w *Writer) Close() (err error) {
+	defer survive("end file", &err)
+	if err := w.out.Close(); err != nil {
+		return fmt.Errorf("end file: %w", err)
+	}
+	return nil
+}
+
+// schema is a group whose fields keep their order; the library's own sorts them
+// by name.
+type schema struct {
+	parquet.Group
+	fields   []parquet.Field
+	optional []bool // by sensor
+	tags     bool   // there is a column of tags
+}
+
+// Fields lists the columns in the order of the file.
+func (s *schema) Fields() []parquet.Field { return s.fields }
+
+func newSchema(t Table, more bool) *schema {
+	s := &schema{Group: parquet.Group{}, tags: more || t.Tags != nil}
+	s.add(timeColumn, parquet.Encoded(parquet.Timestamp(parquet.Microsecond), &parquet.DeltaBinaryPacked))
+	for i, sensor := range t.Sensors {
+		few, gaps := survey(t.Columns[i])
+		node := parquet.Leaf(parquet.DoubleType)
+		if few {
+			node = parquet.Encoded(node, &parquet.RLEDictionary)
+		} else {
+			node = parquet.Encoded(node, &parquet.ByteStreamSplit)
+		}
+		if gaps = gaps || more; gaps {
+			node = parquet.Optional(node)
+		}
+		s.optional = append(s.optional, gaps)
+		s.add(columnOf(sensor), node)
+	}
+	if s.tags {
+		s.add(tagsColumn, parquet.Optional(parquet.Encoded(parquet.String(), &parquet.RLEDictionary)))
+	}
+	return s
+}
+
+func (s *schema) add(name string, node parquet.Node) {
+	s.Group[name] = node
+	s.fields = append(s.fields, parquet.Group{name: node}.Fields()...)
+}
+
+// survey tells whether a column has few different values, and gaps.
+func survey(values []float64) (few, gaps bool) {
+	limit := min(fewValues, len(values)/2)
+	different := make(map[uint64]struct{}, min(limit, 256))
+	few = true
+	last := ^uint64(0) // a NaN that nobody makes
+	for _, v := range values {
+		bits := math.Float64bits(v)
+		switch {
+		case bits == last:
+		case math.IsNaN(v):
+			gaps = true
+			if !few {
+				return few, gaps
+			}
+		case few:
+			different[bits] = struct{}{}
+			few = len(different) <= limit
+		}
+		last = bits
+	}
+	return few, gaps
+}

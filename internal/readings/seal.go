@@ -1,0 +1,335 @@
+package readings
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"time"
+
+	"fettle/internal/days"
+	"fettle/internal/db"
+)
+
+// Sealed tells what became of a day that was to be sealed.
+type Sealed struct {
+	Done  bool  // false: late rows came meanwhile, or there was nothing to do
+	Anew  bool  // the day had a file before
+	Rows  int64 // in the file
+	Bytes int64 // of all its files
+}
+
+// Seal makes the files of a machine's day from its rows, whole or not at all,
+// and takes the rows out of the store. It makes them anew if there are rows
+// that lie over them. The day is not to get many more rows: its watermark has
+// left it.
+//
+// The order is such that a crash at any moment loses nothing and leaves nothing
+// to be repaired but by settle:
+//
+//	drafts written and synced      a crash leaves drafts, which are overwritten
+//	first time: files renamed      files that the catalogue does not list yet
+//	anew: catalogue lists both     either file is right
+//	anew: files replaced
+//	catalogue lists the new ones,  in one synced commit
+//	  rows are gone
+func (s *Store) Seal(machine string, when time.Time) (Sealed, error) {
+	m, found := s.machine(machine)
+	if !found {
+		return Sealed{}, unknown(machine)
+	}
+	return s.seal(m, dayOf(when.UnixMicro()))
+}
+
+func (s *Store) seal(m *machine, at int64) (Sealed, error) {
+	s.sealing.Lock()
+	defer s.sealing.Unlock()
+	touched, found := s.touchedOf(m, at)
+	if !found {
+		return Sealed{}, nil
+	}
+	next, err := s.drafts(m, at)
+	if err != nil {
+		return Sealed{}, fmt.Errorf("seal %s of machine %q: %w", dayName(at), m.name, err)
+	}
+	s.filing.Lock()
+	defer s.filing.Unlock()
+	done, err := s.install(m, at, touched, next)
+	if err != nil {
+		return Sealed{}, fmt.Errorf("seal %s of machine %q: %w", dayName(at), m.name, err)
+	}
+	return done, nil
+}
+
+// touchedOf tells how often a day with rows in the store was touched.
+func (s *Store) touchedOf(m *machine, at int64) (touched uint64, found bool) {
+	s.writing.Lock()
+	defer s.writing.Unlock()
+	open := m.open[at]
+	if open == nil {
+		return 0, false
+	}
+	return open.touched, true
+}
+
+// drafts writes the files of a day under names that nobody reads.
+func (s *Store) drafts(m *machine, at int64) (*version, error) {
+	v, err := s.lookAt(m)
+	if err != nil {
+		return nil, err
+	}
+	defer v.Close()
+	for k := range Kind(kinds) {
+		if err := s.files.MakeFolder(s.folderOf(k, m.name)); err != nil {
+			return nil, err
+		}
+	}
+	w := &dayWriter{view: v, at: at, sensors: v.sensors()}
+	for k := range w.files {
+		if k != int(Raw) {
+			w.series[k] = newSeries(Kind(k).width(), len(w.sensors))
+		}
+	}
+	err = w.draft(Raw, func() error {
+		return w.draft(Minute, func() error {
+			return w.draft(Hour, func() error { return w.write() })
+		})
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &w.version, nil
+}
+
+// A dayWriter writes the files of a day in one pass over its rows.
+type dayWriter struct {
+	view    *view
+	at      int64
+	sensors []string
+	version version
+	files   [kinds]*tableFile
+	series  [kinds]*series // of the rollups, what is not written yet
+	waiting *piece         // rows that are not written yet: the file's columns depend on whether more follow
+}
+
+// draft opens one of the files around what fills them all.
+func (w *dayWriter) draft(k Kind, fill func() error) error {
+	s, name := w.view.store, w.view.machine.name
+	return s.files.Draft(s.draftOf(k, name, w.at), func(out io.Writer) error {
+		m := &meter{out: out}
+		w.files[k] = &tableFile{press: s.press, out: m}
+		if err := fill(); err != nil {
+			return err
+		}
+		if err := w.files[k].close(); err != nil {
+			return err
+		}
+		w.version.files[k] = m.sum
+		return nil
+	})
+}
+
+// write passes all rows of the day on to the files.
+func (w *dayWriter) write() error {
+	err := w.view.eachPiece(w.at, w.at+dayMicros, w.sensors, func(p *piece) error {
+		if w.waiting != nil {
+			if err := w.rows(w.waiting, true); err != nil {
+				return err
+			}
+		}
+		w.waiting = p
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	if w.waiting == nil {
+		return fmt.Errorf("no rows left")
+	}
+	if err := w.rows(w.waiting, false); err != nil {
+		return err
+	}
+	w.series[Hour].addSeries(w.series[Minute])
+	for k := Minute; k <= Hour; k++ {
+		more := w.files[k].begun()
+		if err := w.files[k].write(w.series[k].table(w.sensors, more), more); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// rows writes a piece, and the buckets of the rollups that are finished by it.
+func (w *dayWriter) rows(p *piece, more bool) error {
+	more = more || w.files[Raw].begun()
+	if err := w.files[Raw].write(w.view.table(p, w.sensors, more), more); err != nil {
+		return err
+	}
+	if w.version.rows == 0 {
+		w.version.first = p.times[0]
+	}
+	w.version.last = p.times[len(p.times)-1]
+	w.version.rows += int64(len(p.times))
+	w.series[Minute].addPiece(p)
+	if !w.series[Minute].full() {
+		return nil
+	}
+	minutes := w.series[Minute].finished()
+	w.series[Hour].addSeries(minutes)
+	return w.files[Minute].write(minutes.table(w.sensors, true), true)
+}
+
+// table is a piece as the columns of a file; sensors that were silent
+// throughout are left out unless all is set.
+func (v *view) table(p *piece, sensors []string, all bool) days.Table {
+	t := days.Table{Times: p.times}
+	for i, column := range p.columns {
+		if column == nil && all {
+			column = silence(len(p.times))
+		}
+		if column != nil {
+			t.Sensors, t.Columns = append(t.Sensors, sensors[i]), append(t.Columns, column)
+		}
+	}
+	if p.tags != nil {
+		t.Tags = make([]string, len(p.times))
+		for row, tag := range p.tags {
+			if tag != 0 {
+				t.Tags[row] = v.tags.texts[tag-1]
+			}
+		}
+	}
+	return t
+}
+
+// A tableFile is a Parquet file that begins with its first table.
+type tableFile struct {
+	press  *days.Press
+	out    io.Writer
+	writer *days.Writer
+}
+
+func (f *tableFile) begun() bool { return f.writer != nil }
+
+func (f *tableFile) write(t days.Table, more bool) (err error) {
+	if f.writer == nil {
+		if f.writer, err = f.press.NewWriter(f.out, t, more); err != nil {
+			return err
+		}
+	}
+	return f.writer.Write(t)
+}
+
+func (f *tableFile) close() error { return f.writer.Close() }
+
+// install puts drafts in the place of a day's rows, if no late row came while
+// they were written.
+func (s *Store) install(m *machine, at int64, touched uint64, next *version) (Sealed, error) {
+	before, err := readDay(s.db, m.name, at)
+	if err != nil {
+		return Sealed{}, err
+	}
+	if before == nil {
+		// Nobody looks for the files before the catalogue lists them, so they
+		// can take their names while rows come in.
+		if err := s.rename(m, at); err != nil {
+			return Sealed{}, err
+		}
+	}
+	s.writing.Lock()
+	defer s.writing.Unlock()
+	open := m.open[at]
+	if open == nil || open.touched != touched {
+		return Sealed{}, nil
+	}
+	d, err := readDay(s.db, m.name, at)
+	if err != nil || (d == nil) != (before == nil) {
+		return Sealed{}, err
+	}
+	if d != nil {
+		if d.next != nil { // left by a disk that failed in between
+			if err := s.settle(m, d); err != nil {
+				return Sealed{}, err
+			}
+		}
+		d.next = next
+		if err := s.announce(m, d); err != nil {
+			return Sealed{}, err
+		}
+		if err := s.rename(m, at); err != nil {
+			return Sealed{}, errors.Join(err, s.settle(m, d))
+		}
+	}
+	return s.close(m, at, d, next)
+}
+
+// announce lists the files that are about to replace a day's.
+func (s *Store) announce(m *machine, d *day) error {
+	batch := s.db.NewBatch()
+	batch.Set(dayKey(m.name, d.at), appendDay(nil, d))
+	return s.db.Commit(batch, db.Synced)
+}
+
+func (s *Store) rename(m *machine, at int64) error {
+	for k := range Kind(kinds) {
+		if err := s.files.Move(s.draftOf(k, m.name, at), s.fileOf(k, m.name, at)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// close lists the new files in the catalogue and takes the day's rows out of
+// the store.
+func (s *Store) close(m *machine, at int64, before *day, next *version) (Sealed, error) {
+	done := Sealed{Done: true, Anew: before != nil, Rows: next.rows}
+	batch := s.db.NewBatch()
+	c := s.newChange(m.name)
+	c.other = true
+	for k, f := range next.files {
+		c.state.bytes[k] += f.size
+		done.Bytes += f.size
+		if before != nil {
+			c.state.bytes[k] -= before.files[k].size
+		}
+	}
+	d := &day{at: at, version: *next, damaged: before != nil && before.damaged}
+	batch.Set(dayKey(m.name, at), appendDay(nil, d))
+	if err := s.deleteRows(batch, m.name, d); err != nil {
+		return Sealed{}, err
+	}
+	batch.Delete(openDayKey(m.name, at))
+	c.days = map[int64]*openDay{at: nil}
+	c.save(batch)
+	m.sealedTo.Store(max(m.sealedTo.Load(), d.end()))
+	return done, s.commit(batch, []*change{c})
+}
+
+// fewRows are deleted one by one: reads in all of the store step over deleted
+// ranges, which are for many rows.
+const fewRows = 256
+
+// deleteRows takes the rows of a day out of the store.
+func (s *Store) deleteRows(batch *db.Batch, machine string, d *day) error {
+	prefix := rowsOf(nil, machine)
+	from, to := appendMicros(slices.Clone(prefix), d.at), appendMicros(prefix, d.end())
+	var keys [][]byte
+	err := s.db.Ascend(from, to, func(key, _ []byte) error {
+		if keys = append(keys, bytes.Clone(key)); len(keys) > fewRows {
+			return Stop
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	if len(keys) > fewRows {
+		batch.DeleteRange(from, to)
+		return nil
+	}
+	for _, key := range keys {
+		batch.Delete(key)
+	}
+	return nil
+}
