@@ -58,8 +58,8 @@ bench: build ## Start-up, memory, messages a second beside Mosquitto, latency; a
 	@scripts/needs.sh bench
 	PATH="$$PATH:/usr/sbin" go run ./bench -fettle bin/fettle
 
-bench-engine: ## PatchTST beside PyTorch in all its modes and ONNX Runtime; at most 15 minutes, alone on the machine
-	go build -trimpath -o bin/bench-engine ./bench/engine && bin/bench-engine
+bench-engine: ## The PatchTST engine beside PyTorch in all its modes and ONNX Runtime; about 15 minutes, alone on the machine
+	go run ./bench/engine
 
 ett: ## PatchTST on the ETTh1 benchmark ($$FETTLE_DATA) beside published results; about 5 minutes
 	@test -n "$(FETTLE_DATA)" || { echo "FETTLE_DATA is not set: name the folder that holds ett/ETTh1.csv"; exit 1; }
