@@ -155,9 +155,10 @@ func (e epoch) shown() float64 {
 // bar is longest for the highest loss and one sign for the lowest, by
 // logarithms, in eighths of a sign.
 func bar(v, low, high float64) string {
-	share := 1.0
-	if high > low && low > 0 {
-		share = math.Log(v/low) / math.Log(high/low)
+	share := 0.0
+	if low > 0 {
+		// Losses that hardly differ look alike: the whole width is a factor of 2 at least.
+		share = math.Log(v/low) / math.Log(max(high/low, 2))
 	}
 	eighths := 8 + int(math.Round(share*8*(curveWidth-1)))
 	text := strings.Repeat("█", eighths/8)

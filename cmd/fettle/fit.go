@@ -53,6 +53,7 @@ type trainingFlags struct {
 	Schedule        string       `default:"" enum:",constant,cosine,one-cycle" placeholder:"NAME" help:"How the learning rate goes: constant, cosine, one-cycle."`
 	Patience        *int         `placeholder:"N" help:"Epochs without a better validation after which to stop; 0: never."`
 	WindowsPerEpoch *int         `placeholder:"N" help:"Windows that an epoch takes, other ones each time; 0: all."`
+	Precision       string       `default:"float32" enum:"float32,bfloat16" help:"bfloat16 multiplies nearly twice as fast where the processor can, with a little less care."`
 	Seed            uint64       `default:"1" placeholder:"N" help:"The same seed makes the same model, on any number of threads (default: ${default})."`
 	Threads         int          `placeholder:"N" help:"Threads. Default: one for each processor."`
 	Memory          config.Bytes `default:"4GiB" placeholder:"SIZE" help:"Refuse to take more (default: ${default})."`
