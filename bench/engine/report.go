@@ -14,8 +14,6 @@ import (
 	"text/tabwriter"
 )
 
-func has(names []string, name string) bool { return slices.Contains(names, name) }
-
 // tellMachine prints the processor, its peak and how near the kernels come to
 // it on the model's own shapes, and the peer's versions.
 func tellMachine(ctx context.Context) error {
