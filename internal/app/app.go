@@ -214,9 +214,6 @@ func (a *App) Last(machine string) time.Time {
 	return info.Last
 }
 
-// Behind counts the machines whose readings are still to be judged.
-func (a *App) Behind() int { return a.flow.awake.len() }
-
 func (a *App) unit(sensor string) string { return a.cfg.Units[sensor] }
 
 // modelsChanged tells everybody about a folder of models that is not what it was.
