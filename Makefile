@@ -73,7 +73,7 @@ gen: ## The kernels' assembly anew from its generators
 
 docs: ## Writes the generated reference pages anew
 	go test ./internal/config -run Reference -update
-	go test ./internal/api -run Golden -update
+	go test ./internal/api -run OpenAPI -update
 
 clean: ## Removes what was built
 	rm -rf bin dist

@@ -2,10 +2,15 @@ package fettle
 
 import "time"
 
+// ShortForecaster is the forecaster that every machine has: the machine's own
+// step, a few steps ahead. Models and forecasts that name none belong to it.
+const ShortForecaster = "short"
+
 // A Forecast says what one machine's sensors will read after Origin, step by
 // step, in the sensors' own units.
 type Forecast struct {
 	Machine     string           `json:"machine"`
+	Forecaster  string           `json:"forecaster" doc:"Name of the configured forecaster that it belongs to, such as short"`
 	Model       string           `json:"model" doc:"Name of the model version that made it"`
 	Origin      time.Time        `json:"origin" doc:"Event time of the newest reading it was made from"`
 	StepSeconds float64          `json:"step_seconds" doc:"Time from one step to the next"`
@@ -40,6 +45,7 @@ func (f Forecast) TimeOf(step int) time.Time {
 type Model struct {
 	Name        string    `json:"name" doc:"Folder name, model_<machine>_<YYYYMMDD_HHMMSS>"`
 	Machine     string    `json:"machine"`
+	Forecaster  string    `json:"forecaster" doc:"Name of the configured forecaster that it serves, such as short"`
 	Family      string    `json:"family" enum:"ridge,patchtst"`
 	Created     time.Time `json:"created"`
 	Sensors     []string  `json:"sensors" doc:"Channels, in the model's order"`

@@ -252,9 +252,9 @@ func (w *window) lost() {
 	}
 }
 
-// Reasons of MQTT 5 that mean "not now": unspecified, an error of the broker's
-// own, quota exceeded.
-var notNow = []byte{packets.PubackUnspecifiedError, packets.PubackImplementationSpecificError, packets.PubackQuotaExceeded}
+// Reasons of MQTT 5 that are about the message itself, which no other time makes
+// better. Any other means "not now", even one that no broker should give here.
+var forGood = []byte{packets.PubackNotAuthorized, packets.PubackTopicNameInvalid, packets.PubackPayloadFormatInvalid}
 
 // answered books the broker's answer to a message.
 func (w *window) answered(p *packets.Puback) {
@@ -268,16 +268,16 @@ func (w *window) answered(p *packets.Puback) {
 		w.stats.Acknowledged++
 		w.hold = firstHold
 		w.remove(i)
-	case slices.Contains(notNow, p.ReasonCode):
-		w.queue[i].sent = false
-		w.sent--
-		w.next = min(w.next, i)
-		w.pause()
-	default:
+	case slices.Contains(forGood, p.ReasonCode):
 		w.stats.Refused++
 		w.refused++
 		w.why = fmt.Sprintf("%s on %s", reason(p), fettle.Shorten(w.queue[i].packet.Topic))
 		w.remove(i)
+	default:
+		w.queue[i].sent = false
+		w.sent--
+		w.next = min(w.next, i)
+		w.pause()
 	}
 }
 

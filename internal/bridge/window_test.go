@@ -220,6 +220,17 @@ func TestWindowRepeatsWhatABusyBrokerRefused(t *testing.T) {
 	})
 }
 
+// TestWindowRepeatsWhatNobodyShouldRefuse: PUBACK has no reason 0x8b.
+func TestWindowRepeatsWhatNobodyShouldRefuse(t *testing.T) {
+	inBubble(t, 10, func(t *testing.T, w *window) {
+		conn := connect(w, 0, 0)
+		put(t, w, 1, "a")
+		answer(w, wantSent(t, conn, "a")[0], 0x8b)
+		time.Sleep(firstHold)
+		wantSent(t, conn, "a")
+	})
+}
+
 func TestWindowGivesUpWhatIsForbidden(t *testing.T) {
 	inBubble(t, 10, func(t *testing.T, w *window) {
 		conn := connect(w, 0, 0)

@@ -206,6 +206,9 @@ func (h *hook) write(cl *mqtt.Client, answers []byte) {
 func refuse(cl *mqtt.Client, pk packets.Packet, code packets.Code) {
 	switch {
 	case pk.FixedHeader.Qos == 0:
+	case code == packets.ErrServerShuttingDown:
+		// No answer can say so (MQTT 5, 3.4.2.1): the end of the connection does,
+		// and the client sends again.
 	case cl.Properties.ProtocolVersion == 5:
 		answer := packets.Packet{
 			FixedHeader: packets.FixedHeader{Type: packets.Puback},

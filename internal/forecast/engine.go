@@ -133,7 +133,7 @@ func (e *Engine) make(m *memory, info readings.Info, at time.Time) (Made, error)
 	m.keepStep(look.rhythm)
 	made := Made{
 		Forecast: fettle.Forecast{
-			Machine: m.machine, Model: f.model.Name,
+			Machine: m.machine, Forecaster: fettle.ShortForecaster, Model: f.model.Name,
 			Origin: look.newest(), StepSeconds: look.step.Seconds(),
 		},
 		Window: fettle.Window{Machine: m.machine, TimesMicros: look.window.TimesMicros},

@@ -47,7 +47,7 @@ func readVersion(dir, name, beside string) (Version, error) {
 		return Version{}, fettle.BadField("bad model card", "machine", c.Machine, machine+", as in the folder's name")
 	}
 	v := Version{Dir: dir, Model: fettle.Model{
-		Name: name, Machine: machine, Family: c.Family, Created: stamp, Sensors: c.Sensors, Context: c.Context, Horizon: c.Horizon,
+		Name: name, Machine: machine, Forecaster: fettle.ShortForecaster, Family: c.Family, Created: stamp, Sensors: c.Sensors, Context: c.Context, Horizon: c.Horizon,
 		StepSeconds: c.StepSeconds, Parameters: c.Parameters, TrainedRows: c.TrainedRows,
 	}}
 	if v.Family == "" {
