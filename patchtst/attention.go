@@ -54,10 +54,6 @@ func (p *pass) looks(i, length int, do func(l look)) {
 	}
 }
 
-// number is the place of the look's shares among all of the block's, for
-// dropout.
-func (l look) number() int { return l.length * (l.head*even(l.length) + l.from) }
-
 // more is a sum over several looks, so far.
 func (l look) more(sum matrix) matrix {
 	if l.from == 0 {
@@ -112,7 +108,7 @@ func (p *pass) mixSequence(index, i int, qkv, mixed matrix) {
 		shares := p.sharesOf(index, l)
 		p.share(shares, columns(qkv, d+l.first, l.width), queryT, l)
 		value := columns(qkv, 2*d+l.first, l.width)
-		p.k.MultiplyTransposed(columns(mixed, l.first, l.width).RowRange(l.from, l.to), p.dropShares(index, shares, l), value, matrix{})
+		p.k.MultiplyTransposed(columns(mixed, l.first, l.width).RowRange(l.from, l.to), p.droppedShares(index, shares, l), value, matrix{})
 	})
 }
 
@@ -163,11 +159,11 @@ func (p *pass) mixSequenceBackward(index, i int, qkv, dQKV, dMixed matrix) {
 		if again {
 			p.share(shares, key, queryT, l)
 		}
-		p.k.Multiply(dValue, p.dropShares(index, shares, l), columns(dMixed, l.first, l.width).RowRange(l.from, l.to), l.more(dValue))
+		p.k.Multiply(dValue, p.droppedShares(index, shares, l), columns(dMixed, l.first, l.width).RowRange(l.from, l.to), l.more(dValue))
 
-		dShares := dense(p.scratch.shareGradient[:len(shares.Data)], shares.Rows, shares.Cols)
+		dShares := l.shares(p.scratch.shareGradient)
 		p.k.Multiply(dShares, value, dMixedT.RowRange(l.first, l.first+l.width).Columns(l.from, l.to), matrix{})
-		p.drop(dShares.Data, p.config.AttentionDropout, sharesSite(index), l.number())
+		p.dropShares(dShares, index, l)
 		p.k.SoftmaxColumnsBackward(dShares, shares, shareScale(p.config)) // now the gradient of key query'
 		p.k.Multiply(dKey, dShares, query, l.more(dKey))
 		p.k.MultiplyTransposed(dQuery, dShares, key, matrix{})
@@ -189,14 +185,20 @@ func (p *pass) transpose(buffer []float32, x matrix) matrix {
 	return t
 }
 
+// shares is a matrix (keys, queries) for the look in a buffer. Its rows lie an
+// even number apart, for bfloat16's sake.
+func (l look) shares(buffer []float32) matrix {
+	queries := l.to - l.from
+	return matrix{Data: buffer[:l.length*even(queries)], Rows: l.length, Cols: queries, Stride: even(queries)}
+}
+
 // sharesOf is where the shares of a look stand, (keys, queries). Without room
 // for those of all heads there is room for one look's.
 func (p *pass) sharesOf(index int, l look) matrix {
-	size := l.length * (l.to - l.from)
 	if shares := p.sample.kept[index].shares; shares != nil {
-		return dense(shares[l.head*size:][:size], l.length, l.to-l.from)
+		return l.shares(shares[l.head*l.length*even(l.length):])
 	}
-	return dense(p.scratch.shares[:size], l.length, l.to-l.from)
+	return l.shares(p.scratch.shares)
 }
 
 // share computes shares (keys, queries) from key (length, D/H) and queryT
@@ -206,14 +208,32 @@ func (p *pass) share(shares, key, queryT matrix, l look) {
 	p.k.SoftmaxColumns(shares, shareScale(p.config))
 }
 
-// dropShares is attention's dropout. It works on a copy: softmax's way back
+// droppedShares is attention's dropout. It works on a copy: softmax's way back
 // needs the shares as they were.
-func (p *pass) dropShares(block int, shares matrix, l look) matrix {
+func (p *pass) droppedShares(index int, shares matrix, l look) matrix {
 	if p.config.AttentionDropout == 0 {
 		return shares
 	}
-	dropped := dense(p.scratch.dropped[:len(shares.Data)], shares.Rows, shares.Cols)
+	dropped := l.shares(p.scratch.dropped)
 	copy(dropped.Data, shares.Data)
-	p.drop(dropped.Data, p.config.AttentionDropout, sharesSite(block), l.number())
+	p.dropShares(dropped, index, l)
 	return dropped
+}
+
+// dropShares is drop at the shares of a look. Among all of a block's, that of a
+// query in a key has the place
+//
+//	(head length + key) even(length) + query
+//
+// however the queries are taken: all of them at one time lie just so.
+func (p *pass) dropShares(shares matrix, index int, l look) {
+	rate, site, stride := p.config.AttentionDropout, sharesSite(index), even(l.length)
+	first := l.head*l.length*stride + l.from
+	if shares.Stride == stride {
+		p.drop(shares.Data, rate, site, first)
+		return
+	}
+	for key := range shares.Rows {
+		p.drop(shares.Row(key), rate, site, first+key*stride)
+	}
 }

@@ -61,7 +61,7 @@ func (p *pass) mixSequenceHalf(index, i int, qkv halfMatrix, mixed matrix) {
 	queryT := p.transposePairs(half.queryT, qkv.Columns(0, d))
 	values := p.pairRows(half.qkvPairs, qkv.Columns(2*d, 3*d))
 	p.looks(i, qkv.Rows, func(l look) {
-		shares := p.dropSharesHalf(index, p.shareHalf(index, qkv, queryT, l), l)
+		shares := p.droppedSharesHalf(index, p.shareHalf(index, qkv, queryT, l), l)
 		paired := p.pairRows(half.sharePairs, shares.Columns(0, l.to-l.from))
 		p.k.MultiplyTransposedPairs(columns(mixed, l.first, l.width).RowRange(l.from, l.to), paired, values.Columns(l.first, l.first+l.width), matrix{})
 	})
@@ -94,12 +94,12 @@ func (p *pass) mixSequenceHalfBackward(index, i int, qkv halfMatrix, dQKV matrix
 		if again {
 			shares = p.shareHalf(index, qkv, queryT, l)
 		}
-		p.k.MultiplyPairs(dValue, kernel.Pairs(p.dropSharesHalf(index, shares, l)), dMixedPairs.Columns(l.first, last).RowRange(l.from/2, even(l.to)/2), l.more(dValue))
+		p.k.MultiplyPairs(dValue, kernel.Pairs(p.droppedSharesHalf(index, shares, l)), dMixedPairs.Columns(l.first, last).RowRange(l.from/2, even(l.to)/2), l.more(dValue))
 
-		dShares := paddedShares(p.scratch.shareGradient, l)
+		dShares := l.shares(p.scratch.shareGradient)
 		p.k.MultiplyPairs(dShares, kernel.Pairs(qkv.Columns(2*d+l.first, 2*d+last)), dMixedT.RowRange(l.first/2, last/2).Columns(l.from, l.to), matrix{})
-		p.drop(dShares.Data, p.config.AttentionDropout, sharesSite(index), l.number())
-		widened := paddedShares(p.scratch.shares, l)
+		p.dropShares(dShares, index, l)
+		widened := l.shares(p.scratch.shares)
 		p.k.WidenBF16(widened.Data, shares.Data)
 		p.k.SoftmaxColumnsBackward(dShares, widened, shareScale(p.config)) // now the gradient of key query'
 		rounded := p.roundShares(half.shareGradient, dShares)
@@ -111,7 +111,7 @@ func (p *pass) mixSequenceHalfBackward(index, i int, qkv halfMatrix, dQKV matrix
 // shareHalf is share, rounded, (keys, queries up to even), from qkv
 // (length, 3 D) and queryT (D/2, length).
 func (p *pass) shareHalf(index int, qkv halfMatrix, queryT kernel.MatrixOf[kernel.Pair], l look) halfMatrix {
-	d, last, shares := p.config.ModelWidth, l.first+l.width, paddedShares(p.scratch.shares, l)
+	d, last, shares := p.config.ModelWidth, l.first+l.width, l.shares(p.scratch.shares)
 	p.k.MultiplyPairs(shares, kernel.Pairs(qkv.Columns(d+l.first, d+last)), queryT.RowRange(l.first/2, last/2).Columns(l.from, l.to), matrix{})
 	p.k.SoftmaxColumns(shares, shareScale(p.config))
 	return p.roundShares(p.keptSharesHalf(index, l).Data, shares)
@@ -127,21 +127,15 @@ func (p *pass) keptSharesHalf(index int, l look) halfMatrix {
 	return kernel.Dense(p.scratch.half.shares[:size], l.length, cols)
 }
 
-// dropSharesHalf is dropShares: it leaves the shares as they were.
-func (p *pass) dropSharesHalf(index int, shares halfMatrix, l look) halfMatrix {
+// droppedSharesHalf is droppedShares: it leaves the shares as they were.
+func (p *pass) droppedSharesHalf(index int, shares halfMatrix, l look) halfMatrix {
 	if p.config.AttentionDropout == 0 {
 		return shares
 	}
-	dropped := paddedShares(p.scratch.dropped, l)
+	dropped := l.shares(p.scratch.dropped)
 	p.k.WidenBF16(dropped.Data, shares.Data)
-	p.drop(dropped.Data, p.config.AttentionDropout, sharesSite(index), l.number())
+	p.dropShares(dropped, index, l)
 	return p.roundShares(p.scratch.half.dropped, dropped)
-}
-
-// paddedShares is a matrix (keys, queries) whose rows lie an even number apart.
-func paddedShares(buffer []float32, l look) matrix {
-	queries := l.to - l.from
-	return matrix{Data: buffer[:l.length*even(queries)], Rows: l.length, Cols: queries, Stride: even(queries)}
 }
 
 // roundShares rounds such a matrix, with zeros beside it.

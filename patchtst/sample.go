@@ -20,7 +20,7 @@ type sample struct {
 // kept is what one block leaves for its way back.
 type kept struct {
 	qkv    matrix    // (C K, 3 D) query, key and value side by side, heads side by side in each
-	shares []float32 // (sequences, H, keys, queries) of attention; nil: computed again
+	shares []float32 // (sequences, H, keys, queries up to an even number) of attention; nil: computed again
 	mixed  matrix    // (C K, D) what attention gave each token, heads side by side
 	up     matrix    // (C K, F) inside a feed-forward block, before the activation
 	half   *keptHalf // instead of all these, of products of bfloat16
@@ -51,7 +51,7 @@ func newKept(a *arena, c Config, kind blockKind) kept {
 	}
 	k := kept{qkv: a.matrix(c.rows(), 3*c.ModelWidth), mixed: a.matrix(c.rows(), c.ModelWidth)}
 	if length := kind.sequences(c).length; length <= maxQueries {
-		k.shares = a.take(c.rows(), c.Heads, length)
+		k.shares = a.take(c.rows(), c.Heads, even(length))
 	}
 	return k
 }
