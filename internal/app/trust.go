@@ -3,15 +3,14 @@ package app
 import (
 	"time"
 
-	"fettle"
 	"fettle/internal/web"
 )
 
-// trust says how the short forecasts of a machine came out, for its page: bands
-// over their last 500, errors over the last day of its time.
-func (a *App) trust(machine string) web.Trust {
+// trust says how a forecaster's forecasts of a machine came out, for its page:
+// bands over their last 500, errors over the last day of the machine's time.
+func (a *App) trust(machine, forecaster string) web.Trust {
 	var t web.Trust
-	covered, err := a.flow.forecasts.Coverage(machine, fettle.ShortForecaster)
+	covered, err := a.flow.forecasts.Coverage(machine, forecaster)
 	if err != nil {
 		return t
 	}
@@ -22,7 +21,7 @@ func (a *App) trust(machine string) web.Trust {
 		}
 	}
 	info, _ := a.flow.readings.Info(machine)
-	scores, err := a.flow.forecasts.Accuracy(machine, fettle.ShortForecaster, info.Last.Add(-24*time.Hour), info.Last.Add(time.Microsecond))
+	scores, err := a.flow.forecasts.Accuracy(machine, forecaster, info.Last.Add(-24*time.Hour), info.Last.Add(time.Microsecond))
 	if err != nil {
 		a.log.Warn("cannot tell how forecasts came out", "machine", machine, "err", err)
 		return t

@@ -1,10 +1,12 @@
 package forecast
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"math/rand/v2"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -526,6 +528,39 @@ func FuzzReadScores(f *testing.F) {
 			whole.bySensor()
 		}
 	})
+}
+
+// Whoever asks may do so while forecasts are made and scored.
+func TestScoresAreReadWhileForecastsAreMade(t *testing.T) {
+	b := newBench(t)
+	rows := wave(2400, 2*time.Second)
+	b.store(rows)
+	b.learn(rows[300].Time)
+	b.restart() // the first to ask reads the book back
+	done := make(chan struct{})
+	var readers sync.WaitGroup
+	for range 3 {
+		readers.Go(func() {
+			for {
+				select {
+				case <-done:
+					return
+				default:
+				}
+				_, err := b.engine.Accuracy("press", "short", origin, origin.Add(24*time.Hour))
+				_, err2 := b.engine.Coverage("press", "short")
+				_, _ = b.engine.Drift("press", "short")
+				_, err3 := b.engine.Fresh(t.Context(), "press", "short")
+				if err := errors.Join(err, err2, err3); err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		})
+	}
+	b.ticks(b.watermark())
+	close(done)
+	readers.Wait()
 }
 
 // A damaged record costs what is in it, and no more.

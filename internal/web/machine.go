@@ -97,7 +97,9 @@ func (s *Site) machineView(r *http.Request, m fettle.Machine, c clock) machineVi
 	v.Ranges, v.Range = spans(m.StepSeconds, query)
 	v.charts(m, causes, query, s.deps.Unit)
 	v.facts(m, c)
-	v.trust(s.deps.Trust(m.Name))
+	if v.Ahead != "" {
+		v.trust(s.deps.Trust(m.Name, v.Ahead))
+	}
 	return v
 }
 

@@ -45,8 +45,8 @@ type Deps struct {
 	// the one that is shown unless asked for another first, so that the page does
 	// not ask for one in vain. nil: it has none.
 	Ahead func(ctx context.Context, machine string) []string
-	// Trust says how far a machine's forecasts can be trusted. nil: unknown.
-	Trust  func(machine string) Trust
+	// Trust says how a forecaster's forecasts of a machine came out. nil: unknown.
+	Trust  func(machine, forecaster string) Trust
 	Broker func() string    // where sensors publish, host:port; nil: 127.0.0.1:1883
 	Zone   *time.Location   // the plant's; nil: the server's
 	Now    func() time.Time // wall clock; nil: time.Now
@@ -71,7 +71,7 @@ func New(deps Deps) (*Site, error) {
 		deps.Ahead = func(context.Context, string) []string { return nil }
 	}
 	if deps.Trust == nil {
-		deps.Trust = func(string) Trust { return Trust{} }
+		deps.Trust = func(string, string) Trust { return Trust{} }
 	}
 	if deps.Broker == nil {
 		deps.Broker = func() string { return "127.0.0.1:1883" }

@@ -1,6 +1,7 @@
 package web
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"net/http"
@@ -249,7 +250,13 @@ func TestMachineSaysHowItsForecastsCameOut(t *testing.T) {
 		{Trust{Skill: -0.25, Steps: 50}, []string{"error 25 % above that of a simple guess"}, []string{"no better"}},
 	} {
 		site := siteOf(t, []fettle.Machine{m})
-		site.deps.Trust = func(string) Trust { return c.trust }
+		site.deps.Ahead = func(context.Context, string) []string { return []string{"short", "hour"} }
+		site.deps.Trust = func(machine, forecaster string) Trust {
+			if machine != m.Name || forecaster != "short" {
+				t.Errorf("asked for %s of %s", forecaster, machine)
+			}
+			return c.trust
+		}
 		text := seen(body(t, get(t, site, "/m/Pump%2007")))
 		for _, want := range c.has {
 			if !strings.Contains(text, want) {
