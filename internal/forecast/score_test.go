@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"os"
+	"path/filepath"
 	"slices"
 	"sync"
 	"testing"
@@ -171,11 +173,24 @@ func TestScoresEqualThePlainWay(t *testing.T) {
 	}
 }
 
+// crash makes the store what it was some ticks ago, as after a power cut.
+func (b *bench) crash(before string) {
+	b.Helper()
+	b.close()
+	if err := os.RemoveAll(filepath.Join(b.dir, "db")); err != nil {
+		b.Fatal(err)
+	}
+	if err := os.Rename(before, filepath.Join(b.dir, "db")); err != nil {
+		b.Fatal(err)
+	}
+	b.open()
+}
+
 // The same rows give the same scores and the same bands, whether they come one
-// by one, all at once, or around restarts, that lose nothing or the last minutes.
+// by one, all at once, or around restarts and crashes that lose the last minutes.
 func TestLiveBackFillAndRestartsScoreAlike(t *testing.T) {
 	rows := wave(2400, 2*time.Second)
-	play := func(block int, restart bool) (string, Made) {
+	play := func(block int, restart, crash bool) (string, Made) {
 		b := newBench(t)
 		b.store(rows[:300])
 		b.learn(b.watermark())
@@ -183,8 +198,19 @@ func TestLiveBackFillAndRestartsScoreAlike(t *testing.T) {
 			if restart {
 				b.restart()
 			}
+			before := filepath.Join(b.dir, "before")
+			if crash {
+				if err := b.db.Checkpoint(before); err != nil {
+					t.Fatal(err)
+				}
+			}
 			b.store(block)
 			b.ticks(b.watermark())
+			if crash {
+				b.crash(before)
+				b.store(block) // it was not acknowledged, or comes again
+				b.ticks(b.watermark())
+			}
 		}
 		a := b.accuracy(origin, b.watermark())
 		a.Buckets, a.BeatenBy = nil, ""
@@ -194,18 +220,18 @@ func TestLiveBackFillAndRestartsScoreAlike(t *testing.T) {
 		made, _ := b.engine.Latest("press", "short")
 		return fmt.Sprintf("%+v %+v", derefScores(a), b.coverage()["load"].Scored), made
 	}
-	want, wantMade := play(2100, false)
+	want, wantMade := play(2100, false, false)
 	for _, c := range []struct {
-		block   int
-		restart bool
-	}{{7, false}, {250, true}, {31, true}} {
-		got, made := play(c.block, c.restart)
+		block          int
+		restart, crash bool
+	}{{7, false, false}, {250, true, false}, {31, true, false}, {100, false, true}, {700, true, true}} {
+		got, made := play(c.block, c.restart, c.crash)
 		if got != want {
-			t.Errorf("blocks of %d, restarts %v:\n%s, want\n%s", c.block, c.restart, got, want)
+			t.Errorf("blocks of %d, restarts %v, crashes %v:\n%s, want\n%s", c.block, c.restart, c.crash, got, want)
 		}
 		for i, s := range made.Sensors {
 			if !slices.Equal(s.Lower, wantMade.Sensors[i].Lower) || !slices.Equal(s.Upper, wantMade.Sensors[i].Upper) {
-				t.Errorf("blocks of %d, restarts %v: the band of %s is another", c.block, c.restart, s.Sensor)
+				t.Errorf("blocks of %d, restarts %v, crashes %v: the band of %s is another", c.block, c.restart, c.crash, s.Sensor)
 			}
 		}
 	}
