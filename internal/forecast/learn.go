@@ -233,6 +233,9 @@ func (e *Engine) newestRidge(machine string) (model.Version, bool) {
 func (e *Engine) removeOld(machine string) {
 	ridges := e.ridgesOf(machine)
 	for _, old := range ridges[:max(0, len(ridges)-ridgesKept)] {
+		if old.Champion {
+			continue // someone prefers it to the newer ones
+		}
 		if err := e.models.Delete(old.Name); err != nil {
 			e.log.Warn("cannot remove an old ridge", "machine", machine, "model", old.Name, "err", err)
 		}
