@@ -2,9 +2,11 @@
 import json
 import pickle
 import sys
+import unittest.mock
 import warnings
 
 import joblib
+import joblib.numpy_pickle
 import numpy
 import sklearn
 from sklearn.preprocessing import MinMaxScaler
@@ -27,5 +29,9 @@ with warnings.catch_warnings(record=True) as caught:
 for name, fitted in {"plain": MinMaxScaler().fit(rows), "range": MinMaxScaler(feature_range=(-2, 3)).fit(rows)}.items():
     with open(f"{folder}/{name}.pkl", "wb") as file:
         pickle.dump(fitted, file, protocol=4)
-    answer["fitted"][name] = fitted.transform(rows).tolist()
+    joblib.dump(fitted, f"{folder}/joblib-{name}.pkl")
+    with unittest.mock.patch.object(joblib.numpy_pickle.NumpyArrayWrapper.__init__, "__defaults__", (False, None)):
+        joblib.dump(fitted, f"{folder}/unaligned-{name}.pkl")  # as before joblib 1.1
+    for way in ("", "joblib-", "unaligned-"):
+        answer["fitted"][way + name] = fitted.transform(rows).tolist()
 print(json.dumps(answer))
