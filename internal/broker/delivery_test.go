@@ -52,7 +52,7 @@ func TestRetainedMemoryIsBounded(t *testing.T) {
 // for it holds.
 func TestManyRetained(t *testing.T) {
 	b := start(t, Config{}, nil)
-	const n = 3 * behind
+	const n = 6000
 	for i := range n {
 		if err := b.Publish(fmt.Sprintf("many/%d", i), []byte("x"), true); err != nil {
 			t.Fatal(err)

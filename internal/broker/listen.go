@@ -78,9 +78,6 @@ func (l *listener) handle(raw net.Conn, establish listeners.EstablishFn) {
 	c := newConn(raw)
 	c.local = l.local
 	c.messages.rate, c.bytes.rate = l.broker.cfg.Limits.Messages, l.broker.cfg.Limits.Bytes
-	c.tooSlow = func(after time.Duration) {
-		l.broker.log.Warn("mqtt subscriber is too slow: messages that it cannot take are lost to it", "client", c.client, "remote", c.RemoteAddr(), "behind", holdAt, "waited", after)
-	}
 	if !l.admit(c) {
 		raw.Close()
 		return
@@ -90,6 +87,8 @@ func (l *listener) handle(raw net.Conn, establish listeners.EstablishFn) {
 	if c.certified, err = shakeHands(raw); err == nil {
 		err = establish(l.setting, c)
 	}
+	close(c.ended)
+	c.turn.end()
 	c.Close()
 	c.wait()
 	l.gone(c, err)
@@ -144,6 +143,8 @@ func (l *listener) gone(c *conn, err error) {
 	log := l.broker.log.With("client", c.client, "remote", c.RemoteAddr())
 	var network net.Error
 	switch {
+	case c.doesNotRead():
+		log.Warn("mqtt client disconnected: it does not read what it is sent", "limit", writeTime, "limit_bytes", overflowAt)
 	case errors.Is(err, errHandshake):
 		log.Warn("mqtt connection refused", "err", err)
 	case err == nil, errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, net.ErrClosed),
