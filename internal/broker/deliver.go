@@ -1,6 +1,8 @@
 package broker
 
 import (
+	"maps"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -25,7 +27,8 @@ func (b *Broker) deliver(l *letter, hold bool) {
 		if o == nil || sub.NoLocal && l.origin == client {
 			continue
 		}
-		if held := o.add(l, sub); held != nil && hold {
+		held := b.outboxes.add(o, l, sub)
+		if held != nil && hold {
 			behind = append(behind, held)
 		}
 	}
@@ -81,16 +84,12 @@ func (b *Broker) retainedOn(topic string) (*letter, bool) {
 	return newLetter(pk), found
 }
 
-func (b *Broker) fellBehind(o *outbox, away bool, share, bytes int) {
+func (b *Broker) fellBehind(o *outbox, setting string, limit int) {
 	message := "mqtt subscriber is too slow: messages for which there is no room are lost to it"
-	if away {
+	if o.conn == nil {
 		message = "mqtt client is away: messages for which there is no room are lost to it"
 	}
-	limit, setting := b.outboxes.room.each, "mqtt.max_queued"
-	if share < limit {
-		limit, setting = b.outboxes.room.total, "mqtt.max_queued_total"
-	}
-	b.log.Warn(message, "client", fettle.Shorten(o.client), "queued_bytes", bytes, "limit", limit, "setting", setting)
+	b.log.Warn(message, "client", fettle.Shorten(o.client), "queued_bytes", o.bytes, "limit", limit, "setting", setting)
 }
 
 func (b *Broker) caughtUp(o *outbox, lost int) {
@@ -146,15 +145,46 @@ func (s *outboxes) forget(client string) {
 	}
 }
 
+// add is add of one of the outboxes; others are made smaller for it if it has a
+// right to that. If publishers should wait, it returns until when.
+func (s *outboxes) add(o *outbox, l *letter, sub packets.Subscription) <-chan struct{} {
+	for range maxShrinks {
+		held, crowded := o.add(l, sub)
+		if !crowded {
+			return held
+		}
+		s.shrinkLargest()
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.lose(1, "mqtt.max_queued_total", s.room.total) // others were faster, again and again
+	return nil
+}
+
+// shrinkLargest takes from the outbox that uses most, down to a bit less than
+// every one has a right to.
+func (s *outboxes) shrinkLargest() {
+	var largest *outbox
+	most := 0
+	for _, o := range s.all() {
+		if n := o.size(); n > most {
+			largest, most = o, n
+		}
+	}
+	if largest != nil {
+		largest.shrink(s.room.fair() / 4 * 3)
+	}
+}
+
+func (s *outboxes) all() []*outbox {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return slices.Collect(maps.Values(s.byClient))
+}
+
 // forgetExpired frees the room of messages that nobody wants any more.
 func (s *outboxes) forgetExpired() {
-	s.mu.RLock()
-	all := make([]*outbox, 0, len(s.byClient))
-	for _, o := range s.byClient {
-		all = append(all, o)
-	}
-	s.mu.RUnlock()
-	for _, o := range all {
+	for _, o := range s.all() {
 		o.forgetExpired()
 	}
 }

@@ -15,6 +15,8 @@ const (
 	// defaultQueue and defaultQueueTotal are those of Limits.
 	defaultQueue      = 8 << 20
 	defaultQueueTotal = 64 << 20
+	// maxShrinks bounds how often others are made smaller for one message.
+	maxShrinks = 4
 	// batchBytes is when what is sent at once is enough, in bytes.
 	batchBytes = 16 << 10
 	// copyBytes is the largest payload that is copied to what is sent at once. A
@@ -28,17 +30,21 @@ const (
 type room struct {
 	each, total int // bounds, in bytes; those of Limits
 	used        atomic.Int64
+	holders     atomic.Int64  // outboxes that use some of it
 	lost        atomic.Int64  // messages that found no room
 	patience    time.Duration // holdTime
 	now         func() time.Time
 }
 
-// share is what one subscriber may use now: as much as is still free, at most.
-// So a few dead subscribers take most of the room, many take little each, and
-// there is always some left for one that is alive.
-func (r *room) share() int {
-	return min(r.each, max(0, r.total-int(r.used.Load())))
-}
+// fair is what each subscriber may use even if that takes it from those which
+// use more.
+func (r *room) fair() int { return r.total / int(r.holders.Load()+1) }
+
+// free is what nobody uses.
+func (r *room) free() int { return r.total - int(r.used.Load()) }
+
+// share is what one subscriber may use now.
+func (r *room) share() int { return min(r.each, max(r.fair(), r.free())) }
 
 // An outbox holds what a session has still to get: what waits, and what was sent
 // but not acknowledged. It lives as long as the session; while the client is
@@ -80,45 +86,79 @@ type terms struct {
 
 // An outboxListener is told what others should know.
 type outboxListener interface {
-	noted(client string, number uint64)                // what is kept of a delivery changed
-	fellBehind(o *outbox, away bool, share, bytes int) // the first of several messages found no room
+	noted(client string, number uint64)              // what is kept of a delivery changed
+	fellBehind(o *outbox, setting string, limit int) // the first of several messages found no room
 	caughtUp(o *outbox, lost int)
 	retainedUnder(filter string) (topics []string)
 	retainedOn(topic string) (*letter, bool)
 }
 
-// add takes a letter in. If publishers should wait, it returns until when.
-func (o *outbox) add(l *letter, sub packets.Subscription) <-chan struct{} {
+// add takes a letter in. If publishers should wait, it returns until when. If it
+// has a right to room that others use, it tells that they are to be made smaller
+// first.
+func (o *outbox) add(l *letter, sub packets.Subscription) (held <-chan struct{}, crowded bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	d := &delivery{letter: l, qos: min(l.qos, sub.Qos), retain: l.retain && sub.RetainAsPublished && o.terms.version == 5, subscriptionIDs: identifiers(sub)}
 	away := o.conn == nil
 	if o.closed || away && (d.qos == 0 || !o.terms.kept) || !o.terms.grant().maySubscribe(l.topic) {
-		return nil
+		return nil, false
 	}
-	share := o.room.share()
-	if !o.fits(d.cost(), share) {
-		o.room.lost.Add(1)
-		if o.lost++; o.lost == 1 {
-			o.tell.fellBehind(o, away, share, o.bytes)
+	switch cost := d.cost(); {
+	case o.bytes > 0 && o.bytes+cost > o.room.each:
+		o.lose(1, "mqtt.max_queued", o.room.each)
+		return nil, false
+	case cost > o.room.free():
+		if o.bytes+cost <= o.room.fair() {
+			return nil, true
 		}
-		return nil
+		o.lose(1, "mqtt.max_queued_total", o.room.total)
+		return nil, false
 	}
 	o.put(d)
 	if away {
 		o.note(d)
-		return nil
+		return nil, false
 	}
 	o.conn.wake()
-	if d.qos == 0 || o.bytes <= share/2 {
-		return nil
+	if d.qos == 0 || o.bytes <= o.room.share()/2 {
+		return nil, false
 	}
-	return o.hold()
+	return o.hold(), false
 }
 
-// fits tells whether there is room. An empty outbox takes a message of any size.
-func (o *outbox) fits(cost, share int) bool {
-	return o.bytes+cost <= share || o.bytes == 0 && share > 0
+// lose books messages for which there is no room.
+func (o *outbox) lose(n int, setting string, limit int) {
+	o.room.lost.Add(int64(n))
+	if o.lost == 0 {
+		o.tell.fellBehind(o, setting, limit)
+	}
+	o.lost += n
+}
+
+// shrink makes an outbox smaller, for others which have a right to the room: the
+// newest messages go.
+func (o *outbox) shrink(to int) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	n := 0
+	for ; o.bytes > to && len(o.waiting) > 0; n++ {
+		last := len(o.waiting) - 1
+		d := o.waiting[last]
+		o.waiting[last] = nil
+		o.waiting = o.waiting[:last]
+		o.end(d)
+	}
+	if o.bytes > to && len(o.sent) > 0 { // it does not acknowledge what it gets
+		sent := o.sentInOrder()
+		for ; o.bytes > to && len(sent) > 0; n++ {
+			o.unsend(sent[len(sent)-1])
+			sent = sent[:len(sent)-1]
+		}
+	}
+	if n > 0 {
+		o.lose(n, "mqtt.max_queued_total", o.room.total)
+	}
 }
 
 func (o *outbox) put(d *delivery) {
@@ -129,8 +169,15 @@ func (o *outbox) put(d *delivery) {
 }
 
 func (o *outbox) use(bytes int) {
+	had := o.bytes > 0
 	o.bytes += bytes
 	o.room.used.Add(int64(bytes))
+	switch has := o.bytes > 0; {
+	case has && !had:
+		o.room.holders.Add(1)
+	case had && !has:
+		o.room.holders.Add(-1)
+	}
 }
 
 func (o *outbox) note(d *delivery) {
@@ -189,18 +236,23 @@ func (o *outbox) sentOff() {
 func (o *outbox) attach(c *conn, t terms) {
 	o.mu.Lock()
 	o.conn, o.terms = c, t
-	o.again = o.again[:0]
-	for _, d := range o.sent {
-		o.again = append(o.again, d)
-	}
-	slices.SortFunc(o.again, func(x, y *delivery) int { return cmp.Compare(x.number, y.number) })
-	o.open = 0
+	o.again, o.open = o.sentInOrder(), 0
 	o.written()
 	o.letGo()
 	o.lagging = false
 	o.seen = o.room.now()
 	o.mu.Unlock()
 	c.serve(o)
+}
+
+// sentInOrder is what was sent and not acknowledged, oldest first.
+func (o *outbox) sentInOrder() []*delivery {
+	sent := make([]*delivery, 0, len(o.sent))
+	for _, d := range o.sent {
+		sent = append(sent, d)
+	}
+	slices.SortFunc(sent, func(x, y *delivery) int { return cmp.Compare(x.number, y.number) })
+	return sent
 }
 
 // detach takes the connection away, if it is this one, and with it what the
@@ -256,6 +308,13 @@ func (o *outbox) all() map[uint64]delivery {
 	return all
 }
 
+// size is how much room the outbox uses.
+func (o *outbox) size() int {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.bytes
+}
+
 // snapshot is all for those outside.
 func (o *outbox) snapshot() map[uint64]delivery {
 	o.mu.Lock()
@@ -267,8 +326,8 @@ func (o *outbox) snapshot() map[uint64]delivery {
 func (o *outbox) restore(d *delivery) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if !o.fits(d.cost(), o.room.share()) {
-		o.room.lost.Add(1)
+	if cost := d.cost(); o.bytes > 0 && o.bytes+cost > o.room.each || cost > o.room.free() {
+		o.lose(1, "mqtt.max_queued", o.room.each)
 		return false
 	}
 	o.number, d.kept = d.number, true

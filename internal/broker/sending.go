@@ -93,7 +93,8 @@ func (o *outbox) next(now time.Time) (d *delivery, again bool) {
 	if len(o.again) > 0 {
 		return nil, false
 	}
-	if o.open < o.terms.open && o.unacked <= o.room.each/2 {
+	full := o.open >= o.terms.open || o.unacked > o.room.each/2
+	if !full {
 		if d = o.nextRetained(now); d != nil {
 			o.send(d)
 			return d, false
@@ -101,7 +102,7 @@ func (o *outbox) next(now time.Time) (d *delivery, again bool) {
 	}
 	for len(o.backlog) == 0 && len(o.waiting) > 0 {
 		d = o.waiting[0]
-		if d.qos > 0 && o.open >= o.terms.open {
+		if d.qos > 0 && full {
 			return nil, false
 		}
 		o.waiting[0] = nil
