@@ -2,6 +2,7 @@ package broker
 
 import (
 	"errors"
+	"net"
 	"strings"
 	"time"
 
@@ -151,6 +152,26 @@ func (h *hook) OnDisconnect(cl *mqtt.Client, _ error, expire bool) {
 	if expire {
 		h.b.receipts.forget(cl.ID)
 		h.b.outboxes.forget(cl.ID)
+	}
+}
+
+// cutOff does what mochi does when a client is lost, for one at whose packet it
+// broke off.
+func (b *Broker) cutOff(c *conn, cause error) {
+	cl, found := b.server.Clients.Get(c.client)
+	if !found || cl.Net.Conn != net.Conn(c) {
+		return
+	}
+	h := &hook{b: b}
+	if cl.Properties.Will.Flag > 0 {
+		c.will = cl.Properties.Will
+		h.OnWillSent(cl, packets.Packet{})
+	}
+	expire := !kept(cl)
+	h.OnDisconnect(cl, cause, expire)
+	if expire {
+		b.server.UnsubscribeClient(cl)
+		b.server.Clients.Delete(cl.ID)
 	}
 }
 

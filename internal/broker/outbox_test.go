@@ -15,12 +15,12 @@ import (
 
 // A told is an outboxListener that remembers.
 type told struct {
-	noted_ map[uint64]int
-	lines  []string
-	kept   map[string]*letter
+	changes map[uint64]int
+	lines   []string
+	kept    map[string]*letter
 }
 
-func (t *told) noted(_ string, number uint64) { t.noted_[number]++ }
+func (t *told) noted(_ string, number uint64) { t.changes[number]++ }
 func (t *told) fellBehind(_ *outbox, setting string, limit int) {
 	t.lines = append(t.lines, fmt.Sprintf("behind %s, %d", setting, limit))
 }
@@ -37,7 +37,7 @@ func (t *told) retainedOn(topic string) (*letter, bool) { l, found := t.kept[top
 
 // boxed is an outbox whose connection is written to a pipe that nobody reads.
 func boxed(t *testing.T, each, total, open int) (*outbox, *conn, *told) {
-	tell := &told{noted_: map[uint64]int{}, kept: map[string]*letter{}}
+	tell := &told{changes: map[uint64]int{}, kept: map[string]*letter{}}
 	o := newOutboxes(tell, each, total).open("c", true)
 	here, there := net.Pipe()
 	c := newConn(here)
@@ -84,7 +84,7 @@ func TestOutboxIsBoundedInBytes(t *testing.T) {
 // A dead subscriber, or many, leaves room for one that is alive.
 func TestRoomIsShared(t *testing.T) {
 	const total = 1 << 20
-	s := newOutboxes(&told{noted_: map[uint64]int{}}, total, total)
+	s := newOutboxes(&told{changes: map[uint64]int{}}, total, total)
 	sub := packets.Subscription{Qos: 1}
 	away := func(id string) *outbox {
 		o := s.open(id, true)
@@ -187,8 +187,8 @@ func TestOutboxKeepsWhatTheSessionKeeps(t *testing.T) {
 	o.detach(c, true, o.terms.grant)
 	o.add(post(1, 0), packets.Subscription{Qos: 1})
 	o.add(post(1, 1), packets.Subscription{Qos: 1})
-	if len(o.sent) != 1 || len(o.waiting) != 2 || len(tell.noted_) != 3 || o.bytes != 3*costOf(1) {
-		t.Errorf("%d sent, %d wait, %d noted, %d bytes", len(o.sent), len(o.waiting), len(tell.noted_), o.bytes)
+	if len(o.sent) != 1 || len(o.waiting) != 2 || len(tell.changes) != 3 || o.bytes != 3*costOf(1) {
+		t.Errorf("%d sent, %d wait, %d noted, %d bytes", len(o.sent), len(o.waiting), len(tell.changes), o.bytes)
 	}
 	if other := newConn(nil); o.detach(other, true, o.terms.grant) {
 		t.Error("the end of another connection detaches it")
