@@ -95,6 +95,7 @@ type Broker struct {
 
 	server   *mqtt.Server
 	work     work
+	windows  *windows
 	receipts receipts
 	turns    turns
 	outboxes *outboxes
@@ -145,7 +146,7 @@ func New(cfg Config, receive Receive, log *slog.Logger) (*Broker, error) {
 		return nil, err
 	}
 	log = slog.New(&fewHandler{next: log.Handler(), seen: &seen{}})
-	b := &Broker{cfg: cfg, receive: receive, users: newUsers(cfg.Users), log: log, ready: make(chan struct{})}
+	b := &Broker{cfg: cfg, receive: receive, users: newUsers(cfg.Users), log: log, windows: newWindows(), ready: make(chan struct{})}
 	if cfg.TLS.Cert != "" {
 		var err error
 		if b.certificates, err = openCertificates(cfg.TLS, log); err != nil {

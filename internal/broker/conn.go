@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"encoding/binary"
 	"errors"
 	"net"
 	"os"
@@ -21,7 +22,13 @@ const (
 	writeBytes = 64 << 10
 	// partingTime is the same for the last words before its connection closes.
 	partingTime = time.Second
+	// maxConnect bounds a client's first packet, in bytes: a will of 64 KiB with
+	// as long a password still fits. What strangers send is in memory at once.
+	maxConnect = 192 << 10
 )
+
+// errLongConnect ends a connection whose first packet is longer.
+var errLongConnect = errors.New("the first packet is too long")
 
 // A conn is a client's connection that never makes its writer wait: answers are
 // gathered, and a goroutine that lives only while there is something to send
@@ -44,6 +51,8 @@ type conn struct {
 	ended     chan struct{} // closed when mochi has let go of it
 	incoming  incoming      // the message being read; touched by its own goroutine only
 	window    window        // of messages to be answered
+	opening   []byte        // the beginning of the first packet, until its length is known; touched by its own goroutine only
+	opened    bool          // it is
 
 	mu       sync.Mutex // guards all below
 	pending  []byte     // answers to be sent next
@@ -78,6 +87,26 @@ func (c *conn) Write(p []byte) (int, error) {
 	c.pending = append(c.pending, p...)
 	c.start()
 	return len(p), nil
+}
+
+// Read reads what the client sends, if its first packet is not too long.
+func (c *conn) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	if c.opened {
+		return n, err
+	}
+	c.opening = append(c.opening, p[:n]...)
+	if len(c.opening) < 2 {
+		return n, err
+	}
+	length, used := binary.Uvarint(c.opening[1:]) // which is MQTT's variable byte integer
+	if used > 0 && length > maxConnect {
+		return 0, errLongConnect
+	}
+	if used != 0 {
+		c.opened, c.opening = true, nil
+	}
+	return n, err
 }
 
 // serve has the connection send what is in an outbox.

@@ -83,6 +83,7 @@ func (l *listener) Close(listeners.CloseFn) {
 func (l *listener) handle(raw net.Conn, establish listeners.EstablishFn) {
 	c := newConn(raw)
 	c.local = l.local
+	c.window.all = l.broker.windows
 	c.messages.rate, c.bytes.rate = l.broker.cfg.Limits.Messages, l.broker.cfg.Limits.Bytes
 	if !l.admit(c) {
 		raw.Close()
@@ -164,6 +165,8 @@ func (l *listener) gone(c *conn, err error) {
 	switch {
 	case c.doesNotRead():
 		log.Warn("mqtt client disconnected: it does not read what it is sent", "limit", writeTime, "limit_bytes", overflowAt)
+	case errors.Is(err, errLongConnect):
+		log.Warn("mqtt client refused: its first packet is too large", "limit", maxConnect)
 	case errors.Is(err, errHandshake):
 		log.Warn("mqtt connection refused", "err", err)
 	case err == nil, errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, net.ErrClosed),

@@ -94,7 +94,7 @@ func (o *outbox) next(now time.Time) (d *delivery, again bool) {
 		return nil, false
 	}
 	full := o.open >= o.terms.open || o.unacked > o.room.each/2
-	if !full {
+	if !full && (o.room.free() > 0 || o.unacked+o.writing == 0) {
 		if d = o.nextRetained(now); d != nil {
 			o.send(d)
 			return d, false
