@@ -44,6 +44,7 @@ type delivery struct {
 	subscriptionIDs []int  // MQTT 5
 	number          uint64 // counts the deliveries of a session
 	id              uint16 // of the packet; 0: not sent yet
+	open            bool   // this connection sent it
 	released        bool   // at QoS 2: the client has it (PUBREC), and PUBREL is to be confirmed
 	kept            bool   // the keeper knows of it
 }

@@ -237,6 +237,9 @@ func (o *outbox) attach(c *conn, t terms) {
 	o.mu.Lock()
 	o.conn, o.terms = c, t
 	o.again, o.open = o.sentInOrder(), 0
+	for _, d := range o.again {
+		d.open = false
+	}
 	o.written()
 	o.letGo()
 	o.lagging = false
@@ -353,7 +356,9 @@ func (o *outbox) setSent(d *delivery) {
 func (o *outbox) unsend(d *delivery) {
 	delete(o.sent, d.id)
 	o.unacked -= d.cost()
-	o.open = max(0, o.open-1)
+	if d.open {
+		o.open--
+	}
 	o.end(d)
 	o.sentOff()
 }

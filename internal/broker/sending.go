@@ -87,7 +87,7 @@ func (o *outbox) next(now time.Time) (d *delivery, again bool) {
 		if o.sent[d.id] != d {
 			continue // acknowledged meanwhile
 		}
-		o.open++
+		o.begin(d)
 		return d, true
 	}
 	if len(o.again) > 0 {
@@ -128,6 +128,12 @@ func (o *outbox) send(d *delivery) {
 	}
 	d.id = o.nextID()
 	o.setSent(d)
+	o.begin(d)
+}
+
+// begin books that the connection has sent it.
+func (o *outbox) begin(d *delivery) {
+	d.open = true
 	o.open++
 }
 
