@@ -160,7 +160,7 @@ func New(cfg Config, receive Receive, log *slog.Logger) (*Broker, error) {
 		SysTopicResendInterval:   sysInterval,
 		Logger:                   slog.New(mochiHandler{log.Handler()}),
 	})
-	b.outboxes = newOutboxes(b, cfg.Limits.Queue, cfg.Limits.QueueTotal)
+	b.outboxes = newOutboxes(b, cfg.Limits)
 	b.keeper = newKeeper(cfg.Store, b.server, b.outboxes, log)
 	if err := b.server.AddHook(&hook{b: b}, nil); err != nil {
 		return nil, fmt.Errorf("add hook to broker: %w", err)

@@ -20,6 +20,8 @@ type Limits struct {
 	Queue         int           // bytes that wait for one subscriber; 0: 8 MiB
 	QueueTotal    int           // for all of them together, those away included; 0: 64 MiB
 	Keepalive     time.Duration // between two signs of life; MQTT 5 is told, a client of 3.1.1 that wants more is refused; 0: no limit
+
+	patience time.Duration // of publishers with subscribers; 0: holdTime
 }
 
 const defaultSubscriptions = 1000

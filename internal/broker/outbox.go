@@ -5,46 +5,18 @@ import (
 	"math"
 	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/mochi-mqtt/server/v2/packets"
 )
 
 const (
-	// defaultQueue and defaultQueueTotal are those of Limits.
-	defaultQueue      = 8 << 20
-	defaultQueueTotal = 64 << 20
-	// maxShrinks bounds how often others are made smaller for one message.
-	maxShrinks = 4
 	// batchBytes is when what is sent at once is enough, in bytes.
 	batchBytes = 16 << 10
 	// copyBytes is the largest payload that is copied to what is sent at once. A
 	// larger one is sent from where it is: it is there for all subscribers.
 	copyBytes = 4 << 10
-	// holdTime is how long publishers wait for a subscriber that is behind.
-	holdTime = time.Second
 )
-
-// room is the memory in which messages wait for subscribers.
-type room struct {
-	each, total int // bounds, in bytes; those of Limits
-	used        atomic.Int64
-	holders     atomic.Int64  // outboxes that use some of it
-	lost        atomic.Int64  // messages that found no room
-	patience    time.Duration // holdTime
-	now         func() time.Time
-}
-
-// fair is what each subscriber may use even if that takes it from those which
-// use more.
-func (r *room) fair() int { return r.total / int(r.holders.Load()+1) }
-
-// free is what nobody uses.
-func (r *room) free() int { return r.total - int(r.used.Load()) }
-
-// share is what one subscriber may use now.
-func (r *room) share() int { return min(r.each, max(r.fair(), r.free())) }
 
 // An outbox holds what a session has still to get: what waits, and what was sent
 // but not acknowledged. It lives as long as the session; while the client is

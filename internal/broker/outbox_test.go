@@ -38,7 +38,7 @@ func (t *told) retainedOn(topic string) (*letter, bool) { l, found := t.kept[top
 // boxed is an outbox whose connection is written to a pipe that nobody reads.
 func boxed(t *testing.T, each, total, open int) (*outbox, *conn, *told) {
 	tell := &told{changes: map[uint64]int{}, kept: map[string]*letter{}}
-	o := newOutboxes(tell, each, total).open("c", true)
+	o := newOutboxes(tell, Limits{Queue: each, QueueTotal: total}).open("c", true)
 	here, there := net.Pipe()
 	c := newConn(here)
 	c.closed = true // the test takes what it would send
@@ -84,7 +84,7 @@ func TestOutboxIsBoundedInBytes(t *testing.T) {
 // A dead subscriber, or many, leaves room for one that is alive.
 func TestRoomIsShared(t *testing.T) {
 	const total = 1 << 20
-	s := newOutboxes(&told{changes: map[uint64]int{}}, total, total)
+	s := newOutboxes(&told{changes: map[uint64]int{}}, Limits{Queue: total, QueueTotal: total})
 	sub := packets.Subscription{Qos: 1}
 	away := func(id string) *outbox {
 		o := s.open(id, true)
