@@ -32,12 +32,13 @@ func TestRetained(t *testing.T) {
 
 func TestRetainedMemoryIsBounded(t *testing.T) {
 	var r retained
-	r.set("a", maxRetained-10)
+	const most = maxRetained - aroundRetained - 1 // of a payload
+	r.set("a", most-aroundRetained-10)
 	for _, c := range []struct {
 		topic   string
 		payload int
 		fits    bool
-	}{{"b", 8, true}, {"b", 9, false}, {"b", 0, true}, {"a", maxRetained - 1, true}, {"a", maxRetained, false}} {
+	}{{"b", 9, true}, {"b", 10, false}, {"b", 0, true}, {"a", most, true}, {"a", most + 1, false}} {
 		if got := r.fits(c.topic, make([]byte, c.payload)); got != c.fits {
 			t.Errorf("%d bytes on %s: fits is %v", c.payload, c.topic, got)
 		}

@@ -235,7 +235,7 @@ func TestOutboxHolds(t *testing.T) {
 		if !waits(held) {
 			t.Error("they do not wait as long after a sign of life")
 		}
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		if waits(held) {
 			t.Error("they wait for a dead one")
 		}

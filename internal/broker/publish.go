@@ -139,6 +139,12 @@ func (h *hook) receive(cl *mqtt.Client, m *message) {
 	window := &connOf(cl).window
 	settle := func(outcome packets.Code) { window.settle(m, outcome, false) }
 	if m.packet.FixedHeader.Qos == 2 {
+		if h.b.receipts.full(cl.ID, m.packet.PacketID) {
+			h.b.refused.Add(1)
+			h.b.log.Warn("mqtt message not acknowledged: its client has not released so many before (PUBREL)", "client", cl.ID, "limit", maxUnreleased)
+			settle(packets.ErrQuotaExceeded)
+			return
+		}
 		settle = h.b.receipts.open(cl.ID, m.packet.PacketID, func(outcome packets.Code, again bool) { window.settle(m, outcome, again) })
 	}
 	switch {

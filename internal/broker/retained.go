@@ -6,6 +6,10 @@ import "sync"
 // included, in bytes.
 const maxRetained = 64 << 20
 
+// aroundRetained is what mochi needs for one beside its topic and payload, in
+// bytes, as measured.
+const aroundRetained = 2700
+
 // retained keeps account of the memory that retained messages take.
 type retained struct {
 	mu    sync.Mutex // guards all below
@@ -18,7 +22,7 @@ type retained struct {
 func (r *retained) fits(topic string, payload []byte) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return len(payload) == 0 || r.total-r.sizes[topic]+len(topic)+len(payload) <= maxRetained
+	return len(payload) == 0 || r.total-r.sizes[topic]+aroundRetained+len(topic)+len(payload) <= maxRetained
 }
 
 // set notes the size of the payload that is retained on a topic now; zero for
@@ -32,7 +36,7 @@ func (r *retained) set(topic string, payload int) {
 	r.total -= r.sizes[topic]
 	delete(r.sizes, topic)
 	if payload > 0 {
-		r.sizes[topic] = len(topic) + payload
+		r.sizes[topic] = aroundRetained + len(topic) + payload
 		r.total += r.sizes[topic]
 	}
 }

@@ -116,8 +116,8 @@ func TestQoS2GoesOn(t *testing.T) {
 				p.want(packets.Pubrec)
 			}
 			first, second := c.wantMessage("a", "0"), c.wantMessage("a", "1")
-			c.send(packets.Packet{FixedHeader: packets.FixedHeader{Type: packets.Pubrec}, PacketID: first.PacketID})
 			c.wantMessage("a", "2")
+			c.send(packets.Packet{FixedHeader: packets.FixedHeader{Type: packets.Pubrec}, PacketID: first.PacketID})
 			c.want(packets.Pubrel)
 			c.net.Close()
 			eventually(t, "it is gone", func() bool { return r.Stats().Clients == 1 })
