@@ -37,7 +37,7 @@ func (b *Broker) deliver(l *letter, hold bool) {
 func (b *Broker) retain(pk packets.Packet) {
 	b.server.Topics.RetainMessage(pk)
 	atomic.StoreInt64(&b.server.Info.Retained, int64(b.server.Topics.Retained.Len()))
-	b.retained.set(pk.TopicName, len(pk.Payload))
+	b.retained.set(pk.TopicName, retainedSize(pk))
 	b.keeper.retainedChanged(pk.TopicName)
 }
 

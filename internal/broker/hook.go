@@ -45,12 +45,12 @@ func (h *hook) OnConnect(cl *mqtt.Client, pk packets.Packet) error {
 	case len(cl.ID) > maxClientID:
 		connOf(cl).client = fettle.Shorten(cl.ID)
 		return h.reject(cl, packets.ErrClientIdentifierNotValid, "mqtt client refused: its id is too long", "limit", maxClientID)
-	case pk.Connect.WillFlag && (!mqtt.IsValidFilter(will, true) || ours(will)):
+	case pk.Connect.WillFlag && (!mqtt.IsValidFilter(will, true) || ours(will) || !fitTopic(will)):
 		code := packets.ErrNotAuthorized
 		if cl.Properties.ProtocolVersion < 5 {
 			code = packets.ErrBadUsernameOrPassword // which becomes "not authorized" in 3.1.1
 		}
-		return h.reject(cl, code, "mqtt client refused: its will is on a topic of fettle's own", "topic", fettle.Shorten(will))
+		return h.reject(cl, code, "mqtt client refused: its will is on a topic of fettle's own, or on none", "topic", fettle.Shorten(will))
 	}
 	if err := h.checkKeepalive(cl); err != nil {
 		return err
@@ -293,10 +293,13 @@ func (h *hook) OnWillSent(cl *mqtt.Client, _ packets.Packet) {
 		return
 	}
 	m := &message{outcome: taken, packet: packets.Packet{
-		FixedHeader: packets.FixedHeader{Type: packets.Publish, Qos: will.Qos, Retain: will.Retain && h.b.mayRetain(will.TopicName, will.Payload, cl)},
+		FixedHeader: packets.FixedHeader{Type: packets.Publish, Qos: will.Qos, Retain: will.Retain},
 		TopicName:   will.TopicName, Payload: will.Payload, Properties: packets.Properties{User: will.User},
 		ProtocolVersion: cl.Properties.ProtocolVersion, Origin: cl.ID, Created: time.Now().Unix(),
 	}}
+	if will.Retain && !h.b.mayRetain(m.packet, cl) {
+		m.packet.FixedHeader.Retain = false
+	}
 	if !h.b.work.begin() {
 		return
 	}

@@ -54,13 +54,20 @@ type delivery struct {
 func (d *delivery) cost() int {
 	const around = 256
 	cost := around + len(d.topic) + len(d.payload)
-	if p := d.properties; p != nil {
-		cost += around + len(p.ContentType) + len(p.ResponseTopic) + len(p.CorrelationData)
-		for _, user := range p.User {
-			cost += len(user.Key) + len(user.Val)
-		}
+	if d.properties != nil {
+		cost += around + propertiesSize(d.properties)
 	}
 	return cost
+}
+
+// propertiesSize is what the properties of a message take of their own, in bytes.
+func propertiesSize(p *packets.Properties) int {
+	const header = 16 // of a text in memory
+	size := len(p.ContentType) + len(p.ResponseTopic) + len(p.CorrelationData)
+	for _, user := range p.User {
+		size += len(user.Key) + len(user.Val) + 2*header
+	}
+	return size
 }
 
 // appendHeader appends the PUBLISH packet without its payload, which is its end.

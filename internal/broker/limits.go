@@ -3,6 +3,7 @@ package broker
 import (
 	"fmt"
 	"math"
+	"strings"
 	"time"
 
 	mqtt "github.com/mochi-mqtt/server/v2"
@@ -24,7 +25,18 @@ type Limits struct {
 	patience time.Duration // of publishers with subscribers; 0: holdTime
 }
 
-const defaultSubscriptions = 1000
+const (
+	defaultSubscriptions = 1000
+	// maxTopic and maxLevels bound topics and filters, in bytes and levels: mochi
+	// has a node for each level. A machine's name takes 768 bytes at most there.
+	maxTopic  = 1024
+	maxLevels = 64
+)
+
+// fitTopic tells whether a topic or a filter is not too large.
+func fitTopic(topic string) bool {
+	return len(topic) <= maxTopic && strings.Count(topic, "/") < maxLevels
+}
 
 // A bucket lets through so many a second on average, and as many at once.
 type bucket struct {
@@ -71,6 +83,12 @@ func (h *hook) OnSubscribe(cl *mqtt.Client, pk packets.Packet) packets.Packet {
 		_, existed := has[pk.Filters[i].Filter]
 		c.asked[i] = asked{sub: pk.Filters[i], existed: existed}
 		pk.Filters[i].RetainHandling = 2
+		if !fitTopic(pk.Filters[i].Filter) {
+			h.b.log.Warn("mqtt subscription refused: its filter is too long or too deep", "client", cl.ID, "remote", cl.Net.Remote,
+				"filter", fettle.Shorten(pk.Filters[i].Filter), "limit_bytes", maxTopic, "limit_levels", maxLevels)
+			pk.Filters[i].Filter = ""
+			continue
+		}
 		if existed {
 			continue
 		}

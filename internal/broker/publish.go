@@ -43,8 +43,13 @@ func (h *hook) OnPacketRead(cl *mqtt.Client, pk packets.Packet) (packets.Packet,
 		h.slowDown(cl, pk)
 		connOf(cl).incoming = incoming{pk.FixedHeader.Qos, pk.PacketID}
 		pk.FixedHeader.Qos, pk.FixedHeader.Dup, pk.PacketID = 0, false, 0
-		if strings.HasPrefix(pk.TopicName, "$") && !mqtt.IsValidFilter(pk.TopicName, true) && !strings.ContainsAny(pk.TopicName, "+#") {
-			h.forbid(cl, pk) // mochi drops what is on $SYS without a word
+		switch {
+		case !fitTopic(pk.TopicName):
+			h.refuseTopic(cl, pk)
+			return nothing, nil
+		case strings.HasPrefix(pk.TopicName, "$") && !strings.ContainsAny(pk.TopicName, "+#"):
+			h.forbid(cl, pk) // mochi would drop what is on $SYS without a word
+			return nothing, nil
 		}
 	}
 	return pk, nil
@@ -85,6 +90,16 @@ func (h *hook) forbid(cl *mqtt.Client, pk packets.Packet) {
 	}
 }
 
+// refuseTopic answers a message on a topic that is none.
+func (h *hook) refuseTopic(cl *mqtt.Client, pk packets.Packet) {
+	h.b.forbidden.Add(1)
+	h.b.log.Warn("mqtt message refused: its topic is too long or too deep", "topic", fettle.Shorten(pk.TopicName), "client", cl.ID, "remote", cl.Net.Remote,
+		"limit_bytes", maxTopic, "limit_levels", maxLevels)
+	if m, begun := h.enter(cl, pk); begun {
+		connOf(cl).window.settle(m, packets.ErrTopicNameInvalid, false)
+	}
+}
+
 // enter puts a message into its client's window, with the QoS and id it came
 // with; false if the broker stops, when it is settled already.
 func (h *hook) enter(cl *mqtt.Client, pk packets.Packet) (m *message, begun bool) {
@@ -115,7 +130,7 @@ func (h *hook) OnPublish(cl *mqtt.Client, pk packets.Packet) (packets.Packet, er
 		h.forbid(cl, pk) // its rights are fewer than when it set the alias
 		return pk, packets.ErrRejectPacket
 	}
-	if pk.FixedHeader.Retain && !h.b.mayRetain(pk.TopicName, pk.Payload, cl) {
+	if pk.FixedHeader.Retain && !h.b.mayRetain(pk, cl) {
 		pk.FixedHeader.Retain = false
 	}
 	if m, begun := h.enter(cl, pk); begun {
@@ -125,11 +140,11 @@ func (h *hook) OnPublish(cl *mqtt.Client, pk packets.Packet) (packets.Packet, er
 }
 
 // mayRetain tells whether there is room for a message to be retained.
-func (b *Broker) mayRetain(topic string, payload []byte, cl *mqtt.Client) bool {
-	fits := b.retained.fits(topic, payload)
+func (b *Broker) mayRetain(pk packets.Packet, cl *mqtt.Client) bool {
+	fits := b.retained.fits(pk.TopicName, retainedSize(pk))
 	if !fits {
 		b.log.Warn("mqtt message not retained: retained messages take too much memory",
-			"topic", fettle.Shorten(topic), "client", cl.ID, "limit", maxRetained)
+			"topic", fettle.Shorten(pk.TopicName), "client", cl.ID, "limit", maxRetained)
 	}
 	return fits
 }

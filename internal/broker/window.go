@@ -29,6 +29,11 @@ type message struct {
 	outcome packets.Code
 }
 
+// size is what a message takes, in bytes.
+func (m *message) size() int {
+	return len(m.packet.Payload) + propertiesSize(&m.packet.Properties)
+}
+
 // A window holds the messages of one connection from when they are read until
 // they are answered. They may be settled in any order, by anybody; they are
 // answered in the order in which they came, by one goroutine that lives only
@@ -40,14 +45,14 @@ type window struct {
 	mu        sync.Mutex // guards all below, and settled and outcome of the messages
 	changed   sync.Cond  // signalled when messages left
 	messages  []*message // oldest first
-	bytes     int        // of their payloads
+	bytes     int        // of their sizes
 	answering bool       // the goroutine lives
 }
 
 // add takes a message in, and waits for room before. A message fits into an
 // empty window however big it is.
 func (w *window) add(m *message) {
-	n := len(m.packet.Payload)
+	n := m.size()
 	for !w.all.enter(n, w.waitForRoom(n)) {
 	}
 	w.mu.Lock()
@@ -117,7 +122,7 @@ func (w *window) run() {
 		w.mu.Lock()
 		done := 0
 		for _, m := range batch {
-			done += len(m.packet.Payload)
+			done += m.size()
 		}
 		w.bytes -= done
 		w.all.leave(done)
