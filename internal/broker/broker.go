@@ -355,7 +355,7 @@ func (b *Broker) Publish(topic string, payload []byte, retain bool) error {
 	if retain {
 		b.retain(pk)
 	}
-	b.deliver(newLetter(pk), false)
+	b.deliver(pk, false)
 	return nil
 }
 

@@ -9,22 +9,25 @@ import (
 	"fettle"
 )
 
-// deliver puts a letter into the outboxes of its subscribers. If hold, it waits
+// deliver puts a message into the outboxes of its subscribers. If hold, it waits
 // for those that are behind: for all of them at once.
-func (b *Broker) deliver(l *letter, hold bool) {
-	subscribers := b.server.Topics.Subscribers(l.topic)
+func (b *Broker) deliver(pk packets.Packet, hold bool) {
+	subscribers := b.server.Topics.Subscribers(pk.TopicName)
 	if len(subscribers.Shared) > 0 {
 		subscribers.SelectShared()
 		subscribers.MergeSharedSelected()
 	}
+	if len(subscribers.Subscriptions) == 0 {
+		return
+	}
+	l := newLetter(pk)
 	var behind []<-chan struct{}
 	for client, sub := range subscribers.Subscriptions {
 		o := b.outboxes.get(client)
 		if o == nil || sub.NoLocal && l.origin == client {
 			continue
 		}
-		held := b.outboxes.add(o, l, sub)
-		if held != nil && hold {
+		if held := b.outboxes.add(o, l, sub); held != nil && hold {
 			behind = append(behind, held)
 		}
 	}

@@ -280,6 +280,6 @@ func (b *Broker) passOn(messages []*message, hold bool) {
 		if m.packet.FixedHeader.Retain {
 			b.retain(m.packet)
 		}
-		b.deliver(newLetter(m.packet), hold && m.packet.FixedHeader.Qos > 0)
+		b.deliver(m.packet, hold && m.packet.FixedHeader.Qos > 0)
 	}
 }
