@@ -63,6 +63,7 @@ type Stats struct {
 	Forbidden     int64 // messages on topics that clients may not publish on
 	Rejected      int64 // connections turned away: name, password, client limit, unfit will
 	Dropped       int64 // messages that subscribers lost because they were too far behind
+	Queued        int64 // bytes that wait for subscribers now, those away included
 	BytesIn       int64
 	BytesOut      int64
 }
@@ -372,6 +373,7 @@ func (b *Broker) Stats() Stats {
 		Forbidden:     b.forbidden.Load(),
 		Rejected:      b.rejected.Load(),
 		Dropped:       info.MessagesDropped + b.outboxes.room.lost.Load(),
+		Queued:        b.outboxes.room.used.Load(),
 		BytesIn:       info.BytesReceived,
 		BytesOut:      info.BytesSent,
 	}

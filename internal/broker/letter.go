@@ -47,6 +47,7 @@ type delivery struct {
 	open            bool   // this connection sent it
 	released        bool   // at QoS 2: the client has it (PUBREC), and PUBREL is to be confirmed
 	kept            bool   // the keeper knows of it
+	keptID          uint16 // and of this id
 }
 
 // cost is what a delivery adds to the memory that waits, in bytes: the letter,

@@ -152,9 +152,11 @@ func (o *outbox) use(bytes int) {
 	}
 }
 
+// note has what a client which is away is still to get kept, if that is not known
+// yet.
 func (o *outbox) note(d *delivery) {
-	if d.qos > 0 {
-		d.kept = true
+	if d.qos > 0 && (!d.kept || d.keptID != d.id) {
+		d.kept, d.keptID = true, d.id
 		o.tell.noted(o.client, d.number)
 	}
 }
@@ -305,7 +307,7 @@ func (o *outbox) restore(d *delivery) bool {
 		o.lose(1, "mqtt.max_queued", o.room.each)
 		return false
 	}
-	o.number, d.kept = d.number, true
+	o.number, d.kept, d.keptID = d.number, true, d.id
 	o.use(d.cost())
 	if d.id == 0 || o.sent[d.id] != nil { // two of one id would be nonsense
 		d.id, d.released = 0, false

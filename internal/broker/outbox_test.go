@@ -190,6 +190,12 @@ func TestOutboxKeepsWhatTheSessionKeeps(t *testing.T) {
 	if len(o.sent) != 1 || len(o.waiting) != 2 || len(tell.changes) != 3 || o.bytes != 3*costOf(1) {
 		t.Errorf("%d sent, %d wait, %d noted, %d bytes", len(o.sent), len(o.waiting), len(tell.changes), o.bytes)
 	}
+	o.attach(c, o.terms)
+	o.fill(nil, c)
+	o.detach(c, true, o.terms.grant)
+	if tell.changes[1] != 1 || tell.changes[2] != 1 {
+		t.Errorf("what did not change is noted again: %v", tell.changes)
+	}
 	if other := newConn(nil); o.detach(other, true, o.terms.grant) {
 		t.Error("the end of another connection detaches it")
 	}
