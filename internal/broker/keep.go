@@ -264,7 +264,7 @@ func (b *Broker) restoreSession(client string, s sessionRecord) bool {
 	}
 	b.server.Clients.Add(cl)
 	o := b.outboxes.open(client, true)
-	o.terms.kept, o.terms.grant = true, b.grantOfUser(s.User)
+	o.terms = terms{version: s.Version, kept: true, grant: b.grantOfUser(s.User)}
 	return true
 }
 
