@@ -18,6 +18,7 @@ import (
 	"fettle/internal/events"
 	"fettle/internal/forecast"
 	"fettle/internal/ingest"
+	"fettle/internal/model"
 	"fettle/internal/readings"
 )
 
@@ -47,6 +48,7 @@ type Deps struct {
 	Keys      *Keys
 	Keeping   Keeping
 	Users     *broker.Accounts
+	Registry  *model.Folder // Models are its versions
 
 	Status  func() Status
 	Samples func() []Sample // what /metrics tells beside the status; may be nil
