@@ -67,7 +67,7 @@ func (m *Model) ForwardBatch(dst, x []float32, observed []bool) []float32 {
 // forecast computes one window; the answer is the workspace's.
 func (m *Model) forecast(w *workspace, x window) []float32 {
 	p := pass{k: m.kernels, config: m.forecasting, tensors: &m.tensors, layers: m.layers, first: m.first, norms: m.norms, sample: w.sample, scratch: w.scratch}
-	p.embed(x, w.fallback)
+	p.begin(x, w.fallback)
 	last := len(m.norms)
 	if m.config.hasLast() {
 		last--

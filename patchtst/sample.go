@@ -8,13 +8,14 @@ package patchtst
 type sample struct {
 	center, scale []float32 // (C) units of each channel
 	patches       matrix    // (C N, P)
-	streams       []matrix  // (C K, D) after the embedding, and after each block
+	streams       []matrix  // (C K, D) after the embedding, unless first leads around it, and after each block
 	kept          []kept    // of each block
 	forecast      []float32 // (T, C)
 
 	// Of a training step alone:
-	streamGradient matrix // (C K, D) of the stream that the way back has reached
+	streamGradient matrix // (C K, D) of the stream that the way back has reached; see passLast
 	viewGradient   matrix // (C K, D) of that stream as the block after it saw it
+	tokenGradient  matrix // (C, D) of each of a channel's last tokens, see readOutLast
 }
 
 // kept is what one block leaves for its way back.
@@ -29,7 +30,11 @@ type kept struct {
 // newSample makes a sample for training; half keeps bfloat16.
 func newSample(a *arena, c Config, blocks []block, half bool) *sample {
 	s := newSampleFrame(a, c)
-	s.streams = append(s.streams, a.matrix(c.rows(), c.ModelWidth))
+	if c.hasFirst() {
+		s.streams = append(s.streams, matrix{})
+	} else {
+		s.streams = append(s.streams, a.matrix(c.rows(), c.ModelWidth))
+	}
 	for i, b := range blocks {
 		if i == len(blocks)-1 && c.hasLast() {
 			break // it keeps nothing: see readOutLast
@@ -41,7 +46,12 @@ func newSample(a *arena, c Config, blocks []block, half bool) *sample {
 			s.kept = append(s.kept, newKept(a, c, b.kind))
 		}
 	}
-	s.streamGradient, s.viewGradient = a.matrix(c.rows(), c.ModelWidth), a.matrix(c.rows(), c.ModelWidth)
+	s.viewGradient = a.matrix(c.rows(), c.ModelWidth)
+	if c.hasLast() {
+		s.streamGradient, s.tokenGradient = s.streams[len(s.streams)-1], a.matrix(c.Channels, c.ModelWidth)
+	} else {
+		s.streamGradient = a.matrix(c.rows(), c.ModelWidth)
+	}
 	return s
 }
 
