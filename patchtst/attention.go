@@ -117,14 +117,14 @@ func (p *pass) mixSequence(index, i int, qkv, mixed matrix) {
 func (p *pass) attendBackward(index int, kind blockKind, gradient *block, dx, plus, x, dy matrix) {
 	p.mixBackward(index, kind, gradient, dy)
 	d, weights := p.config.ModelWidth, [3]*linear{&gradient.query, &gradient.key, &gradient.value}
-	o := &p.scratch.operands
-	paired := o.x.pair(p.k, x)
-	o.dQKV.round(p.k, p.scratch.qkvGradient)
-	dQKV := o.dQKV.pair(p.k, p.scratch.qkvGradient)
-	for i, l := range p.layers.blocks[index].projections() {
-		dPart := dQKV.columnsOf(i*d, d)
-		l.learn(p.k, weights[i], paired, dPart)
-		l.backward(p.k, dx, dPart, plus)
+	o, projections := &p.scratch.operands, p.layers.blocks[index].projections()
+	paired, dQKV := o.x.pair(p.k, x), o.dQKV.pair(p.k, p.scratch.qkvGradient)
+	for i, l := range projections {
+		l.learn(p.k, weights[i], paired, dQKV.columnsOf(i*d, d))
+	}
+	dQKV = o.dQKV.round(p.k, p.scratch.qkvGradient)
+	for i, l := range projections {
+		l.backward(p.k, dx, dQKV.columnsOf(i*d, d), plus)
 		plus = dx
 	}
 }

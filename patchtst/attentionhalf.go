@@ -19,21 +19,18 @@ type keptHalf struct {
 
 // scratchHalf is what attention in bfloat16 needs at one sequence.
 type scratchHalf struct {
-	mixedGradient        halfMatrix                   // (C K, D)
-	mixed                kernel.MatrixOf[kernel.Pair] // (C K/2, D) paired
-	shares               []kernel.BF16                // (keys, queries up to even) of one head
-	dropped              []kernel.BF16                // likewise, after dropout
-	shareGradient        []kernel.BF16                // likewise
-	queryT, mixedT       []kernel.Pair                // (D/2, tokens)
-	qkvPairs, mixedPairs []kernel.Pair                // (tokens/2, 3 D), (tokens/2, D)
-	sharePairs           []kernel.Pair                // (keys/2, queries)
+	shares               []kernel.BF16 // (keys, queries up to even) of one head
+	dropped              []kernel.BF16 // likewise, after dropout
+	shareGradient        []kernel.BF16 // likewise
+	queryT, mixedT       []kernel.Pair // (D/2, tokens)
+	qkvPairs, mixedPairs []kernel.Pair // (tokens/2, 3 D), (tokens/2, D)
+	sharePairs           []kernel.Pair // (keys/2, queries)
 }
 
 func newScratchHalf(a *arena, c Config) *scratchHalf {
 	n, d := longestSequence(c), c.ModelWidth
 	looks := n * even(min(n, maxQueries))
 	return &scratchHalf{
-		mixedGradient: a.halfMatrix(c.rows(), d), mixed: newPaired(a, c.rows(), d),
 		shares: a.takeHalves(looks), dropped: a.takeHalves(looks), shareGradient: a.takeHalves(looks),
 		queryT: a.takePairs(d/2, n), mixedT: a.takePairs(d/2, n),
 		qkvPairs: a.takePairs(even(n)/2, 3*d), mixedPairs: a.takePairs(even(n)/2, d),
@@ -69,11 +66,11 @@ func (p *pass) mixSequenceHalf(index, i int, qkv halfMatrix, mixed matrix) {
 
 func (p *pass) mixHalfBackward(index int, s sequences, gradient *block, dy matrix) {
 	l, kept, o := &p.layers.blocks[index].output, p.sample.kept[index].half, &p.scratch.operands
-	dMixed, dMixedHalf := p.scratch.mixedGradient, p.scratch.half.mixedGradient
-	p.k.PairRowsBF16(p.scratch.half.mixed, kept.mixed)
-	l.learn(p.k, &gradient.output, operand{down: p.scratch.half.mixed}, o.dy.pair(p.k, dy))
+	dMixed := p.scratch.mixedGradient
+	p.k.PairRowsBF16(o.x.down, kept.mixed)
+	l.learn(p.k, &gradient.output, o.x, o.dy.pair(p.k, dy))
 	l.backward(p.k, dMixed, o.dy.round(p.k, dy), matrix{})
-	p.k.RoundBF16(dMixedHalf.Data, dMixed.Data)
+	dMixedHalf := o.dy.round(p.k, dMixed).along
 	for i := range s.count {
 		p.mixSequenceHalfBackward(index, i, s.ofHalf(kept.qkv, i), s.of(p.scratch.qkvGradient, i), s.ofHalf(dMixedHalf, i))
 	}

@@ -127,7 +127,7 @@ type scratch struct {
 	// Of products of bfloat16 alone:
 	operands   operands
 	half       *scratchHalf
-	qkv, mixed matrix // (C K, 3 D), (C K, D) before they are rounded and kept
+	qkv, mixed matrix // (C K, 3 D), (C K, D) before they are rounded and kept; where their gradients stand later
 
 	// Of a training step alone:
 	hiddenGradient matrix    // (C K, F)
@@ -160,7 +160,6 @@ func newScratch(a *arena, c Config, training, half bool) *scratch {
 	}
 	if half {
 		s.half = newScratchHalf(a, c)
-		s.qkv, s.mixed = a.matrix(c.rows(), 3*c.ModelWidth), a.matrix(c.rows(), c.ModelWidth)
 	}
 	if c.hasLast() {
 		s.hiddenMean, s.streamMean = a.matrix(c.Channels, c.FeedForwardWidth), a.matrix(c.Channels, c.ModelWidth)
@@ -169,6 +168,7 @@ func newScratch(a *arena, c Config, training, half bool) *scratch {
 		s.hiddenGradient = a.matrix(c.rows(), c.FeedForwardWidth)
 		s.qkvGradient = a.matrix(c.rows(), 3*c.ModelWidth)
 		s.mixedGradient = a.matrix(c.rows(), c.ModelWidth)
+		s.qkv, s.mixed = s.qkvGradient, s.mixedGradient
 		s.shareGradient = a.take(longest, even(min(longest, maxQueries)))
 		if c.AttentionDropout > 0 {
 			s.dropped = a.take(longest, even(min(longest, maxQueries)))
