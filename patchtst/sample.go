@@ -114,30 +114,32 @@ func longestSequence(c Config) int {
 // scratch is what is needed only while one sample is at one place. One is
 // enough for all samples that are computed one after the other.
 type scratch struct {
-	scaled                 []float32 // (L, C) the window in its own units
-	view                   matrix    // (C K, D) the stream as a block sees it
-	shares                 []float32 // (keys, queries) of one look
-	queryT                 []float32 // (D, tokens) of one sequence
-	hidden                 matrix    // (C K, F) inside a feed-forward block, after the activation
-	pooled                 matrix    // (C, D') what the head reads
-	up                     matrix    // (C K, F) of the last block, see readOutLast
-	hiddenMean, streamMean matrix    // (C, F), (C, D) likewise
-	output                 matrix    // (C, T) what the head answers, in the encoder's units
-
-	// Of products of bfloat16 alone:
-	operands   operands
-	half       *scratchHalf
-	qkv, mixed matrix // (C K, 3 D), (C K, D) before they are rounded and kept; where their gradients stand later
+	scaled []float32 // (L, C) the window in its own units
+	view   matrix    // (C K, D) the stream as a block sees it
+	pooled matrix    // (C, D') what the head reads
+	output matrix    // (C, T) what the head answers, in the encoder's units
 
 	// Of a training step alone:
-	hiddenGradient matrix    // (C K, F)
-	qkvGradient    matrix    // (C K, 3 D)
-	mixedGradient  matrix    // (C K, D)
-	addedGradient  matrix    // (C K, D) of what a block adds
-	mixedT         []float32 // (D, tokens) of one sequence
-	dropped        []float32 // (keys, queries) of one look, after dropout
-	shareGradient  []float32 // (keys, queries) of one look
-	pooledGradient matrix    // (C, D')
+	operands       operands
+	addedGradient  matrix // (C K, D) of what a block adds
+	pooledGradient matrix // (C, D')
+
+	// Of attention, in the memory that a feed-forward block has too:
+	shares        []float32 // (keys, queries) of one look
+	queryT        []float32 // (D, tokens) of one sequence
+	mixedT        []float32 // (D, tokens) of one sequence
+	dropped       []float32 // (keys, queries) of one look, after dropout
+	shareGradient []float32 // (keys, queries) of one look
+	qkvGradient   matrix    // (C K, 3 D)
+	mixedGradient matrix    // (C K, D)
+	half          *scratchHalf
+	qkv, mixed    matrix // (C K, 3 D), (C K, D) before they are rounded and kept; where their gradients stand later
+
+	// Of a feed-forward block:
+	hidden                 matrix // (C K, F) after the activation
+	hiddenGradient         matrix // (C K, F)
+	up                     matrix // (C K, F) before it, if that is kept in bfloat16, and of the last block
+	hiddenMean, streamMean matrix // (C, F), (C, D) see readOutLast
 }
 
 // operands are what the scratch rounds for products of bfloat16.
@@ -146,44 +148,59 @@ type operands struct{ x, dy, dQKV, hidden, dHidden operand }
 // newScratch makes the scratch of a forecast, or of a training step; half is
 // for products of bfloat16.
 func newScratch(a *arena, c Config, training, half bool) *scratch {
-	longest := longestSequence(c)
 	s := &scratch{
 		scaled: a.take(c.ContextLength, c.Channels),
 		view:   a.matrix(c.rows(), c.ModelWidth),
-		shares: a.take(longest, even(min(longest, maxQueries))), queryT: a.take(longest, c.ModelWidth),
-		hidden: a.matrix(c.rows(), c.FeedForwardWidth),
 		pooled: a.matrix(c.Channels, c.headWidth()),
 		output: a.matrix(c.Channels, c.PredictionLength),
 	}
-	if c.hasLast() || half {
-		s.up = a.matrix(c.rows(), c.FeedForwardWidth)
-	}
-	if half {
-		s.half = newScratchHalf(a, c)
-	}
-	if c.hasLast() {
-		s.hiddenMean, s.streamMean = a.matrix(c.Channels, c.FeedForwardWidth), a.matrix(c.Channels, c.ModelWidth)
-	}
 	if training {
-		s.hiddenGradient = a.matrix(c.rows(), c.FeedForwardWidth)
-		s.qkvGradient = a.matrix(c.rows(), 3*c.ModelWidth)
-		s.mixedGradient = a.matrix(c.rows(), c.ModelWidth)
-		s.qkv, s.mixed = s.qkvGradient, s.mixedGradient
-		s.shareGradient = a.take(longest, even(min(longest, maxQueries)))
-		if c.AttentionDropout > 0 {
-			s.dropped = a.take(longest, even(min(longest, maxQueries)))
-		}
+		s.pooledGradient = a.matrix(c.Channels, c.headWidth())
+		s.operands.x = newOperand(a, c.rows(), c.ModelWidth, half)
+		s.operands.dy = newOperand(a, c.rows(), c.ModelWidth, half)
 		if c.PathDropout > 0 {
 			s.addedGradient = a.matrix(c.rows(), c.ModelWidth)
 		}
-		s.mixedT = a.take(longest, c.ModelWidth)
-		width, inner := c.ModelWidth, c.FeedForwardWidth
-		s.operands = operands{
-			x: newOperand(a, c.rows(), width, half), dy: newOperand(a, c.rows(), width, half),
-			dQKV:   newOperand(a, c.rows(), 3*width, half),
-			hidden: newOperand(a, c.rows(), inner, half), dHidden: newOperand(a, c.rows(), inner, half),
-		}
-		s.pooledGradient = a.matrix(c.Channels, c.headWidth())
 	}
+	a.oneOf(
+		func() { s.takeAttention(a, c, training, half) },
+		func() { s.takeFeedForward(a, c, training, half) },
+	)
 	return s
+}
+
+// takeAttention takes what only attention needs.
+func (s *scratch) takeAttention(a *arena, c Config, training, half bool) {
+	longest := longestSequence(c)
+	look := longest * even(min(longest, maxQueries))
+	s.shares, s.queryT = a.take(look), a.take(longest, c.ModelWidth)
+	if half {
+		s.half = newScratchHalf(a, c)
+	}
+	if !training {
+		return
+	}
+	s.qkvGradient, s.mixedGradient = a.matrix(c.rows(), 3*c.ModelWidth), a.matrix(c.rows(), c.ModelWidth)
+	s.qkv, s.mixed = s.qkvGradient, s.mixedGradient
+	s.operands.dQKV = newOperand(a, c.rows(), 3*c.ModelWidth, half)
+	s.mixedT, s.shareGradient = a.take(longest, c.ModelWidth), a.take(look)
+	if c.AttentionDropout > 0 {
+		s.dropped = a.take(look)
+	}
+}
+
+// takeFeedForward takes what only a feed-forward block needs.
+func (s *scratch) takeFeedForward(a *arena, c Config, training, half bool) {
+	rows, width := c.rows(), c.FeedForwardWidth
+	s.hidden = a.matrix(rows, width)
+	if c.hasLast() || half {
+		s.up = a.matrix(rows, width)
+	}
+	if c.hasLast() {
+		s.hiddenMean, s.streamMean = a.matrix(c.Channels, width), a.matrix(c.Channels, c.ModelWidth)
+	}
+	if training {
+		s.hiddenGradient = a.matrix(rows, width)
+		s.operands.hidden, s.operands.dHidden = newOperand(a, rows, width, half), newOperand(a, rows, width, half)
+	}
 }
