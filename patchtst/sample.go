@@ -21,7 +21,7 @@ type sample struct {
 // kept is what one block leaves for its way back.
 type kept struct {
 	qkv    matrix    // (C K, 3 D) query, key and value side by side, heads side by side in each
-	shares []float32 // (sequences, H, keys, queries up to an even number) of attention; nil: computed again
+	shares []float32 // (C K, H, queries up to an even number) of attention, look by look; nil: computed again
 	mixed  matrix    // (C K, D) what attention gave each token, heads side by side
 	up     matrix    // (C K, F) inside a feed-forward block, before the activation
 	half   *keptHalf // instead of all these, of products of bfloat16
@@ -125,11 +125,11 @@ type scratch struct {
 	pooledGradient matrix // (C, D')
 
 	// Of attention, in the memory that a feed-forward block has too:
-	shares        []float32 // (keys, queries) of one look
+	shares        []float32 // (keys, heads queries) of one look
 	queryT        []float32 // (D, tokens) of one sequence
 	mixedT        []float32 // (D, tokens) of one sequence
-	dropped       []float32 // (keys, queries) of one look, after dropout
-	shareGradient []float32 // (keys, queries) of one look
+	dropped       []float32 // (keys, heads queries) of one look, after dropout
+	shareGradient []float32 // (keys, heads queries) of one look
 	qkvGradient   matrix    // (C K, 3 D)
 	mixedGradient matrix    // (C K, D)
 	half          *scratchHalf
@@ -172,7 +172,7 @@ func newScratch(a *arena, c Config, training, half bool) *scratch {
 // takeAttention takes what only attention needs.
 func (s *scratch) takeAttention(a *arena, c Config, training, half bool) {
 	longest := longestSequence(c)
-	look := longest * even(min(longest, maxQueries))
+	look := lookSize(c)
 	s.shares, s.queryT = a.take(look), a.take(longest, c.ModelWidth)
 	if half {
 		s.half = newScratchHalf(a, c)
