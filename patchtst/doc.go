@@ -1,6 +1,7 @@
 // Package patchtst computes and trains HuggingFace's PatchTSTForPrediction: a
 // transformer that forecasts several channels of a time series, each from
-// patches of its own past. What comes in is a folder that save_pretrained
+// patches of its own past (Nie, Nguyen, Sinthong, Kalagnanam: A Time Series is
+// Worth 64 Words, 2023). What comes in is a folder that save_pretrained
 // wrote (config.json, model.safetensors), or a config and a series to learn
 // from; what goes out are the numbers that transformers would answer, to 1e-5,
 // and folders that transformers loads. It stands on the standard library alone,
