@@ -13,6 +13,7 @@ import (
 
 	"fettle"
 	"fettle/internal/alarm"
+	"fettle/internal/backup"
 	"fettle/internal/config"
 	"fettle/internal/events"
 	"fettle/internal/plant"
@@ -194,6 +195,7 @@ type running struct {
 	ended  chan error
 }
 
+// startApp runs a server, whose readings are checked when it stops.
 func startApp(t *testing.T, cfg config.Config) *running {
 	t.Helper()
 	a, err := New(cfg, "test", slog.New(slog.DiscardHandler))
@@ -216,6 +218,15 @@ func (r *running) stop(t *testing.T) {
 	r.cancel()
 	if err := <-r.ended; err != nil {
 		t.Error(err)
+	}
+	mustBeSound(t, r.cfg.Data)
+}
+
+// mustBeSound checks everything in a data folder that nobody holds.
+func mustBeSound(t *testing.T, data config.Data) {
+	t.Helper()
+	if r, err := backup.Check(context.Background(), data.Dir, filepath.Base(data.Store())); err != nil || len(r.Faults) > 0 {
+		t.Errorf("check of the readings found %q, %v", r.Faults, err)
 	}
 }
 
