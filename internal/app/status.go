@@ -81,7 +81,7 @@ func (a *App) gatePart() api.Part {
 	if s.Dropped > 0 {
 		part.State = api.PartWarning
 	}
-	if err := a.db.Stats().Trouble; err != nil {
+	if err := a.db.Trouble(); err != nil {
 		part.State, part.Detail = api.PartError, err.Error()
 	}
 	return part
@@ -106,6 +106,10 @@ func (a *App) readingsPart(machines []fettle.Machine) api.Part {
 	if files.Lost > 0 {
 		part.State = api.PartWarning
 		part.Detail += fmt.Sprintf(", %d damaged files set aside (*.damaged)", files.Lost)
+	}
+	if err := a.keeper.Trouble(); err != nil {
+		part.State = api.PartWarning
+		part.Detail += ", closed days wait: " + err.Error()
 	}
 	return part
 }

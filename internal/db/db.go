@@ -15,6 +15,7 @@
 //
 //   - Full, noticed in time: with less than reserve bytes free, Commit writes
 //     nothing and returns Unavailable. It works again as soon as there is room.
+//     Commits that make room go on nearly to the end.
 //   - Full by surprise (a quota, a sudden neighbour): the write that met it
 //     waits until there is room, and Commit with it; further commits return
 //     Unavailable meanwhile. Nothing is lost and nothing has to be repaired.
@@ -235,21 +236,16 @@ func (d *DB) Close() error {
 type Stats struct {
 	DiskBytes int64 // what its files take
 	FreeBytes int64 // what the disk still holds for us; 0 if the system does not tell
-	Trouble   error // why commits are refused now; nil if they are not
 }
 
 // Stats measures the store now.
 func (d *DB) Stats() Stats {
 	if d.enter() != nil {
-		return Stats{Trouble: fettle.Errorf(fettle.Unavailable, "store in %s is closed", d.dir)}
+		return Stats{}
 	}
 	defer d.leave()
 	free, _ := d.guard.free()
-	return Stats{
-		DiskBytes: d.guard.taken(),
-		FreeBytes: free,
-		Trouble:   d.trouble(),
-	}
+	return Stats{DiskBytes: d.guard.taken(), FreeBytes: free}
 }
 
 // Checkpoint writes a copy of the store, as of now, into a folder that must
@@ -259,7 +255,7 @@ func (d *DB) Checkpoint(dir string) error {
 		return err
 	}
 	defer d.leave()
-	if err := d.trouble(); err != nil {
+	if err := d.trouble(reserve); err != nil {
 		return err
 	}
 	err := d.run(func() error { return d.pebble.Checkpoint(dir, pebble.WithFlushedWAL()) })
