@@ -45,17 +45,17 @@ import (
 
 // Options tune a DB. The zero value suits a small machine.
 type Options struct {
-	CacheBytes    int64        // memory for blocks read from disk; 0: 8 MiB
-	MemTableBytes int64        // memory for commits before they move to a table file, held up to three times; 0: 4 MiB
+	CacheBytes    int64        // memory for blocks read from disk; 0: 4 MiB
+	MemTableBytes int64        // memory for commits before they move to a table file, held up to three times; 0: 2 MiB
 	Log           *slog.Logger // nil: silent
 }
 
 func (o Options) withDefaults() Options {
 	if o.CacheBytes == 0 {
-		o.CacheBytes = 8 << 20
+		o.CacheBytes = 4 << 20
 	}
 	if o.MemTableBytes == 0 {
-		o.MemTableBytes = 4 << 20
+		o.MemTableBytes = 2 << 20
 	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)

@@ -129,6 +129,7 @@ func (k *Keeper) Trouble() error {
 // a full disk stops sealing, but not what makes room.
 func (k *Keeper) Round(ctx context.Context) error {
 	var met faults
+	sealed := 0
 	full := k.store.db.Trouble()
 	met.add(full)
 	names := k.store.names()
@@ -139,7 +140,8 @@ func (k *Keeper) Round(ctx context.Context) error {
 			continue
 		}
 		if full == nil {
-			err := k.sealDue(ctx, m)
+			n, err := k.sealDue(ctx, m)
+			sealed += n
 			met.add(err)
 			if db.Full(err) {
 				full = err
@@ -149,6 +151,9 @@ func (k *Keeper) Round(ctx context.Context) error {
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
+	}
+	if sealed > 0 {
+		debug.FreeOSMemory() // some MB for each day, which nobody needs until the next days end
 	}
 	if k.cfg.Retention.Budget > 0 {
 		met.add(k.store.shrink(ctx, k.cfg.Retention.Budget))
@@ -188,24 +193,25 @@ func jitter(machine string) uint32 {
 
 // sealDue seals the days of one machine, resting after each half as long as it
 // took, so that a core is never taken for long.
-func (k *Keeper) sealDue(ctx context.Context, m *machine) error {
+func (k *Keeper) sealDue(ctx context.Context, m *machine) (sealed int, err error) {
 	grace := k.cfg.Grace + k.cfg.Spread*time.Duration(jitter(m.name))/1000
 	for _, at := range k.store.due(m, grace) {
 		begin := time.Now()
 		done, err := k.store.seal(m, at)
 		if err != nil {
-			return err
+			return sealed, err
 		}
 		if done.Done {
+			sealed++
 			k.log.Debug("day sealed", "machine", m.name, "day", dayName(at), "rows", done.Rows, "bytes", done.Bytes, "anew", done.Anew)
 		}
 		select {
 		case <-ctx.Done():
-			return nil
+			return sealed, nil
 		case <-time.After(time.Since(begin) / 2):
 		}
 	}
-	return nil
+	return sealed, nil
 }
 
 // due lists the days with rows in the store that the watermark has left by more
