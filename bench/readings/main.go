@@ -262,7 +262,7 @@ func watch(s store, stop <-chan struct{}, most *int64, reads *[]time.Duration) e
 		select {
 		case <-stop:
 			return nil
-		case <-time.After(5 * time.Millisecond):
+		case <-time.After(50 * time.Millisecond):
 		}
 		start := time.Now()
 		if _, err := s.Last(machines[i%len(machines)].Machine, time.Time{}, 50); err != nil {

@@ -43,6 +43,10 @@ import (
 	"fettle"
 )
 
+// blockBytes is how much of a table file is read at once: most reads are of many
+// records that lie side by side.
+const blockBytes = 16 << 10
+
 // Options tune a DB. The zero value suits a small machine.
 type Options struct {
 	CacheBytes    int64        // memory for blocks read from disk; 0: 4 MiB
@@ -186,6 +190,7 @@ func (d *DB) pebbleOptions(o Options) *pebble.Options {
 	}
 	for i := range options.Levels {
 		options.Levels[i].FilterPolicy = bloom.FilterPolicy(10)
+		options.Levels[i].BlockSize = blockBytes
 	}
 	return options
 }

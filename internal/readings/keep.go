@@ -191,7 +191,7 @@ func jitter(machine string) uint32 {
 	return h.Sum32() % 1000
 }
 
-// sealDue seals the days of one machine, resting after each half as long as it
+// sealDue seals the days of one machine, resting after each a quarter as long as it
 // took, so that a core is never taken for long.
 func (k *Keeper) sealDue(ctx context.Context, m *machine) (sealed int, err error) {
 	grace := k.cfg.Grace + k.cfg.Spread*time.Duration(jitter(m.name))/1000
@@ -208,7 +208,7 @@ func (k *Keeper) sealDue(ctx context.Context, m *machine) (sealed int, err error
 		select {
 		case <-ctx.Done():
 			return sealed, nil
-		case <-time.After(time.Since(begin) / 2):
+		case <-time.After(time.Since(begin) / 4):
 		}
 	}
 	return sealed, nil
