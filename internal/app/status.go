@@ -107,8 +107,14 @@ func (a *App) readingsPart(machines []fettle.Machine) api.Part {
 		part.State = api.PartWarning
 		part.Detail += fmt.Sprintf(", %d damaged files set aside (*.damaged)", files.Lost)
 	}
+	if err := a.db.Damage(); err != nil {
+		part.State = api.PartError
+		part.Detail += ", " + err.Error()
+	}
 	if err := a.keeper.Trouble(); err != nil {
-		part.State = api.PartWarning
+		if part.State == api.PartOK {
+			part.State = api.PartWarning
+		}
 		part.Detail += ", closed days wait: " + err.Error()
 	}
 	return part

@@ -65,9 +65,16 @@ func (d *DB) Commit(b *Batch, durability Durability) error {
 	}
 	batch := b.batch
 	b.batch = nil
+	var number uint64
+	if durability != Lazy {
+		number = d.reach.put(batch)
+	}
 	err := d.run(func() error {
 		if err := d.pebble.Apply(batch, &pebble.WriteOptions{Sync: durability != Lazy}); err != nil {
 			return err
+		}
+		if durability != Lazy {
+			d.reach.to(number)
 		}
 		return batch.Close()
 	})

@@ -26,6 +26,13 @@
 // So a commit that returned an error has either written nothing, or is the
 // last one of this store: what an owner holds in memory and what is on disk
 // cannot part ways in a store that goes on.
+//
+// # When files are damaged
+//
+// A store that cannot be opened says which file it misses and what to do. One
+// that can, but has gone back behind what it had acknowledged, or has parts that
+// cannot be read, serves what is left, says so in the log, and tells through
+// Damage (damage.go).
 package db
 
 import (
@@ -74,6 +81,8 @@ type DB struct {
 	guard  *guard
 	health *health
 	lock   *pebble.Lock
+	damage damage
+	reach  *reach
 
 	mu     sync.Mutex     // guards closed, and calls.Add against calls.Wait
 	closed bool           // no new calls
@@ -101,9 +110,9 @@ func open(dir string, o Options, disk vfs.FS) (*DB, error) {
 		return nil, errors.Join(err, lock.Close())
 	}
 	health := newHealth(o.Log.With("folder", dir))
-	d := &DB{dir: dir, guard: newGuard(disk, dir, health), health: health, lock: lock}
+	d := &DB{dir: dir, guard: newGuard(disk, dir, health), health: health, lock: lock, reach: newReach(disk, dir)}
 	if err := d.openPebble(o); err != nil {
-		err = fettle.Errorf(fettle.Unavailable, "open store in %s: %w", dir, err)
+		err = openError(dir, err)
 		if health.failure() != nil { // Pebble never comes back, so its half of the lock is let go for it
 			err = errors.Join(err, lock.Close())
 		}
@@ -145,8 +154,15 @@ func lockFolder(dir string, disk vfs.FS) (*pebble.Lock, error) {
 // error.
 func (d *DB) openPebble(o Options) error {
 	return d.run(func() (err error) {
-		d.pebble, err = pebble.Open(d.dir, d.pebbleOptions(o))
-		return err
+		options := d.pebbleOptions(o)
+		options.EnsureDefaults()
+		if err := setOptionsAside(d.dir, d.guard.FS, options, o.Log); err != nil {
+			return err
+		}
+		if d.pebble, err = pebble.Open(d.dir, options); err != nil {
+			return err
+		}
+		return d.compareReach()
 	})
 }
 
@@ -184,6 +200,7 @@ func (d *DB) pebbleOptions(o Options) *pebble.Options {
 		// that an older binary refuses with a sentence of ours.
 		FormatMajorVersion: pebble.FormatWALSyncChunks,
 		Logger:             logger{d.health},
+		EventListener:      &pebble.EventListener{DataCorruption: d.corrupt},
 		// Table files live short: days that are over leave for better packed
 		// files. So the cheapest compression; zstd without cgo costs megabytes
 		// of memory for each compaction.
@@ -225,6 +242,9 @@ func (d *DB) Close() error {
 	if d.health.failure() == nil {
 		err := d.run(d.pebble.Close)
 		if d.health.failure() == nil {
+			if err == nil {
+				err = d.reach.note()
+			}
 			if err = errors.Join(err, d.lock.Close()); err != nil {
 				return fettle.Errorf(fettle.Unavailable, "close store in %s: %w", d.dir, err)
 			}
