@@ -64,6 +64,12 @@ func (p *plot) keep(rounds int) {
 	}
 }
 
+func (p *plot) openDays(machine string) int {
+	p.writing.Lock()
+	defer p.writing.Unlock()
+	return len(p.machines[machine].open)
+}
+
 func (p *plot) files() (n int) {
 	for _, machine := range p.names() {
 		for k := range Kind(kinds) {
@@ -153,7 +159,7 @@ func TestSealingAnewOnAFullDisk(t *testing.T) {
 	}
 	p.disk.Set(db.Fault{})
 	p.keep(2)
-	if n := p.files(); p.keeper.Trouble() != nil || n != 2*2*kinds || len(p.machines["mill"].open) != 1 {
+	if n := p.files(); p.keeper.Trouble() != nil || n != 2*2*kinds || p.openDays("mill") != 1 {
 		t.Errorf("with room again: %d files, %v", n, p.keeper.Trouble())
 	}
 	if got := allRows(t, p.Store); got != p.want {
@@ -224,7 +230,7 @@ func TestSealingOnASlowDisk(t *testing.T) {
 		if took := time.Since(begin); took > 0 {
 			t.Errorf("readings waited %v for the files", took)
 		}
-		if n := len(p.machines["mill"].open); n != 3 {
+		if n := p.openDays("mill"); n != 3 {
 			t.Errorf("%d days are in the store, expected 3: no file is whole yet", n)
 		}
 		<-kept
