@@ -42,9 +42,9 @@ race: ## The concurrent packages under the race detector, if there is a C compil
 test-peers: ## The heavy real peers; what they need is cached outside the tree
 	go test -tags peers -timeout 55m ./patchtst ./internal/model ./cmd/fettle
 
-torture: needs ## kill -9 and power cuts at random moments under load, far more rounds than in test
-	FETTLE_TORTURE_ROUNDS=50 go test -count=1 -timeout 30m -v -run 'TestPowerCut$$|TestKill$$' ./internal/readings
-	FETTLE_TORTURE_ROUNDS=200 go test -count=1 -timeout 60m -v -tags peers_light -run 'TestKill$$' ./cmd/fettle
+torture: needs ## kill -9 and power cuts at random moments under load: 50 and 200 rounds, or $$FETTLE_TORTURE_ROUNDS of each
+	FETTLE_TORTURE_ROUNDS=$${FETTLE_TORTURE_ROUNDS:-50} go test -count=1 -timeout 30m -v -run 'TestPowerCut$$|TestKill$$' ./internal/readings
+	FETTLE_TORTURE_ROUNDS=$${FETTLE_TORTURE_ROUNDS:-200} go test -count=1 -timeout 60m -v -tags peers_light -run 'TestKill$$' ./cmd/fettle
 
 bench-readings: ## What the store of readings takes of the disk, and how fast it is
 	go run ./bench/readings

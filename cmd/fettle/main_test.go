@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math"
@@ -54,6 +55,9 @@ func fill(ts *testscript.TestScript, _ bool, args []string) {
 		reading.Values = fettle.SortValues(reading.Values)
 		_, err := rows.Append([]fettle.Reading{reading})
 		ts.Check(err)
+	}
+	if r, err := rows.Check(context.Background()); err != nil || len(r.Faults) > 0 {
+		ts.Fatalf("check of the readings found %q, %v", r.Faults, err)
 	}
 	ts.Check(store.Close())
 }

@@ -70,7 +70,7 @@ func (a *App) newListeners() (*listeners, error) {
 func (a *App) isReady() error {
 	select {
 	case <-a.ready:
-		return a.db.Stats().Trouble
+		return a.db.Trouble()
 	default:
 		return fettle.Errorf(fettle.Unavailable, "still starting")
 	}
