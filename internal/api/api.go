@@ -76,9 +76,9 @@ type Ingest interface {
 
 // Forecasts is what the API needs of the forecasters.
 type Forecasts interface {
-	Latest(machine string) (forecast.Made, bool)
-	Fresh(ctx context.Context, machine string) (forecast.Made, error)
-	Explain(machine string) error // why there is no forecast
+	Latest(machine, forecaster string) (forecast.Made, bool)
+	Fresh(ctx context.Context, machine, forecaster string) (forecast.Made, error)
+	Explain(machine, forecaster string) error // why there is no forecast
 	Validate(ctx context.Context, machine string) (forecast.Validation, error)
 }
 

@@ -134,14 +134,14 @@ func (r *rooms) Submit(_ context.Context, rows []fettle.Reading) (ingest.Result,
 func (r *rooms) Refuse(string, []byte, error) { r.refused++ }
 func (r *rooms) Rejected() []ingest.Rejection { return nil }
 
-func (r *rooms) Latest(machine string) (forecast.Made, bool) {
+func (r *rooms) Latest(machine, _ string) (forecast.Made, bool) {
 	made, found := r.made[machine]
 	return made, found
 }
-func (r *rooms) Fresh(_ context.Context, machine string) (forecast.Made, error) {
+func (r *rooms) Fresh(_ context.Context, machine, _ string) (forecast.Made, error) {
 	return r.made[machine], r.why
 }
-func (r *rooms) Explain(string) error { return r.why }
+func (r *rooms) Explain(_, _ string) error { return r.why }
 func (r *rooms) Validate(context.Context, string) (forecast.Validation, error) {
 	return r.checked, r.checkErr
 }

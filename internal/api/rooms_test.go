@@ -197,10 +197,10 @@ func TestForecastOverTime(t *testing.T) {
 		t.Errorf("after 300 readings: %s", code)
 	}
 	info, _ := p.rows.Info(machine)
-	if _, err := p.forecasts.Learn(t.Context(), machine, info.Last, p.judge.Quarantined); err != nil {
+	if _, err := p.forecasts.Learn(t.Context(), machine, forecast.Tick{Forecaster: "short", At: info.Last}, p.judge.Quarantined); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := p.forecasts.Forecast(t.Context(), machine, info.Last); err != nil {
+	if _, err := p.forecasts.Forecast(t.Context(), machine, forecast.Tick{Forecaster: "short", At: info.Last}); err != nil {
 		t.Fatal(err)
 	}
 	got := read[map[string]any](t, p.rig, "/predict/"+machine)

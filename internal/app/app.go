@@ -92,10 +92,7 @@ func (a *App) open() error {
 	if a.flow.alarms, err = alarm.Open(a.db, time.Now, a.flow.alarmed); err != nil {
 		return err
 	}
-	a.flow.forecasts, err = forecast.New(forecast.Config{
-		Interval: time.Duration(a.cfg.Forecast.Interval), Lookback: time.Duration(a.cfg.Forecast.Lookback),
-	}, rows, a.models, a.db, a.log)
-	if err != nil {
+	if a.flow.forecasts, err = forecast.New(forecast.Config{Forecasters: a.forecasters()}, rows, a.models, a.db, a.log); err != nil {
 		return err
 	}
 	a.flow.gate = ingest.New(ingest.Config{

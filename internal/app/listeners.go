@@ -46,7 +46,7 @@ func (a *App) newListeners() (*listeners, error) {
 	page, err := web.New(web.Deps{
 		Machines: a.machines, Unit: a.unit, Version: a.version, Verdict: a.flow.judge.Latest, Broker: a.flow.broker.Addr,
 		Ahead: func(ctx context.Context, machine string) bool {
-			_, err := a.flow.forecasts.Fresh(ctx, machine)
+			_, err := a.flow.forecasts.Fresh(ctx, machine, fettle.ShortForecaster)
 			return err == nil
 		},
 		Alarms: func(state, machine string, limit int) []fettle.Alarm {

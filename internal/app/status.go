@@ -33,7 +33,7 @@ func (a *App) machineStatus(m fettle.Machine) api.MachineStatus {
 	if !m.Arrived.IsZero() {
 		s.Arrived = &m.Arrived
 	}
-	if next := a.flow.forecasts.Next(m.Name); !next.IsZero() {
+	if next := a.flow.forecasts.Next(m.Name, fettle.ShortForecaster); !next.IsZero() {
 		s.NextForecast = &next
 	}
 	return s

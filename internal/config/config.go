@@ -112,8 +112,18 @@ type MachineRetention struct {
 
 // Forecast is the section about forecasting.
 type Forecast struct {
+	Interval    Duration     `yaml:"interval" doc:"Time of a machine's own readings from one of its short forecasts to the next."`
+	Lookback    Duration     `yaml:"lookback" doc:"How far back a short forecast looks for the readings that it is made from."`
+	Forecasters []Forecaster `yaml:"forecasters" doc:"Forecasters that every machine has beside the short one (its own step, 10 steps ahead), once it has the readings for them. A list takes the place of the default one; [] for none."`
+}
+
+// A Forecaster looks ahead at one scale of time.
+type Forecaster struct {
+	Name     string   `yaml:"name" doc:"Its name."`
+	Step     Duration `yaml:"step" doc:"Time from one of its steps to the next; a step is the mean of that time."`
+	Context  int      `yaml:"context" doc:"Steps that it looks back."`
+	Steps    int      `yaml:"steps" doc:"Steps that it looks ahead."`
 	Interval Duration `yaml:"interval" doc:"Time of a machine's own readings from one of its forecasts to the next."`
-	Lookback Duration `yaml:"lookback" doc:"How far back a forecast looks for the readings that it is made from."`
 }
 
 // Limits is the section about resources.
@@ -148,10 +158,17 @@ func Defaults() Config {
 			MaxMachines: 10_000,
 		},
 		Retention: Retention{Machines: []MachineRetention{}, Every: Duration(30 * time.Second)},
-		Forecast:  Forecast{Interval: Duration(60 * time.Second), Lookback: Duration(10 * time.Minute)},
-		Limits:    Limits{Memory: 256 << 20},
-		Log:       Log{Level: "info", Format: "text"},
-		Units:     map[string]string{"current": "A", "accX": "g", "accY": "g", "accZ": "g", "tempA": "°C", "tempB": "°C"},
+		Forecast: Forecast{
+			Interval: Duration(60 * time.Second),
+			Lookback: Duration(10 * time.Minute),
+			Forecasters: []Forecaster{
+				{Name: "hour", Step: Duration(time.Minute), Context: 120, Steps: 60, Interval: Duration(5 * time.Minute)},
+				{Name: "days", Step: Duration(time.Hour), Context: 168, Steps: 48, Interval: Duration(time.Hour)},
+			},
+		},
+		Limits: Limits{Memory: 256 << 20},
+		Log:    Log{Level: "info", Format: "text"},
+		Units:  map[string]string{"current": "A", "accX": "g", "accY": "g", "accZ": "g", "tempA": "°C", "tempB": "°C"},
 	}
 }
 

@@ -26,8 +26,7 @@ func (c *Config) problems() []*fettle.Error {
 	v.broker(c.MQTT)
 	v.ingest(c.Ingest)
 	v.retention(c.Retention)
-	v.duration(c.Forecast.Interval, "forecast.interval", time.Second, 24*time.Hour)
-	v.duration(c.Forecast.Lookback, "forecast.lookback", time.Second, 30*24*time.Hour)
+	v.forecast(c.Forecast)
 	v.check(c.Limits.Memory == 0 || within(c.Limits.Memory, 32<<20, 1<<40), "limits.memory", c.Limits.Memory.String(), "0 (no limit), or 32MiB to 1024GiB")
 	v.units(c.Units)
 	return v.problems
@@ -146,6 +145,31 @@ func (v *validator) retention(r Retention) {
 		age(m.Raw, path+".raw")
 		age(m.Minute, path+".minute")
 		age(m.Hour, path+".hour")
+	}
+}
+
+// Bounds of a forecaster, in number and in steps.
+const (
+	maxForecasters = 7 // beside the short one
+	maxSteps       = 4096
+)
+
+func (v *validator) forecast(f Forecast) {
+	const day = 24 * time.Hour
+	v.duration(f.Interval, "forecast.interval", time.Second, day)
+	v.duration(f.Lookback, "forecast.lookback", time.Second, 30*day)
+	v.check(len(f.Forecasters) <= maxForecasters, "forecast.forecasters", fmt.Sprintf("a list of %d", len(f.Forecasters)), fmt.Sprintf("at most %d", maxForecasters))
+	names := map[string]bool{}
+	for i, one := range f.Forecasters {
+		path := fmt.Sprintf("forecast.forecasters[%d]", i)
+		v.check(one.Name != fettle.ShortForecaster, path+".name", one.Name, "another name; the short one is always there, see forecast.interval and forecast.lookback")
+		v.check(one.Name != "" && len(one.Name) <= fettle.MaxName && !names[one.Name], path+".name", quoted(one.Name), fmt.Sprintf("a name of at most %d bytes, each once", fettle.MaxName))
+		names[one.Name] = true
+		step := time.Duration(one.Step)
+		v.check(within(step, time.Second, day) && step > 0 && day%step == 0, path+".step", one.Step.String(), "1s to 24h, so that a day has a whole number of them")
+		v.count(one.Context, path+".context", 2, maxSteps)
+		v.count(one.Steps, path+".steps", 1, maxSteps)
+		v.duration(one.Interval, path+".interval", time.Second, 31*day)
 	}
 }
 

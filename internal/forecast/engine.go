@@ -1,7 +1,6 @@
 package forecast
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -16,49 +15,23 @@ import (
 	"fettle/internal/readings"
 )
 
-// Limits of what a machine is forecast from.
-const (
-	// maxSensors is how many sensors of a machine its ridge covers: the first
-	// ones by name. Those beyond are stored and judged, but not forecast.
-	maxSensors = 256
-	// maxContext bounds a ridge's look-back and horizon, in rows.
-	maxContext = 4096
-	// maxStep is the longest time between two rows that counts as a rhythm.
-	maxStep = 31 * 24 * time.Hour
-)
-
-// Config sets an Engine up. The zero value is the old system's rhythm.
+// Config sets an Engine up. The zero value is the default forecasters.
 type Config struct {
-	Interval time.Duration    // event time from tick to tick; 0: 60 s
-	Lookback time.Duration    // how old the oldest row of a look-back may be; 0: 10 min
-	Rows     int              // a ridge's look-back; 0: 50
-	Steps    int              // a ridge's horizon; 0: 10
-	Now      func() time.Time // tells live ticks from old ones; nil: time.Now
+	// Forecasters that every machine has; nil: Defaults. The short one is there
+	// in any case, and what it leaves empty is the old system's.
+	Forecasters []Forecaster
+	Now         func() time.Time // tells live ticks from old ones; nil: time.Now
 }
 
 func (c Config) withDefaults() Config {
-	c.Interval = cmp.Or(c.Interval, 60*time.Second)
-	c.Lookback = cmp.Or(c.Lookback, 10*time.Minute)
-	c.Rows = cmp.Or(c.Rows, 50)
-	c.Steps = cmp.Or(c.Steps, 10)
+	if c.Forecasters == nil {
+		c.Forecasters = Defaults()
+	}
+	c.Forecasters = withShort(c.Forecasters)
 	if c.Now == nil {
 		c.Now = time.Now
 	}
 	return c
-}
-
-func (c Config) check() error {
-	switch {
-	case c.Interval < time.Second:
-		return fettle.BadField("bad setting", "forecast.interval", c.Interval.String(), "at least 1s")
-	case c.Lookback < 0:
-		return fettle.BadField("bad setting", "forecast.lookback", c.Lookback.String(), "a positive duration")
-	case c.Rows < 2 || c.Rows > maxContext:
-		return fettle.BadField("bad setting", "forecast rows", fmt.Sprint(c.Rows), fmt.Sprintf("2..%d", maxContext))
-	case c.Steps < 1 || c.Steps > maxContext:
-		return fettle.BadField("bad setting", "forecast steps", fmt.Sprint(c.Steps), fmt.Sprintf("1..%d", maxContext))
-	}
-	return nil
 }
 
 // An Engine forecasts all machines. Due, Learn and Forecast are for whoever
@@ -74,17 +47,17 @@ type Engine struct {
 	counts counts
 
 	mu       sync.Mutex
-	memories map[string]*memory // of every machine that was asked for and is stored
+	memories map[string][]*memory // of every machine that was asked for and is stored, in the order of cfg.Forecasters
 }
 
 // New makes an Engine over stored readings and a folder of models. What it made
 // before a restart is read back from the store as it is asked for.
 func New(cfg Config, rows *readings.Store, models *model.Folder, d *db.DB, log *slog.Logger) (*Engine, error) {
 	cfg = cfg.withDefaults()
-	if err := cfg.check(); err != nil {
+	if err := checkForecasters(cfg.Forecasters); err != nil {
 		return nil, err
 	}
-	return &Engine{cfg: cfg, rows: rows, models: models, db: d, log: log, memories: map[string]*memory{}}, nil
+	return &Engine{cfg: cfg, rows: rows, models: models, db: d, log: log, memories: map[string][]*memory{}}, nil
 }
 
 // Made is a forecast with what it was made from.
@@ -94,21 +67,20 @@ type Made struct {
 	Scale  []fettle.Span `json:"scale"`  // (sensors) what the model was fitted on: 0..1 of the old rule
 }
 
-// Forecast looks ahead from a time, seeing no row after it, and consumes the
-// tick at that time. The tick is consumed as well if there is a reason why
-// nothing can be forecast: kind Unavailable and one of this package's reasons,
-// with a NotEnough inside if there are too few rows. After any other error (the
-// store cannot be read, ctx ended) it is still due.
-func (e *Engine) Forecast(ctx context.Context, machine string, at time.Time) (Made, error) {
+// Forecast looks ahead from a tick's time, seeing no row after it, and consumes
+// the tick. The tick is consumed as well if there is a reason why nothing can be
+// forecast: kind Unavailable and one of this package's reasons, with a NotEnough
+// inside if there are too few rows. After any other error (the store cannot be
+// read, ctx ended) it is still due.
+func (e *Engine) Forecast(ctx context.Context, machine string, tick Tick) (Made, error) {
 	if err := ctx.Err(); err != nil {
 		return Made{}, err
 	}
-	info, found := e.rows.Info(machine)
-	if !found {
-		return Made{}, unknownMachine(machine)
+	m, info, err := e.find(machine, tick.Forecaster)
+	if err != nil {
+		return Made{}, err
 	}
-	m := e.memory(machine)
-	made, err := e.make(m, info, at)
+	made, err := e.make(m, info, tick.At)
 	if err != nil && !reasoned(err) {
 		return Made{}, fmt.Errorf("forecast %s: %w", machine, err)
 	}
@@ -117,8 +89,22 @@ func (e *Engine) Forecast(ctx context.Context, machine string, at time.Time) (Ma
 	} else {
 		e.counts.made.Add(1)
 	}
-	e.consume(m, at, made, err)
+	e.consume(m, tick.At, made, err)
 	return made, err
+}
+
+// find returns what is known of a machine's forecaster.
+func (e *Engine) find(machine, forecaster string) (*memory, readings.Info, error) {
+	info, found := e.rows.Info(machine)
+	if !found {
+		return nil, info, unknownMachine(machine)
+	}
+	for _, m := range e.memoriesOf(machine) {
+		if m.plan.Name == forecaster {
+			return m, info, nil
+		}
+	}
+	return nil, info, unknownForecaster(forecaster)
 }
 
 func (e *Engine) make(m *memory, info readings.Info, at time.Time) (Made, error) {
@@ -126,14 +112,14 @@ func (e *Engine) make(m *memory, info readings.Info, at time.Time) (Made, error)
 	if err != nil {
 		return Made{}, err
 	}
-	look, err := e.lookBack(m.machine, f, lookRequest{until: at, rows: f.model.Context, reach: e.cfg.Lookback})
+	look, err := e.lookBack(m.machine, f, lookRequest{until: at, rows: f.model.Context, reach: m.plan.Lookback})
 	if err != nil {
 		return Made{}, err
 	}
 	m.keepStep(look.rhythm)
 	made := Made{
 		Forecast: fettle.Forecast{
-			Machine: m.machine, Forecaster: fettle.ShortForecaster, Model: f.model.Name,
+			Machine: m.machine, Forecaster: m.plan.Name, Model: f.model.Name,
 			Origin: look.newest(), StepSeconds: look.step.Seconds(),
 		},
 		Window: fettle.Window{Machine: m.machine, TimesMicros: look.window.TimesMicros},
@@ -158,13 +144,13 @@ func (e *Engine) make(m *memory, info readings.Info, at time.Time) (Made, error)
 	return made, nil
 }
 
-// Latest returns a machine's newest forecast, also one from before a restart.
-// It shares memory with the Engine: read only.
-func (e *Engine) Latest(machine string) (Made, bool) {
-	if _, found := e.rows.Info(machine); !found {
+// Latest returns a forecaster's newest forecast of a machine, also one from
+// before a restart. It shares memory with the Engine: read only.
+func (e *Engine) Latest(machine, forecaster string) (Made, bool) {
+	m, _, err := e.find(machine, forecaster)
+	if err != nil {
 		return Made{}, false
 	}
-	m := e.memory(machine)
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.Made == nil {
@@ -177,18 +163,18 @@ func (e *Engine) Latest(machine string) (Made, bool) {
 // tick comes once a minute, while the deployed horizon looks 20 seconds ahead.
 // It consumes no tick, is not counted and not kept. Asked again about the same
 // row it answers from memory.
-func (e *Engine) Fresh(ctx context.Context, machine string) (Made, error) {
-	info, found := e.rows.Info(machine)
-	if !found {
-		return Made{}, unknownMachine(machine)
+func (e *Engine) Fresh(ctx context.Context, machine, forecaster string) (Made, error) {
+	m, info, err := e.find(machine, forecaster)
+	if err != nil {
+		return Made{}, err
 	}
-	if latest, found := e.Latest(machine); found && !latest.Origin.Before(info.Last) {
+	newest := m.plan.newest(info.Last)
+	if latest, found := e.Latest(machine, forecaster); found && !latest.Origin.Before(newest) {
 		return latest, nil
 	}
-	m := e.memory(machine)
 	m.watching.Lock()
 	defer m.watching.Unlock()
-	if m.fresh.Origin.Equal(info.Last) {
+	if m.fresh.Origin.Equal(newest) {
 		return m.fresh, nil
 	}
 	if err := ctx.Err(); err != nil {
@@ -202,31 +188,31 @@ func (e *Engine) Fresh(ctx context.Context, machine string) (Made, error) {
 	return made, nil
 }
 
-// Explain says why a machine has no forecast, by the error's Reason: it is
-// unknown (NotFound), has not enough rows (a NotEnough inside), cannot use its
-// model, or is yet to be forecast at its next tick. It is nil if there is one.
-func (e *Engine) Explain(machine string) error {
-	info, found := e.rows.Info(machine)
-	if !found {
-		return unknownMachine(machine)
+// Explain says why a forecaster has no forecast of a machine, by the error's
+// Reason: the machine is unknown (NotFound), has not enough rows (a NotEnough
+// inside), cannot use its model, or is yet to be forecast at its next tick. It
+// is nil if there is one.
+func (e *Engine) Explain(machine, forecaster string) error {
+	m, info, err := e.find(machine, forecaster)
+	if err != nil {
+		return err
 	}
-	m := e.memory(machine)
-	_, modelled := e.models.Champion(machine)
+	_, modelled := e.championOf(m)
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	switch {
+	switch rows := m.plan.rowsUntil(info, info.Last); {
 	case m.Made != nil:
 		return nil
 	case !modelled:
-		return e.noModel(m, info.Rows)
+		return e.noModel(m, info, rows)
 	case m.trouble != nil && !forWantOfModel(m.trouble): // that is over: there is one now
 		return m.trouble
-	case info.Rows < int64(e.cfg.Rows):
-		return notEnough(NotEnough{Have: int(info.Rows), Need: e.cfg.Rows, What: "rows"})
+	case rows < int64(m.plan.Context):
+		return notEnough(NotEnough{Have: int(rows), Need: m.plan.Context, What: m.plan.rowsWord()})
 	case m.Ticked.IsZero():
 		return pending(errors.New("the first forecast is not due yet"))
 	default:
-		return pending(fmt.Errorf("the first forecast is due with the readings of %s", e.next(m).Format(time.RFC3339)))
+		return pending(fmt.Errorf("the first forecast is due with the readings of %s", m.next().Format(time.RFC3339)))
 	}
 }
 

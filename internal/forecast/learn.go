@@ -1,6 +1,7 @@
 package forecast
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"time"
@@ -11,8 +12,10 @@ import (
 )
 
 const (
-	// learnFrom is how far back from the watermark a fit looks.
-	learnFrom = 30 * 24 * time.Hour
+	// learnFrom is how far back from the watermark a fit looks, and learnSteps
+	// the least it looks back in steps of a forecaster that has them.
+	learnFrom  = 30 * 24 * time.Hour
+	learnSteps = 365 * 24
 	// learnEvery is how often a machine with that much history is fitted anew.
 	learnEvery = 24 * time.Hour
 	// ridgesKept is how many ridge versions of a machine stay in the folder.
@@ -28,13 +31,11 @@ type learnRequest struct {
 	quarantined []fettle.Interval
 }
 
-// firstFit is how many rows the first fit takes: two whole windows, so 120.
-func (e *Engine) firstFit() int64 { return 2 * int64(e.cfg.Rows+e.cfg.Steps) }
-
-// Learn fits a machine's ridge anew if it is time to, and publishes it: once
-// 120 rows are stored, at each doubling of them up to 30 days, then daily, all
-// by event time. It looks at most 30 days back from the watermark, never past
-// it, and not at what is quarantined. It tells whether a new ridge is there. A
+// Learn fits the ridge of a machine's forecaster anew if it is time to, and
+// publishes it: once two windows of rows are stored (120 rows for the deployed
+// horizon), at each doubling of them up to 30 days, then daily, all by event
+// time. It looks at most 30 days back from the tick (a year for steps of an
+// hour), never past it, and not at what is quarantined. It tells whether a new ridge is there. A
 // machine that cannot be fitted yet is no error.
 //
 // A fit holds a few megabytes however many rows there are; a month of rows every
@@ -42,24 +43,23 @@ func (e *Engine) firstFit() int64 { return 2 * int64(e.cfg.Rows+e.cfg.Steps) }
 // ridge of the first 256 by name.
 //
 // Learn also takes the band of a PatchTST that serves the machine without one.
-func (e *Engine) Learn(ctx context.Context, machine string, watermark time.Time,
+func (e *Engine) Learn(ctx context.Context, machine string, tick Tick,
 	quarantined func(machine string, from, to time.Time) []fettle.Interval) (refitted bool, err error) {
-	info, found := e.rows.Info(machine)
-	if !found || watermark.Before(info.First) {
-		return false, nil
+	m, info, err := e.find(machine, tick.Forecaster)
+	if err != nil || tick.At.Before(info.First) || m.plan.Name != fettle.ShortForecaster {
+		return false, nil // the folder of models does not tell the others' ridges apart
 	}
-	m := e.memory(machine)
-	ask := learnRequest{from: watermark.Add(-learnFrom), until: watermark}
+	ask := learnRequest{from: tick.At.Add(-m.plan.history()), until: tick.At}
 	if ask.from.Before(info.First) {
 		ask.from = info.First
 	}
-	if ask.rows, err = e.count(m, info, watermark); err != nil {
+	if ask.rows, err = e.count(m, info, tick.At); err != nil {
 		return false, fmt.Errorf("count rows of %s: %w", machine, err)
 	}
 	serving, _ := e.champion(m, info) // none is no reason not to learn
-	bandDue, fitDue := e.bandDue(m, serving, ask.rows), e.fitDue(e.lastFit(m, serving), info, ask)
+	bandDue, fitDue := e.bandDue(m, serving, ask.rows), m.fitDue(e.lastFit(m, serving), info, ask)
 	if bandDue || fitDue {
-		ask.quarantined = quarantined(machine, ask.from, watermark.Add(time.Microsecond))
+		ask.quarantined = quarantined(machine, ask.from, tick.At.Add(time.Microsecond))
 	}
 	if bandDue {
 		if err := e.calibrate(ctx, m, serving, ask); err != nil {
@@ -83,9 +83,15 @@ func (e *Engine) Learn(ctx context.Context, machine string, watermark time.Time,
 	return true, nil
 }
 
-// count returns how many rows a machine has up to a time, from the total back
+// count returns how many rows a forecaster has up to a time: of the machine's own, from the total back
 // or from the last count on, whichever is less to read.
 func (e *Engine) count(m *memory, info readings.Info, until time.Time) (int64, error) {
+	if !m.plan.own() {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		m.counted = mark{m.plan.rowsUntil(info, until), until}
+		return m.counted.rows, nil
+	}
 	m.mu.Lock()
 	counted := m.counted
 	m.mu.Unlock()
@@ -126,7 +132,7 @@ func (e *Engine) countBetween(machine string, after, until time.Time) (rows int6
 // lastFit is how many rows a machine's newest ridge was fitted to and when, by
 // event time; zero if there is none. f serves the machine now; nil if nothing
 // does. What was tried since the start counts, also if it failed.
-func (e *Engine) lastFit(m *memory, f *forecaster) mark {
+func (e *Engine) lastFit(m *memory, f *predictor) mark {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	switch {
@@ -137,7 +143,7 @@ func (e *Engine) lastFit(m *memory, f *forecaster) mark {
 	case f.ridge != nil:
 		return mark{f.ridge.StoredRows, f.ridge.Until}
 	}
-	newest, found := e.newestRidge(m.machine)
+	newest, found := e.newestRidge(m)
 	if !found {
 		return mark{}
 	}
@@ -150,13 +156,13 @@ func (e *Engine) lastFit(m *memory, f *forecaster) mark {
 }
 
 // fitDue tells whether a machine is to be fitted anew.
-func (e *Engine) fitDue(last mark, info readings.Info, ask learnRequest) bool {
+func (m *memory) fitDue(last mark, info readings.Info, ask learnRequest) bool {
 	switch {
-	case ask.rows < e.firstFit():
+	case ask.rows < m.plan.firstFit():
 		return false
 	case ask.rows < last.rows/2: // other readings than those it was fitted to
 		return true
-	case ask.until.Sub(info.First) >= learnFrom && !last.at.IsZero():
+	case ask.until.Sub(info.First) >= m.plan.history() && !last.at.IsZero():
 		return ask.until.Sub(last.at) >= learnEvery
 	default:
 		return ask.rows >= 2*last.rows
@@ -170,7 +176,7 @@ func (e *Engine) refit(ctx context.Context, m *memory, info readings.Info, ask l
 	m.mu.Unlock()
 	started := time.Now()
 	r, err := fitter{
-		context: e.cfg.Rows, horizon: e.cfg.Steps, quarantine: ask.quarantined,
+		context: m.plan.Context, horizon: m.plan.Steps, quarantine: ask.quarantined,
 		sensors: info.Sensors[:min(len(info.Sensors), maxSensors)],
 		rows:    e.rowsFor(ctx, m.machine, ask),
 	}.fit()
@@ -189,7 +195,7 @@ func (e *Engine) refit(ctx context.Context, m *memory, info readings.Info, ask l
 	e.counts.fits.Add(1)
 	e.log.Info("ridge fitted", "machine", m.machine, "model", published.Name, "rows", r.FittedRows, "sensors", len(r.Sensors),
 		"of", len(info.Sensors), "mse", r.HeldOut.MSE, "last_value_mse", r.HeldOut.LastValue, "took", time.Since(started).Round(time.Millisecond))
-	e.removeOld(m.machine)
+	e.removeOld(m)
 	return nil
 }
 
@@ -209,19 +215,19 @@ func (e *Engine) rowsFor(ctx context.Context, machine string, ask learnRequest) 
 	}
 }
 
-// ridgesOf lists a machine's ridge versions, oldest first.
-func (e *Engine) ridgesOf(machine string) []fettle.Model {
+// ridgesOf lists a forecaster's ridge versions of a machine, oldest first.
+func (e *Engine) ridgesOf(m *memory) []fettle.Model {
 	var ridges []fettle.Model
 	for _, v := range e.models.List() {
-		if v.Machine == machine && v.Family == model.Ridge {
+		if v.Machine == m.machine && v.Family == model.Ridge && cmp.Or(v.Forecaster, fettle.ShortForecaster) == m.plan.Name {
 			ridges = append(ridges, v)
 		}
 	}
 	return ridges
 }
 
-func (e *Engine) newestRidge(machine string) (model.Version, bool) {
-	ridges := e.ridgesOf(machine)
+func (e *Engine) newestRidge(m *memory) (model.Version, bool) {
+	ridges := e.ridgesOf(m)
 	if len(ridges) == 0 {
 		return model.Version{}, false
 	}
@@ -230,11 +236,11 @@ func (e *Engine) newestRidge(machine string) (model.Version, bool) {
 
 // removeOld keeps the folder from filling up with what doubling and days leave
 // behind.
-func (e *Engine) removeOld(machine string) {
-	ridges := e.ridgesOf(machine)
+func (e *Engine) removeOld(m *memory) {
+	ridges := e.ridgesOf(m)
 	for _, old := range ridges[:max(0, len(ridges)-ridgesKept)] {
 		if err := e.models.Remove(old.Name); err != nil {
-			e.log.Warn("cannot remove an old ridge", "machine", machine, "model", old.Name, "err", err)
+			e.log.Warn("cannot remove an old ridge", "machine", m.machine, "model", old.Name, "err", err)
 		}
 	}
 }

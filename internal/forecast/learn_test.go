@@ -47,15 +47,15 @@ func TestLearnInBackFillCountsRowsUpToTheTick(t *testing.T) {
 	b.store(wave(2000, 2*time.Second))
 	var fits []int64
 	for {
-		at, due := b.engine.Due("press", b.watermark())
+		tick, due := b.engine.Due("press", b.watermark())
 		if !due {
 			break
 		}
-		if b.learn(at) {
+		if b.learn(tick.At) {
 			champion, _ := b.models.Champion("press")
 			fits = append(fits, champion.TrainedRows)
 		}
-		if _, err := b.engine.Forecast(t.Context(), "press", at); err != nil && missing(err) == nil {
+		if _, err := b.engine.Forecast(t.Context(), "press", tick); err != nil && missing(err) == nil {
 			t.Fatal(err)
 		}
 	}
@@ -146,7 +146,7 @@ func TestLearnAsksForTheQuarantine(t *testing.T) {
 	b := newBench(t)
 	rows := wave(400, 2*time.Second)
 	b.store(rows)
-	_, err := b.engine.Learn(t.Context(), "press", rows[399].Time, func(machine string, from, to time.Time) []fettle.Interval {
+	_, err := b.engine.Learn(t.Context(), "press", Tick{"short", rows[399].Time}, func(machine string, from, to time.Time) []fettle.Interval {
 		if machine != "press" || !from.Equal(rows[0].Time) || !to.Equal(rows[399].Time.Add(time.Microsecond)) {
 			t.Errorf("asked for %s from %s to %s", machine, from, to)
 		}
@@ -221,7 +221,7 @@ func TestLearnReplacesABrokenRidge(t *testing.T) {
 		}
 	}
 	b.open()
-	if _, err := b.engine.Forecast(t.Context(), "press", b.watermark()); fettle.ReasonOf(err) != ReasonModel || fettle.KindOf(err) != fettle.Unavailable || !strings.Contains(err.Error(), "weights") {
+	if _, err := b.engine.Forecast(t.Context(), "press", Tick{"short", b.watermark()}); fettle.ReasonOf(err) != ReasonModel || fettle.KindOf(err) != fettle.Unavailable || !strings.Contains(err.Error(), "weights") {
 		t.Errorf("%v, want an unusable model that says why", err)
 	}
 	if !b.learn(b.watermark()) {

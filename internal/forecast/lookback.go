@@ -40,7 +40,7 @@ func (l look) newest() time.Time {
 // matter here, only how old the rows are; a sensor that missed at most maxFill
 // rows in a row is held. Of a model that needs no sensor for another's sake,
 // sensors that missed more are left out.
-func (e *Engine) lookBack(machine string, f *forecaster, ask lookRequest) (look, error) {
+func (e *Engine) lookBack(machine string, f *predictor, ask lookRequest) (look, error) {
 	window, err := e.rows.Window(machine, ask.until, ask.rows+maxFill, f.model.Sensors)
 	if err != nil {
 		return look{}, err

@@ -16,8 +16,9 @@ type Ridge struct{ ridge *ridge }
 // FitRidge fits one to a window's rows. Rows that are not enough are an error
 // of kind Unavailable with a NotEnough inside.
 func FitRidge(w fettle.Window, context, horizon int) (*Ridge, error) {
-	cfg := Config{Rows: context, Steps: horizon}.withDefaults()
-	if err := cfg.check(); err != nil {
+	plan := Short()
+	plan.Context, plan.Steps = context, horizon
+	if err := plan.check(); err != nil {
 		return nil, err
 	}
 	if len(w.Sensors) > maxSensors {
