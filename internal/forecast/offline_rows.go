@@ -14,8 +14,9 @@ type Rows func(from time.Time, yield func(fettle.Reading) error) error
 // FitRidgeRows fits a ridge to rows that are not all in memory. Rows that are
 // not enough are an error of kind Unavailable with a NotEnough inside.
 func FitRidgeRows(sensors []string, context, horizon int, rows Rows) (*Ridge, error) {
-	cfg := Config{Rows: context, Steps: horizon}.withDefaults()
-	if err := cfg.check(); err != nil {
+	plan := Short()
+	plan.Context, plan.Steps = context, horizon
+	if err := plan.check(); err != nil {
 		return nil, err
 	}
 	if len(sensors) > maxSensors {

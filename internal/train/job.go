@@ -151,6 +151,15 @@ func readJob(r io.Reader) (*Job, []byte, error) {
 	return job, data, nil
 }
 
+// readJobHead reads a job without its readings.
+func readJobHead(r io.Reader) (*Job, error) {
+	head, _, err := readHead(bufio.NewReaderSize(r, 64<<10))
+	if err != nil {
+		return nil, err
+	}
+	return parseJob(head)
+}
+
 // readHead reads up to the readings, or the whole line if there are none.
 func readHead(in *bufio.Reader) (head []byte, inline bool, err error) {
 	for {

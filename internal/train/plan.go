@@ -43,7 +43,7 @@ func leastRows(r Recipe) int {
 // it trains.
 func memoryOf(rows, sensors int, training int64) int64 {
 	cells, n := int64(rows)*int64(sensors), int64(rows)
-	values := 5 * cells                   // float32, and whether each was measured
+	values := 5 * cells                  // float32, and whether each was measured
 	unpacking := 2*cells + (8+8+4+8+8)*n // packed; times, their steps, lines, a column and what it is scaled by
 	return workerBytes + values + max(unpacking, training)
 }

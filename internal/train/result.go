@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"fettle"
-	"fettle/internal/model"
 )
 
 // A Result is a worker's answer, one line of JSON: a model's whole folder and
@@ -94,14 +93,6 @@ func parseResult(line []byte, job *Job) (*Result, error) {
 		return nil, fettle.BadField("bad result", "files", "none", "a model's folder")
 	}
 	return &r, checkFiles("files", r.Files)
-}
-
-// Publication is what the registry has to know of the model.
-func (r *Result) Publication() model.Publication {
-	return model.Publication{
-		Machine: r.Machine, Family: model.PatchTST, Sensors: r.Sensors, Context: r.Context, Horizon: r.Horizon,
-		StepSeconds: r.StepSeconds, TrainedRows: int64(r.TrainedRows), Parameters: r.Parameters, Source: "fettle train, run " + r.ID,
-	}
 }
 
 // WriteFiles puts the model's files into a folder.

@@ -175,7 +175,9 @@ func (s *Set) windowsOf(part patchtst.Series, size Size, limit int) []int {
 }
 
 // countOf is how many windows of a size a part holds, 0 if none.
-func (s *Set) countOf(part patchtst.Series, size Size) int { return len(s.windowsOf(part, size, math.MaxInt)) }
+func (s *Set) countOf(part patchtst.Series, size Size) int {
+	return len(s.windowsOf(part, size, math.MaxInt))
+}
 
 // An arena is where contenders meet: the same windows for all.
 type arena struct {

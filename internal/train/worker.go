@@ -2,6 +2,7 @@ package train
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -40,6 +41,11 @@ func Work(ctx context.Context, in io.Reader, out, progress io.Writer) error {
 		r = &Result{Version: wireVersion, ID: r.ID, Machine: r.Machine, Forecaster: r.Forecaster, Error: faultOf(err)}
 	}
 	r.Seconds, r.PeakBytes = time.Since(began).Seconds(), peakBytes()
+	if err := writeLine(out, r); !errors.As(err, new(*json.UnsupportedValueError)) {
+		return err
+	}
+	r = &Result{Version: wireVersion, ID: r.ID, Machine: r.Machine, Forecaster: r.Forecaster, Seconds: r.Seconds,
+		Error: &Fault{Message: "the model's forecasts are no finite numbers: lower its learning rate"}}
 	return writeLine(out, r)
 }
 
