@@ -30,6 +30,8 @@ type cli struct {
 	Restore  restoreCmd  `cmd:"" help:"Make a data folder of a backup."`
 	Check    checkCmd    `cmd:"" help:"Tell whether all readings are as they should be."`
 	Fit      fitCmd      `cmd:"" help:"Train a forecasting model on a table (CSV)."`
+	Train       trainCmd       `cmd:"" help:"Train models of a running server's machines."`
+	TrainWorker trainWorkerCmd `cmd:"" help:"Do one training job from standard input."`
 	Predict  predictCmd  `cmd:"" help:"Forecast how a table (CSV) goes on."`
 	Key      keyCmd      `cmd:"" help:"Create, list and revoke API keys."`
 	User     userCmd     `cmd:"" help:"Add, list, change and remove users of the MQTT broker."`

@@ -13,6 +13,7 @@ import (
 const (
 	tagMachines = "machines"
 	tagAlarms   = "alarms"
+	tagTraining = "training"
 	tagServer   = "server"
 	tagOld      = "old routes"
 )
@@ -33,6 +34,7 @@ func describe(version string) huma.Config {
 	c.Tags = []*huma.Tag{
 		{Name: tagMachines, Description: "Machines, their readings, forecasts and verdicts"},
 		{Name: tagAlarms, Description: "Alarms and events"},
+		{Name: tagTraining, Description: "Training of models"},
 		{Name: tagServer, Description: "The program itself"},
 		{Name: tagOld, Description: "The routes of the system that fettle replaces, answering as they did"},
 	}

@@ -26,6 +26,7 @@ import (
 	"fettle/internal/ingest"
 	"fettle/internal/model"
 	"fettle/internal/readings"
+	"fettle/internal/train"
 	"fettle/internal/verdict"
 )
 
@@ -42,6 +43,7 @@ type App struct {
 	accounts *broker.Accounts
 	flow     *pipeline
 	keeper   *readings.Keeper
+	training *train.Manager
 	usage    usage
 	web      *listeners
 
@@ -93,6 +95,9 @@ func (a *App) open() error {
 		return err
 	}
 	if a.flow.forecasts, err = forecast.New(forecast.Config{Forecasters: a.forecasters()}, rows, a.models, a.db, a.log); err != nil {
+		return err
+	}
+	if a.training, err = train.New(a.trainingConfig(), a.trainingDeps(), a.log); err != nil {
 		return err
 	}
 	a.flow.gate = ingest.New(ingest.Config{
@@ -159,6 +164,7 @@ func (a *App) Run(ctx context.Context) (err error) {
 	parts.Go(func() error { return a.flow.run(ctx) })
 	parts.Go(func() error { return a.web.run(ctx) })
 	parts.Go(func() error { return a.keeper.Run(ctx) })
+	parts.Go(func() error { return a.training.Run(ctx) })
 	parts.Go(func() error { return a.usage.run(ctx) })
 	parts.Go(func() error { return a.announce(ctx) })
 	err = parts.Wait()

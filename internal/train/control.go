@@ -186,15 +186,28 @@ func (m *Manager) history(f forecast.Forecaster) time.Duration {
 	return max(m.cfg.History, longSteps*f.Step)
 }
 
-// Cancel ends a run, and its worker with it.
-func (m *Manager) Cancel(id uint64, by string) (fettle.Training, error) {
-	return m.stop(id, errCancelled, by)
-}
+// An Action is what can be done to a run.
+type Action string
 
-// Pause takes a run out of the queue, or stops its worker, until Resume. A
-// worker that was stopped goes on later from where it was.
-func (m *Manager) Pause(id uint64, by string) (fettle.Training, error) {
-	return m.stop(id, errPaused, by)
+// The actions.
+const (
+	Cancel Action = "cancel" // ends it, and its worker with it
+	Pause  Action = "pause"  // takes it out of the queue, or stops its worker, which goes on later from where it was
+	Resume Action = "resume" // puts a paused one back into the queue
+)
+
+// Control does something to a run.
+func (m *Manager) Control(id uint64, what Action, by string) (fettle.Training, error) {
+	switch what {
+	case Cancel:
+		return m.stop(id, errCancelled, by)
+	case Pause:
+		return m.stop(id, errPaused, by)
+	case Resume:
+		return m.resume(id)
+	default:
+		return fettle.Training{}, fettle.BadField("unknown action", "action", string(what), "cancel, pause or resume")
+	}
 }
 
 // stop ends a run's work for a cause.
@@ -246,8 +259,8 @@ func (m *Manager) halt(t *fettle.Training, state fettle.TrainingState, by string
 	}
 }
 
-// Resume puts a paused run back into the queue.
-func (m *Manager) Resume(id uint64) (fettle.Training, error) {
+// resume puts a paused run back into the queue.
+func (m *Manager) resume(id uint64) (fettle.Training, error) {
 	t, err := m.Get(id)
 	if err != nil {
 		return t, err

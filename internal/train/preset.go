@@ -29,10 +29,26 @@ type Recipe struct {
 	Scaler  Scaling
 }
 
-// FindRecipe returns a preset by its name or, for a path of a file in JSON, the
-// preset that the file names with the changes that it makes.
+// IsFile tells whether a preset is the path of a file.
+func IsFile(preset string) bool {
+	return !isText(preset) && (strings.ContainsAny(preset, `/\`) || filepath.Ext(preset) == ".json")
+}
+
+// isText tells whether a preset is what a file would hold.
+func isText(preset string) bool { return strings.HasPrefix(preset, "{") }
+
+// FindRecipe returns a preset by its name or, for a JSON object or the path of a
+// file with one, the preset that it names with the changes that it makes.
 func FindRecipe(name string) (Recipe, error) {
-	if strings.ContainsAny(name, `/\`) || filepath.Ext(name) == ".json" {
+	switch {
+	case isText(name):
+		r, err := parseRecipe([]byte(name))
+		if err != nil {
+			return Recipe{}, fettle.Errorf(fettle.Invalid, "read preset: %w", err)
+		}
+		r.Name = name
+		return r, nil
+	case IsFile(name):
 		return readRecipe(name)
 	}
 	r := Recipe{Name: name, Scaler: Robust, Options: patchtst.NewOptions()}
@@ -155,7 +171,7 @@ func parseRecipe(text []byte) (Recipe, error) {
 	if err := decoder.Decode(&f); err != nil {
 		return Recipe{}, err
 	}
-	if strings.ContainsAny(f.Preset, `/\.`) {
+	if IsFile(f.Preset) || isText(f.Preset) {
 		return Recipe{}, fettle.BadField("unknown preset", "preset", f.Preset, "the name of a preset")
 	}
 	if f.Preset == "" {

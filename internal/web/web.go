@@ -44,7 +44,9 @@ type Deps struct {
 	// Ahead tells whether the API has a forecast from a machine's newest
 	// reading, so that the page does not ask for one in vain. nil: it has none.
 	Ahead  func(ctx context.Context, machine string) bool
-	Broker func() string    // where sensors publish, host:port; nil: 127.0.0.1:1883
+	// Training is a machine's run under way, or else its newest. nil: there are none.
+	Training func(machine string) (fettle.Training, bool)
+	Broker   func() string    // where sensors publish, host:port; nil: 127.0.0.1:1883
 	Zone   *time.Location   // the plant's; nil: the server's
 	Now    func() time.Time // wall clock; nil: time.Now
 }
@@ -66,6 +68,9 @@ func New(deps Deps) (*Site, error) {
 	}
 	if deps.Ahead == nil {
 		deps.Ahead = func(context.Context, string) bool { return false }
+	}
+	if deps.Training == nil {
+		deps.Training = func(string) (fettle.Training, bool) { return fettle.Training{}, false }
 	}
 	if deps.Broker == nil {
 		deps.Broker = func() string { return "127.0.0.1:1883" }
