@@ -43,12 +43,12 @@ type Deps struct {
 	Verdict func(machine string) (fettle.Verdict, bool) // the newest verdict
 	// Ahead tells whether the API has a forecast from a machine's newest
 	// reading, so that the page does not ask for one in vain. nil: it has none.
-	Ahead  func(ctx context.Context, machine string) bool
+	Ahead func(ctx context.Context, machine string) bool
 	// Training is a machine's run under way, or else its newest. nil: there are none.
 	Training func(machine string) (fettle.Training, bool)
 	Broker   func() string    // where sensors publish, host:port; nil: 127.0.0.1:1883
-	Zone   *time.Location   // the plant's; nil: the server's
-	Now    func() time.Time // wall clock; nil: time.Now
+	Zone     *time.Location   // the plant's; nil: the server's
+	Now      func() time.Time // wall clock; nil: time.Now
 }
 
 // A Site serves the pages and the files they need.
