@@ -20,7 +20,8 @@ type Config struct {
 	// Forecasters that every machine has; nil: Defaults. The short one is there
 	// in any case, and what it leaves empty is the old system's.
 	Forecasters []Forecaster
-	Now         func() time.Time // tells live ticks from old ones; nil: time.Now
+	Steps       map[string]time.Duration // a machine's own step, where it is not to be found
+	Now         func() time.Time         // tells live ticks from old ones; nil: time.Now
 }
 
 func (c Config) withDefaults() Config {
@@ -57,6 +58,11 @@ func New(cfg Config, rows *readings.Store, models *model.Folder, d *db.DB, log *
 	if err := checkForecasters(cfg.Forecasters); err != nil {
 		return nil, err
 	}
+	for machine, step := range cfg.Steps {
+		if step < time.Millisecond || step > maxStep {
+			return nil, fettle.BadField("bad step", fettle.Shorten(machine), step.String(), fmt.Sprintf("1ms to %s", maxStep))
+		}
+	}
 	return &Engine{cfg: cfg, rows: rows, models: models, db: d, log: log, memories: map[string][]*memory{}}, nil
 }
 
@@ -80,7 +86,7 @@ func (e *Engine) Forecast(ctx context.Context, machine string, tick Tick) (Made,
 	if err != nil {
 		return Made{}, err
 	}
-	made, err := e.make(m, info, tick.At)
+	made, err := e.make(ctx, m, info, tick.At)
 	if err != nil && !reasoned(err) {
 		return Made{}, fmt.Errorf("forecast %s: %w", machine, err)
 	}
@@ -107,12 +113,12 @@ func (e *Engine) find(machine, forecaster string) (*memory, readings.Info, error
 	return nil, info, unknownForecaster(forecaster)
 }
 
-func (e *Engine) make(m *memory, info readings.Info, at time.Time) (Made, error) {
+func (e *Engine) make(ctx context.Context, m *memory, info readings.Info, at time.Time) (Made, error) {
 	f, err := e.champion(m, info)
 	if err != nil {
 		return Made{}, err
 	}
-	look, err := e.lookBack(m.machine, f, lookRequest{until: at, rows: f.model.Context, reach: m.plan.Lookback})
+	look, err := e.lookBack(ctx, m, f, lookRequest{info: info, until: at, rows: f.model.Context, reach: m.plan.Lookback})
 	if err != nil {
 		return Made{}, err
 	}
@@ -180,7 +186,7 @@ func (e *Engine) Fresh(ctx context.Context, machine, forecaster string) (Made, e
 	if err := ctx.Err(); err != nil {
 		return Made{}, err
 	}
-	made, err := e.make(m, info, info.Last)
+	made, err := e.make(ctx, m, info, info.Last)
 	if err != nil {
 		return Made{}, fmt.Errorf("forecast %s: %w", machine, err)
 	}

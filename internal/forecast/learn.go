@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"math"
 	"time"
 
 	"fettle"
@@ -20,8 +21,6 @@ const (
 	learnEvery = 24 * time.Hour
 	// ridgesKept is how many ridge versions of a machine stay in the folder.
 	ridgesKept = 3
-	// checkEvery is after how many rows a fit looks whether it should stop.
-	checkEvery = 4096
 )
 
 // A learnRequest says from what a machine may learn.
@@ -55,6 +54,9 @@ func (e *Engine) Learn(ctx context.Context, machine string, tick Tick,
 	}
 	if ask.rows, err = e.count(m, info, tick.At); err != nil {
 		return false, fmt.Errorf("count rows of %s: %w", machine, err)
+	}
+	if _, err := e.refreshRhythm(ctx, m, info, tick.At, false); err != nil {
+		return false, fmt.Errorf("find the rhythm of %s: %w", machine, err)
 	}
 	serving, _ := e.champion(m, info) // none is no reason not to learn
 	bandDue, fitDue := e.bandDue(m, serving, ask.rows), m.fitDue(e.lastFit(m, serving), info, ask)
@@ -175,10 +177,13 @@ func (e *Engine) refit(ctx context.Context, m *memory, info readings.Info, ask l
 	m.tried = mark{ask.rows, ask.until}
 	m.mu.Unlock()
 	started := time.Now()
+	known, err := e.refreshRhythm(ctx, m, info, ask.until, true)
+	if err != nil || known == nil || known.Step == 0 {
+		return cmp.Or(err, notEnough(NotEnough{Have: int(ask.rows), Need: int(m.plan.firstFit()), What: "rows to fit from"}))
+	}
+	in := resampled{source: e.source(m, firstSensors(info)), rhythm: known, step: known.Step, quarantined: ask.quarantined, ends: true}
 	r, err := fitter{
-		context: m.plan.Context, horizon: m.plan.Steps, quarantine: ask.quarantined,
-		sensors: info.Sensors[:min(len(info.Sensors), maxSensors)],
-		rows:    e.rowsFor(ctx, m.machine, ask),
+		context: m.plan.Context, horizon: m.plan.Steps, sensors: in.sensors, step: in.step, rows: e.rowsFor(ctx, in, ask),
 	}.fit()
 	if err != nil {
 		return err
@@ -199,19 +204,29 @@ func (e *Engine) refit(ctx context.Context, m *memory, info readings.Info, ask l
 	return nil
 }
 
-// rowsFor yields the rows that a machine may learn from, and stops if ctx ends.
-func (e *Engine) rowsFor(ctx context.Context, machine string, ask learnRequest) func(time.Time, func(fettle.Reading) error) error {
+// rowsFor yields the rows that a forecaster may learn from, a step apart, as
+// readings that are valid during the call. One without values stands where
+// history is cut.
+func (e *Engine) rowsFor(ctx context.Context, in resampled, ask learnRequest) func(time.Time, func(fettle.Reading) error) error {
 	return func(from time.Time, yield func(fettle.Reading) error) error {
-		if from.Before(ask.from) {
-			from = ask.from
+		begin := from.Add(-in.rhythm.longest(in.sensors, in.step)) // for the words that hold
+		if begin.Before(ask.from) {
+			begin = ask.from
 		}
-		seen := 0
-		return e.rows.Range(machine, from, ask.until.Add(time.Microsecond), func(r fettle.Reading) error {
-			if seen++; seen%checkEvery == 0 && ctx.Err() != nil {
-				return ctx.Err()
+		r := fettle.Reading{Machine: in.machine}
+		_, err := in.each(ctx, begin, ask.until, func(at int64, values []float64) error {
+			if r.Time = time.UnixMicro(at).UTC(); r.Time.Before(from) {
+				return nil
+			}
+			r.Values = r.Values[:0]
+			for i, v := range values {
+				if !math.IsNaN(v) {
+					r.Values = append(r.Values, fettle.Value{Sensor: in.sensors[i], Value: v})
+				}
 			}
 			return yield(r)
 		})
+		return err
 	}
 }
 

@@ -51,6 +51,7 @@ type record struct {
 	Format int           `json:"format"` // recordFormat; 0 for 1
 	Ticked time.Time     `json:"ticked"` // newest tick that was consumed
 	Step   time.Duration `json:"step"`   // the machine's rhythm, for its ticks
+	Rhythm *rhythm       `json:"rhythm,omitempty"`
 	Made   *Made         `json:"made,omitempty"`
 	Band   *patchBand    `json:"band,omitempty"`
 }

@@ -107,7 +107,8 @@ func Once(version model.Version, w fettle.Window) (fettle.Forecast, error) {
 	columns := make([][]float64, len(w.Columns))
 	for i, column := range w.Columns {
 		column = append([]float64{}, column[max(0, len(column)-need-maxFill):]...)
-		if whole := hold(column); whole < need {
+		hold(column)
+		if whole := wholeRows(column); whole < need {
 			return fettle.Forecast{}, notEnough(NotEnough{Have: whole, Need: need, What: "rows to look back on", Sensor: w.Sensors[i], lookBack: true})
 		}
 		columns[i] = column[len(column)-need:]

@@ -23,6 +23,7 @@ type bench struct {
 	dir    string
 	clock  time.Time // of the wall
 	plans  []Forecaster
+	steps  map[string]time.Duration
 	db     *db.DB
 	rows   *readings.Store
 	models *model.Folder
@@ -54,7 +55,7 @@ func (b *bench) open() {
 	if b.models, err = model.Open(filepath.Join(b.dir, "models"), b.now, nil, slog.New(slog.DiscardHandler)); err != nil {
 		b.Fatal(err)
 	}
-	if b.engine, err = New(Config{Forecasters: b.plans, Now: b.now}, b.rows, b.models, b.db, slog.New(slog.DiscardHandler)); err != nil {
+	if b.engine, err = New(Config{Forecasters: b.plans, Steps: b.steps, Now: b.now}, b.rows, b.models, b.db, slog.New(slog.DiscardHandler)); err != nil {
 		b.Fatal(err)
 	}
 }

@@ -66,7 +66,7 @@ func (e *Engine) Validate(ctx context.Context, machine string) (Validation, erro
 	} else if err != nil {
 		return Validation{}, err
 	}
-	look, err := e.lookBack(machine, f, lookRequest{until: info.Last, rows: f.width(), reach: validationReach})
+	look, err := e.lookBack(ctx, m, f, lookRequest{info: info, until: info.Last, rows: f.width(), reach: validationReach})
 	if short := missing(err); short != nil {
 		return Validation{}, &fettle.Error{Kind: fettle.Unavailable, Reason: ReasonNotEnough, Err: &InsufficientData{short.Have, short.Need}}
 	} else if err != nil {
