@@ -54,5 +54,21 @@ type Model struct {
 	StepSeconds float64   `json:"step_seconds,omitempty" doc:"Step it was fitted on; absent: the machine's own"`
 	Parameters  int       `json:"parameters"`
 	TrainedRows int64     `json:"trained_rows,omitempty"`
-	Champion    bool      `json:"champion" doc:"Serves the machine now"`
+	Champion    bool      `json:"champion" doc:"Serves its forecaster now"`
+
+	State  ModelState `json:"state" enum:"champion,challenger,retired,refused"`
+	Since  time.Time  `json:"since" doc:"When it came into that state"`
+	Reason string     `json:"reason,omitempty" doc:"Why it is in that state"`
+	By     string     `json:"by,omitempty" doc:"Who decided so"`
 }
+
+// A ModelState says what a version is to its machine and forecaster.
+type ModelState string
+
+// The states of versions.
+const (
+	ModelChampion   ModelState = "champion"   // serves
+	ModelChallenger ModelState = "challenger" // waits for someone to promote or refuse it
+	ModelRetired    ModelState = "retired"    // served, or may stand in for one that served
+	ModelRefused    ModelState = "refused"    // was found wanting: never serves unless promoted by hand
+)

@@ -84,13 +84,9 @@ func (e *Engine) champion(m *memory, info readings.Info) (*predictor, error) {
 	return g, nil
 }
 
-// championOf finds the version that serves a machine's forecaster. The folder
-// of models does not tell forecasters apart, so that only the short one has one.
+// championOf finds the version that serves a machine's forecaster.
 func (e *Engine) championOf(m *memory) (model.Version, bool) {
-	if m.plan.Name != fettle.ShortForecaster {
-		return model.Version{}, false
-	}
-	return e.models.Champion(m.machine)
+	return e.models.Champion(m.machine, m.plan.Name)
 }
 
 // noModel says why a machine of so many rows, without any model, has none. The

@@ -254,7 +254,7 @@ func (e *Engine) newestRidge(m *memory) (model.Version, bool) {
 func (e *Engine) removeOld(m *memory) {
 	ridges := e.ridgesOf(m)
 	for _, old := range ridges[:max(0, len(ridges)-ridgesKept)] {
-		if err := e.models.Remove(old.Name); err != nil {
+		if err := e.models.Delete(old.Name); err != nil {
 			e.log.Warn("cannot remove an old ridge", "machine", m.machine, "model", old.Name, "err", err)
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"fettle"
+	"fettle/internal/model"
 )
 
 // A PatchTST gets its sensors in its own order, scaled and clipped, and answers
@@ -89,14 +90,17 @@ func TestModelsAreDroppedWithTheirVersion(t *testing.T) {
 	b.learn(b.watermark())
 	b.forecast(b.watermark())
 	version := b.publishPatchTST(0, 100, "load", "temp")
+	if _, err := b.models.Promote(version.Name, model.Decision{Reason: "better"}); err != nil {
+		t.Fatal(err)
+	}
 	if made := b.forecast(b.watermark()); made.Model != version.Name {
 		t.Errorf("made by %s, want %s", made.Model, version.Name)
 	}
-	if err := b.models.Remove(version.Name); err != nil {
+	if _, err := b.models.Rollback("press", fettle.ShortForecaster, model.Decision{Reason: "worse"}); err != nil {
 		t.Fatal(err)
 	}
 	if made := b.forecast(b.watermark()); made.Model == version.Name {
-		t.Error("made by a model that is gone")
+		t.Error("made by a model that was rolled back")
 	}
 	if loaded := b.engine.memoriesOf("press")[0].loaded; len(loaded) != 1 {
 		t.Errorf("%d models in memory, want the one that serves", len(loaded))

@@ -2,48 +2,71 @@ package train
 
 import (
 	"context"
-	"math"
-	"slices"
 	"time"
 
 	"fettle"
+	"fettle/internal/forecast"
 	"fettle/internal/readings"
 )
 
-// A stretch is the part of a machine's history that a forecaster learns from.
-type stretch struct {
-	machine  string
-	from, to time.Time // from is part of it, to is not
-	step     time.Duration
+// A past is the part of a machine's history that a forecaster learns from.
+type past struct {
+	store      *readings.Store
+	machine    string
+	forecaster forecast.Forecaster
+	from, to   time.Time // from is part of it, to is not
 }
 
-// checkEvery is after how many rows it is seen whether somebody wants to stop.
-const checkEvery = 4096
+const (
+	// heldCells is how much of a history the server holds at once, in rows times
+	// sensors: 4 MB.
+	heldCells = 1 << 19
+	// oftenEnough is the share of rows in which a sensor has to speak to be
+	// forecast.
+	oftenEnough = 0.5
+	// mostSensors bounds what one model forecasts: the first ones by name.
+	mostSensors = 256
+)
 
-// rows yields a stretch's rows, ascending: the machine's own, or for a
-// forecaster with a step the means of them.
-func (s stretch) rows(ctx context.Context, store *readings.Store, yield func(fettle.Reading) error) error {
-	seen := 0
-	own := func(r fettle.Reading) error {
-		if seen++; seen%checkEvery == 0 && ctx.Err() != nil {
-			return context.Cause(ctx)
-		}
-		return yield(r)
+// step is the time between the rows of a past; 0 if its readings are too few to
+// tell.
+func (p past) step(ctx context.Context) (time.Duration, error) {
+	if p.forecaster.Step > 0 {
+		return p.forecaster.Step, nil
 	}
-	if s.step == 0 {
-		return store.Range(s.machine, s.from, s.to, own)
-	}
-	const whole = 24 * time.Hour // a day has a whole number of steps
-	for from := s.from.Truncate(whole); from.Before(s.to); from = from.Add(whole) {
-		means, err := store.Means(s.machine, nil, from, earlier(from.Add(whole), s.to), s.step)
-		if err != nil {
+	_, report, err := forecast.History(ctx, p.store, p.machine, p.forecaster, forecast.HistoryRequest{From: p.from, MaxRows: 2})
+	return report.Step, err
+}
+
+// windows yields a history piece by piece, as a live forecast would see it: rows
+// a step apart, short gaps filled. Between two pieces nothing is filled. What is
+// in quarantine is there too: a worker leaves it out, so that it knows of it.
+func (p past) windows(ctx context.Context, sensors []string) windowsOf {
+	return func(yield func(fettle.Window) error) error {
+		step, err := p.step(ctx)
+		if err != nil || step == 0 {
 			return err
 		}
-		if err := eachRow(means, own); err != nil {
-			return err
+		ask := forecast.HistoryRequest{Sensors: sensors, MaxRows: 1 + heldCells/max(1, len(sensors))}
+		if p.forecaster.Step == 0 {
+			ask.Step = step
 		}
+		length := time.Duration(ask.MaxRows-1) * step
+		for ask.From = p.from.Truncate(p.forecaster.Step); ask.From.Before(p.to); ask.From = ask.From.Add(length) {
+			if err := context.Cause(ctx); err != nil {
+				return err
+			}
+			ask.Until = earlier(ask.From.Add(length), p.to).Add(-time.Microsecond)
+			w, _, err := forecast.History(ctx, p.store, p.machine, p.forecaster, ask)
+			if err != nil {
+				return err
+			}
+			if err := yield(w); err != nil {
+				return err
+			}
+		}
+		return nil
 	}
-	return nil
 }
 
 func earlier(a, b time.Time) time.Time {
@@ -53,49 +76,13 @@ func earlier(a, b time.Time) time.Time {
 	return a
 }
 
-// eachRow yields a window's rows as readings.
-func eachRow(w fettle.Window, yield func(fettle.Reading) error) error {
-	for row, at := range w.TimesMicros {
-		r := fettle.Reading{Machine: w.Machine, Time: time.UnixMicro(at).UTC()}
-		for i, sensor := range w.Sensors {
-			if v := w.Columns[i][row]; !math.IsNaN(v) {
-				r.Values = append(r.Values, fettle.Value{Sensor: sensor, Value: v})
-			}
-		}
-		if err := yield(r); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-const (
-	// oftenEnough is the share of rows in which a sensor has to speak to be
-	// forecast.
-	oftenEnough = 0.5
-	// mostSensors bounds what one model forecasts: the first ones by name.
-	mostSensors = 256
-)
-
-// sensors are those of a stretch that speak often enough.
-func (s stretch) sensors(ctx context.Context, store *readings.Store) ([]string, error) {
-	said, rows := map[string]int{}, 0
-	err := s.rows(ctx, store, func(r fettle.Reading) error {
-		rows++
-		for _, v := range r.Values {
-			said[v.Sensor]++
-		}
-		return nil
-	})
-	if err != nil {
-		return nil, err
-	}
+// talkative are the sensors that spoke in enough of so many rows.
+func talkative(sensors []string, spoken []int, rows int) []string {
 	var often []string
-	for sensor, n := range said {
-		if float64(n) >= oftenEnough*float64(rows) {
+	for i, sensor := range sensors {
+		if spoken[i] > 0 && float64(spoken[i]) >= oftenEnough*float64(rows) {
 			often = append(often, sensor)
 		}
 	}
-	slices.Sort(often)
-	return often[:min(len(often), mostSensors)], nil
+	return often
 }

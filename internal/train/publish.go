@@ -68,7 +68,7 @@ func (r *Result) publication(t fettle.Training, job *Job) model.Publication {
 		how.Parent = job.Champion.Name
 	}
 	for _, s := range r.Judgement.Scores {
-		how.Scores = append(how.Scores, model.Score(s))
+		how.Scores = append(how.Scores, model.Score{Name: s.Name, MSE: s.MSE, MAE: s.MAE, Windows: s.Windows})
 	}
 	return model.Publication{
 		Machine: r.Machine, Forecaster: r.Forecaster, Family: model.PatchTST, Sensors: r.Sensors, Context: r.Context, Horizon: r.Horizon,

@@ -6,7 +6,6 @@ import (
 	"encoding/hex"
 	"fmt"
 	"io"
-	"math"
 	"slices"
 	"time"
 
@@ -23,25 +22,20 @@ func sumOf(data []byte) string {
 // no more of them.
 const groupRows = 32 << 10
 
-// pack writes readings as a Parquet file with a column for each of the sensors,
-// which must be sorted, and says what a job has to know of it.
-func pack(out io.Writer, sensors []string, rows func(yield func(fettle.Reading) error) error) (Data, error) {
+// windowsOf yields a machine's rows in order, as windows of the same sensors.
+type windowsOf func(yield func(fettle.Window) error) error
+
+// pack writes rows as a Parquet file with a column for each of the sensors,
+// which must be sorted, and says what a job has to know of it, and in how many
+// rows each sensor spoke. Rows in which none did, which mark gaps, are left out:
+// the times tell of the gaps.
+func pack(out io.Writer, sensors []string, windows windowsOf) (data Data, spoken []int, err error) {
 	sum, sized := sha256.New(), &counter{}
-	p := packer{to: io.MultiWriter(out, sum, sized)}
-	p.clear(sensors)
-	data := Data{Sensors: sensors}
-	err := rows(func(r fettle.Reading) error {
-		data.Rows++
-		return p.add(r)
-	})
-	if err == nil {
-		err = p.flush()
+	p := newPacker(io.MultiWriter(out, sum, sized), sensors)
+	if err = windows(p.add); err == nil {
+		err = p.close()
 	}
-	if err == nil && p.writer != nil {
-		err = p.writer.Close()
-	}
-	data.Bytes, data.SHA256 = sized.n, hex.EncodeToString(sum.Sum(nil))
-	return data, err
+	return Data{Rows: p.rows, Sensors: sensors, Bytes: sized.n, SHA256: hex.EncodeToString(sum.Sum(nil))}, p.spoken, err
 }
 
 type counter struct{ n int64 }
@@ -55,49 +49,69 @@ func (c *counter) Write(p []byte) (int, error) {
 type packer struct {
 	to     io.Writer
 	writer *days.Writer // nil before the first group
-	table  days.Table
+	group  days.Table
+	rows   int
+	spoken []int // (sensors)
 }
 
-func (p *packer) clear(sensors []string) {
-	p.table = days.Table{Sensors: sensors, Times: make([]int64, 0, groupRows), Columns: make([][]float64, len(sensors))}
-	for i := range p.table.Columns {
-		p.table.Columns[i] = make([]float64, 0, groupRows)
+func newPacker(to io.Writer, sensors []string) *packer {
+	p := &packer{to: to, group: days.Table{Sensors: sensors, Columns: make([][]float64, len(sensors))}, spoken: make([]int, len(sensors))}
+	return p
+}
+
+func (p *packer) add(w fettle.Window) error {
+	if !slices.Equal(w.Sensors, p.group.Sensors) {
+		return fmt.Errorf("BUG: a window of the sensors %q among those of %q", w.Sensors, p.group.Sensors)
 	}
-}
-
-func (p *packer) add(r fettle.Reading) error {
-	p.table.Times = append(p.table.Times, r.Time.UnixMicro())
-	for i, sensor := range p.table.Sensors {
-		v, said := r.Value(sensor)
-		if !said {
-			v = math.NaN()
+	for row, at := range w.TimesMicros {
+		said := false
+		for i, column := range w.Columns {
+			if v := column[row]; v == v {
+				said = true
+				p.spoken[i]++
+			}
 		}
-		p.table.Columns[i] = append(p.table.Columns[i], v)
+		if !said {
+			continue
+		}
+		p.group.Times = append(p.group.Times, at)
+		for i, column := range w.Columns {
+			p.group.Columns[i] = append(p.group.Columns[i], column[row])
+		}
+		if p.rows++; len(p.group.Times) == groupRows {
+			if err := p.flush(); err != nil {
+				return err
+			}
+		}
 	}
-	if len(p.table.Times) < groupRows {
-		return nil
-	}
-	return p.flush()
+	return nil
 }
 
 func (p *packer) flush() error {
-	if len(p.table.Times) == 0 {
+	if len(p.group.Times) == 0 {
 		return nil
 	}
 	if p.writer == nil {
 		var err error
-		if p.writer, err = days.NewPress().NewWriter(p.to, p.table, true); err != nil {
+		if p.writer, err = days.NewPress().NewWriter(p.to, p.group, true); err != nil {
 			return err
 		}
 	}
-	if err := p.writer.Write(p.table); err != nil {
+	if err := p.writer.Write(p.group); err != nil {
 		return err
 	}
-	p.table.Times = p.table.Times[:0]
-	for i := range p.table.Columns {
-		p.table.Columns[i] = p.table.Columns[i][:0]
+	p.group.Times = p.group.Times[:0]
+	for i := range p.group.Columns {
+		p.group.Columns[i] = p.group.Columns[i][:0]
 	}
 	return nil
+}
+
+func (p *packer) close() error {
+	if err := p.flush(); err != nil || p.writer == nil {
+		return err
+	}
+	return p.writer.Close()
 }
 
 // unpack opens a job's readings as a table whose columns are decoded as they

@@ -207,26 +207,18 @@ func (m *Manager) makeJob(ctx context.Context, t fettle.Training) (*Job, error) 
 	}
 	f := forecasters[0]
 	recipe = m.bounded(recipe.suit(f))
-	past := stretch{machine: t.Machine, step: f.Step}
-	past.from, past.to = rangeOf(info.First, info.Last, m.history(f))
-	sensors, err := past.sensors(ctx, m.Rows)
-	if err != nil {
-		return nil, fmt.Errorf("read the history of %s: %w", t.Machine, err)
-	}
-	if len(sensors) == 0 {
-		return nil, fettle.Errorf(fettle.Unavailable, "%s has no sensor that spoke in half of its readings", t.Machine)
-	}
-	recipe.Network.Channels = len(sensors)
+	history := past{store: m.Rows, machine: t.Machine, forecaster: f}
+	history.from, history.to = rangeOf(info.First, info.Last, m.history(f))
 	job := &Job{
 		Version: wireVersion, ID: strconv.FormatUint(t.ID, 10), Machine: t.Machine, Forecaster: t.Forecaster, Seed: 1, Scaler: recipe.Scaler,
 		Network: recipe.Network, Training: settingsOf(recipe.Options), Validation: validationShare, Test: testShare,
 		Limits:     Limits{Threads: m.cfg.Threads, Memory: m.cfg.Memory, Seconds: m.cfg.Budget.Seconds()},
-		Checkpoint: filepath.Join(m.folder(t.ID), checkpointName), Quarantined: m.Quarantined(t.Machine, past.from, past.to),
+		Checkpoint: filepath.Join(m.folder(t.ID), checkpointName), Quarantined: m.Quarantined(t.Machine, history.from, history.to),
 	}
 	if job.Champion, err = m.rivalOf(t.Machine, t.Forecaster); err != nil {
 		return nil, err
 	}
-	return job, m.writeJob(ctx, job, past, sensors)
+	return job, m.writeJob(ctx, job, history, info.Sensors[:min(len(info.Sensors), mostSensors)])
 }
 
 // rivalOf is the version that serves, with its files if the worker has to
@@ -249,7 +241,7 @@ func (m *Manager) rivalOf(machine, forecaster string) (*Champion, error) {
 
 // writeJob packs the readings, checks what the run will take, and writes the
 // job line. It is there whole or not at all.
-func (m *Manager) writeJob(ctx context.Context, job *Job, past stretch, sensors []string) error {
+func (m *Manager) writeJob(ctx context.Context, job *Job, history past, sensors []string) error {
 	dir := filepath.Dir(job.Checkpoint)
 	packed, err := os.Create(filepath.Join(dir, rowsFile))
 	if err != nil {
@@ -257,11 +249,11 @@ func (m *Manager) writeJob(ctx context.Context, job *Job, past stretch, sensors 
 	}
 	defer os.Remove(packed.Name()) // the run's folder goes later in any case
 	defer packed.Close()
-	job.Data, err = pack(packed, sensors, func(yield func(fettle.Reading) error) error { return past.rows(ctx, m.Rows, yield) })
-	if err != nil {
+	if job.Data, err = packTalkative(ctx, packed, history, sensors); err != nil {
 		return fmt.Errorf("write the readings of the run: %w", err)
 	}
-	plan, err := PlanRun(Recipe{Network: job.Network, Options: job.options()}, job.Data.Rows, len(sensors))
+	job.Network.Channels = len(job.Data.Sensors)
+	plan, err := PlanRun(Recipe{Network: job.Network, Options: job.options()}, job.Data.Rows, len(job.Data.Sensors))
 	if err == nil {
 		err = refuseMemory(plan, job.Limits.Memory)
 	}
@@ -275,6 +267,31 @@ func (m *Manager) writeJob(ctx context.Context, job *Job, past stretch, sensors 
 		return fmt.Errorf("read the readings of the run: %w", err)
 	}
 	return writeFile(filepath.Join(dir, jobFile), func(w io.Writer) error { return writeJob(w, job, packed) })
+}
+
+// packTalkative packs a history's sensors, and once more without those that
+// turn out to speak too seldom.
+func packTalkative(ctx context.Context, file *os.File, history past, sensors []string) (Data, error) {
+	for {
+		data, spoken, err := pack(file, sensors, history.windows(ctx, sensors))
+		if err != nil {
+			return data, err
+		}
+		often := talkative(sensors, spoken, data.Rows)
+		if len(often) == 0 {
+			return data, fettle.Errorf(fettle.Unavailable, "%s has no sensor that spoke in half of its %d rows", history.machine, data.Rows)
+		}
+		if len(often) == len(sensors) {
+			return data, nil
+		}
+		sensors = often
+		if _, err := file.Seek(0, io.SeekStart); err != nil {
+			return data, err
+		}
+		if err := file.Truncate(0); err != nil {
+			return data, err
+		}
+	}
 }
 
 // writeFile writes a file that appears whole or not at all.

@@ -61,15 +61,16 @@ func waves(machine string, n int) []fettle.Reading {
 	return rows
 }
 
-func each(rows []fettle.Reading) func(func(fettle.Reading) error) error {
-	return func(yield func(fettle.Reading) error) error {
-		for _, r := range rows {
-			if err := yield(r); err != nil {
-				return err
-			}
+// windowOf are readings of the sensors a and b as columns.
+func windowOf(rows []fettle.Reading) windowsOf {
+	w := fettle.Window{Machine: "m", Sensors: []string{"a", "b"}, Columns: make([][]float64, 2)}
+	for _, r := range rows {
+		w.TimesMicros = append(w.TimesMicros, r.Time.UnixMicro())
+		for i, v := range r.Values {
+			w.Columns[i] = append(w.Columns[i], v.Value)
 		}
-		return nil
 	}
+	return func(yield func(fettle.Window) error) error { return yield(w) }
 }
 
 // jobOf is a job of a preset over readings, with the packed readings.
@@ -80,7 +81,7 @@ func jobOf(t testing.TB, preset string, rows []fettle.Reading) (*Job, []byte) {
 		t.Fatal(err)
 	}
 	var packed bytes.Buffer
-	data, err := pack(&packed, []string{"a", "b"}, each(rows))
+	data, _, err := pack(&packed, []string{"a", "b"}, windowOf(rows))
 	if err != nil {
 		t.Fatal(err)
 	}
