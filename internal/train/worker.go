@@ -140,7 +140,7 @@ func (j *Job) fit(ctx context.Context, set *Set, reporter *reporter, r *Result) 
 		return nil, fettle.Errorf(fettle.Invalid, "%w", err)
 	}
 	o.Progress = reporter.step
-	if each := plan.Time / time.Duration(max(plan.Steps, 1)); each > 0 {
+	if each := plan.Time / time.Duration(max(plan.Steps, 1)); each > 0 && j.Checkpoint != "" {
 		o.CheckpointSteps = int(min(max(checkpointEvery/each, 1), 1<<30))
 	}
 	ctx, stop := context.WithCancelCause(ctx)
@@ -160,7 +160,7 @@ func (j *Job) fit(ctx context.Context, set *Set, reporter *reporter, r *Result) 
 	} else if err != nil && cause != nil {
 		return nil, fmt.Errorf("train: %w", cause)
 	}
-	if err != nil && report.Best < 0 {
+	if err != nil && len(report.Epochs) == 0 {
 		if report.Stopped == "budget" {
 			return nil, fettle.BadField("too little time", "limits.seconds", fmt.Sprint(j.Limits.Seconds), fmt.Sprintf("time for one epoch at least; all %d take about %s: raise it, or lower windows_per_epoch", o.Epochs, plan.Time.Round(time.Second)))
 		}
