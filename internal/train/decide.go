@@ -67,11 +67,14 @@ func (r rival) words(model Score) string {
 	if name == ChampionName || name == RidgeName {
 		name = "the " + name
 	}
-	way, gain := "lower", 100*r.duel.Gain
-	if gain < 0 {
-		way, gain = "higher", -gain
+	compared := fmt.Sprintf("%.1f %% lower than", 100*r.duel.Gain)
+	switch {
+	case r.duel.Gain < -1:
+		compared = fmt.Sprintf("%.3g times", 1-r.duel.Gain)
+	case r.duel.Gain < 0:
+		compared = fmt.Sprintf("%.1f %% higher than", -100*r.duel.Gain)
 	}
-	text := fmt.Sprintf("%.1f %% %s than %s (MSE %.4g, MAE %.4g; lower on %.0f %% of resampled stretches)", gain, way, name, r.MSE, r.MAE, 100*r.duel.Sure)
+	text := fmt.Sprintf("%s %s (MSE %.4g, MAE %.4g; lower on %.0f %% of resampled stretches)", compared, name, r.MSE, r.MAE, 100*r.duel.Sure)
 	if model.MAE > r.MAE && r.duel.Gain > 0 {
 		text += ", but in absolute errors it is worse"
 	}

@@ -8,6 +8,7 @@ import (
 	"io"
 	"math"
 	"os"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -35,8 +36,25 @@ func TestMain(m *testing.M) {
 	case "-failing":
 		fmt.Fprintln(os.Stderr, "panic: something")
 		os.Exit(3)
-	case "-hanging":
-		select {}
+	case "-hanging": // says who it is, if anybody asked
+		if len(os.Args) > 2 {
+			draft := os.Args[2] + ".draft"
+			if os.WriteFile(draft, []byte(strconv.Itoa(os.Getpid())), 0o600) != nil || os.Rename(draft, os.Args[2]) != nil {
+				os.Exit(1)
+			}
+		}
+		time.Sleep(time.Hour)
+	case "-dying": // the first time, in its third epoch, as by kill -9
+		die := writerFunc(func(p []byte) (int, error) {
+			if _, err := os.Stat(os.Args[2]); err != nil && bytes.Contains(p, []byte(`"epoch":3`)) {
+				_ = os.WriteFile(os.Args[2], nil, 0o600)
+				self, _ := os.FindProcess(os.Getpid())
+				_ = self.Kill()
+				time.Sleep(time.Hour)
+			}
+			return os.Stderr.Write(p)
+		})
+		_ = Work(context.Background(), os.Stdin, os.Stdout, die)
 	case "-foreign":
 		fmt.Println(`{"version":1,"id":"4711","machine":"other","forecaster":"short","files":[]}`)
 	}

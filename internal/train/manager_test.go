@@ -1,0 +1,540 @@
+package train
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"fettle"
+	"fettle/internal/db"
+	"fettle/internal/forecast"
+	"fettle/internal/model"
+	"fettle/internal/readings"
+)
+
+// A works is a manager over real rooms, with workers that are processes.
+type works struct {
+	*Manager
+	t      *testing.T
+	dir    string
+	db     *db.DB
+	cfg    Config
+	deps   Deps
+	mu     sync.Mutex
+	told   []fettle.Training
+	cancel func()
+}
+
+// newWorks has a machine m with n readings; worker is what this binary is
+// started as, "" for what it should be.
+func newWorks(t *testing.T, n int, worker ...string) *works {
+	t.Helper()
+	w := &works{t: t, dir: t.TempDir()}
+	var err error
+	w.db, err = db.Open(filepath.Join(w.dir, "db"), db.Options{})
+	w.check(err)
+	t.Cleanup(func() { w.check(w.db.Close()) })
+	rows, err := readings.Open(w.db, w.dir, nil)
+	w.check(err)
+	if n > 0 {
+		_, err = rows.Append(waves("m", n))
+		w.check(err)
+	}
+	models, err := model.Open(filepath.Join(w.dir, "models"), time.Now, nil, slog.New(slog.DiscardHandler))
+	w.check(err)
+	if len(worker) == 0 {
+		worker = []string{"train-worker"}
+	}
+	w.cfg = Config{
+		Dir: filepath.Join(w.dir, "training"), Parallel: 1, Threads: 1, Memory: 256 << 20, History: time.Hour, Preset: tiny, Margin: 0.01, Attempts: 3,
+		Forecasters: []forecast.Forecaster{forecast.Short()},
+	}
+	w.deps = Deps{
+		Rows: rows, Models: models, DB: w.db, Now: time.Now,
+		Quarantined: func(string, time.Time, time.Time) []fettle.Interval { return nil },
+		Runner:      Children{Command: append([]string{os.Args[0]}, worker...), Quiet: time.Minute},
+		Changed: func(t fettle.Training) {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			w.told = append(w.told, t)
+		},
+	}
+	w.open()
+	return w
+}
+
+func (w *works) check(err error) {
+	w.t.Helper()
+	if err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// open makes the manager, as a server's start does.
+func (w *works) open() {
+	w.t.Helper()
+	var err error
+	w.Manager, err = New(w.cfg, w.deps, slog.New(slog.NewTextHandler(w.t.Output(), nil)))
+	w.check(err)
+}
+
+// run starts the manager; stop ends it, as a server's end does.
+func (w *works) run() {
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- w.Run(ctx) }()
+	w.cancel = sync.OnceFunc(func() {
+		cancel()
+		w.check(<-done)
+	})
+	w.t.Cleanup(w.cancel)
+}
+
+func (w *works) start(change ...func(*Request)) fettle.Training {
+	w.t.Helper()
+	ask := Request{Machines: []string{"m"}, Trigger: ByHand, By: "Ada"}
+	for _, c := range change {
+		c(&ask)
+	}
+	started, _, err := w.Start(ask)
+	w.check(err)
+	return started[0]
+}
+
+// await waits until a run is as wanted.
+func (w *works) await(id uint64, what string, wanted func(fettle.Training) bool) fettle.Training {
+	w.t.Helper()
+	for end := time.Now().Add(2 * time.Minute); ; time.Sleep(5 * time.Millisecond) {
+		t, err := w.Get(id)
+		w.check(err)
+		if wanted(t) {
+			return t
+		}
+		if time.Now().After(end) {
+			w.t.Fatalf("run %d is not %s after two minutes: %+v", id, what, t)
+		}
+	}
+}
+
+func (w *works) awaitEnd(id uint64) fettle.Training {
+	w.t.Helper()
+	return w.await(id, "over", func(t fettle.Training) bool { return t.State.Over() })
+}
+
+// weights are a version's, as they are on the disk.
+func (w *works) weights(name string) []byte {
+	w.t.Helper()
+	text, err := os.ReadFile(filepath.Join(w.dir, "models", name, "model.safetensors"))
+	w.check(err)
+	return text
+}
+
+// left lists what runs have left in their folder.
+func (w *works) left() []os.DirEntry {
+	w.t.Helper()
+	entries, err := os.ReadDir(w.cfg.Dir)
+	w.check(err)
+	return entries
+}
+
+// long is a preset that trains long enough to be met in the middle of it.
+func long(r *Request) { r.Preset = strings.Replace(tiny, `"epochs":4`, `"epochs":60,"patience":0`, 1) }
+
+// The first model serves; one that is no better is refused, and what serves
+// stays. The record says why, with figures.
+func TestBetterIsPromotedElseRefused(t *testing.T) {
+	w := newWorks(t, 600)
+	w.run()
+	first := w.awaitEnd(w.start().ID)
+	if first.State != fettle.TrainingSucceeded || !first.Promoted || first.Rows != 600 || first.Plan == nil || first.Attempts != 1 || len(first.Scores) < 3 {
+		t.Fatalf("%+v", first)
+	}
+	again := w.awaitEnd(w.start().ID)
+	if again.State != fettle.TrainingSucceeded || again.Promoted || !strings.HasPrefix(again.Reason, "not better, kept patchtst; on 117 held-out windows: MSE ") {
+		t.Errorf("%+v", again)
+	}
+	champion, found := w.Models.Champion("m", fettle.ShortForecaster)
+	if !found || champion.Name != first.Model {
+		t.Errorf("%s serves", champion.Name)
+	}
+	if !bytes.Equal(w.weights(first.Model), w.weights(again.Model)) {
+		t.Error("the same readings made another model")
+	}
+	w.cancel()
+	if len(w.left()) > 0 {
+		t.Errorf("left: %v", w.left())
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var states []string
+	for _, t := range w.told {
+		if state := fmt.Sprint(t.ID, t.State); len(states) == 0 || states[len(states)-1] != state {
+			states = append(states, state)
+		}
+	}
+	if got := strings.Join(states, " "); got != "1queued 1running 1succeeded 2queued 2running 2succeeded" {
+		t.Errorf("told %s", got)
+	}
+}
+
+// A worker that is killed in mid-training goes on, to the same bytes.
+func TestKilledWorkerGoesOn(t *testing.T) {
+	whole := newWorks(t, 600)
+	whole.run()
+	want := whole.awaitEnd(whole.start(long).ID)
+	killed := newWorks(t, 600, "train-worker-dying", filepath.Join(t.TempDir(), "died"))
+	killed.run()
+	got := killed.awaitEnd(killed.start(long).ID)
+	if got.State != fettle.TrainingSucceeded || got.Attempts != 2 {
+		t.Fatalf("%+v", got)
+	}
+	if !bytes.Equal(whole.weights(want.Model), killed.weights(got.Model)) {
+		t.Error("the model is another")
+	}
+}
+
+// A server that stops in mid-training leaves the run to the next one, which
+// makes the same of it, although more readings have come.
+func TestStoppedServerGoesOn(t *testing.T) {
+	whole := newWorks(t, 600)
+	whole.run()
+	want := whole.awaitEnd(whole.start(long).ID)
+	w := newWorks(t, 600)
+	w.run()
+	id := w.start(long).ID
+	w.await(id, "in its third epoch", func(t fettle.Training) bool { return t.Progress.Epoch >= 3 || t.State.Over() })
+	w.cancel()
+	if run, err := w.Get(id); err != nil || run.State != fettle.TrainingQueued {
+		t.Fatalf("%+v, %v", run, err)
+	}
+	_, err := w.Rows.Append(waves("m", 700)[600:])
+	w.check(err)
+	w.open()
+	w.run()
+	got := w.awaitEnd(id)
+	if got.State != fettle.TrainingSucceeded || got.Rows != 600 || got.Attempts != 1 {
+		t.Fatalf("%+v", got)
+	}
+	if !bytes.Equal(whole.weights(want.Model), w.weights(got.Model)) {
+		t.Error("the model is another")
+	}
+}
+
+// What is wrong with a worker stands in the run's record, with what to do.
+func TestBadWorkers(t *testing.T) {
+	for _, c := range []struct{ worker, reason, advice string }{
+		{"train-worker-garbage", `the worker printed what is no result: "Segmentation fault, or so"`, "then train again"},
+		{"train-worker-silent", "the worker ended without a result; it said: I have nothing to say", "see the log"},
+		{"train-worker-failing", "the worker failed (exit status 3); it said: panic: something", "see the log"},
+		{"train-worker-foreign", "id is 4711 of other; expected 1 of m", "then train again"},
+		{"train-worker-hanging", "made no progress for 300ms and was killed (started 2 times)", "see what else the computer does"},
+	} {
+		w := newWorks(t, 600, c.worker)
+		w.Runner = Children{Command: []string{os.Args[0], c.worker}, Quiet: 300 * time.Millisecond}
+		if c.worker != "train-worker-hanging" {
+			w.Runner = Children{Command: []string{os.Args[0], c.worker}, Quiet: time.Minute}
+		}
+		w.Manager.cfg.Attempts = 2
+		w.run()
+		got := w.awaitEnd(w.start().ID)
+		if got.State != fettle.TrainingFailed || !strings.Contains(got.Reason, c.reason) || !strings.Contains(got.Advice, c.advice) || got.EndedAt == nil {
+			t.Errorf("%s: %s: %s; %s", c.worker, got.State, got.Reason, got.Advice)
+		}
+		w.cancel()
+		if len(w.left()) > 0 {
+			t.Errorf("left: %v", w.left())
+		}
+	}
+	w := newWorks(t, 600)
+	w.Runner = Children{Command: []string{filepath.Join(t.TempDir(), "no-such-program")}, Quiet: time.Minute}
+	w.run()
+	if got := w.awaitEnd(w.start().ID); got.State != fettle.TrainingFailed || !strings.Contains(got.Reason, "start the worker") {
+		t.Errorf("%+v", got)
+	}
+}
+
+// Cancel is a kill: no worker is left, and the record says who it was.
+func TestCancel(t *testing.T) {
+	pid := filepath.Join(t.TempDir(), "pid")
+	w := newWorks(t, 600, "train-worker-hanging", pid)
+	w.run()
+	id := w.start().ID
+	w.await(id, "running", func(fettle.Training) bool { _, err := os.Stat(pid); return err == nil })
+	waiting := w.start(func(r *Request) { r.Machines = []string{w.another()} })
+	got, err := w.Control(waiting.ID, Cancel, "Ada")
+	if err != nil || got.State != fettle.TrainingCancelled {
+		t.Errorf("%+v, %v", got, err)
+	}
+	got, err = w.Control(id, Cancel, "Ada")
+	if err != nil || got.State != fettle.TrainingCancelled || got.Reason != "cancelled by Ada" || got.EndedAt == nil {
+		t.Errorf("%+v, %v", got, err)
+	}
+	text, err := os.ReadFile(pid)
+	w.check(err)
+	number, err := strconv.Atoi(string(text))
+	w.check(err)
+	worker, err := os.FindProcess(number)
+	w.check(err)
+	for end := time.Now().Add(time.Minute); worker.Signal(syscall.Signal(0)) == nil; time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("the worker lives")
+		}
+	}
+	if _, err := w.Control(id, Cancel, ""); fettle.KindOf(err) != fettle.Conflict {
+		t.Errorf("cancelled twice: %v", err)
+	}
+	w.cancel()
+	if len(w.left()) > 0 {
+		t.Errorf("left: %v", w.left())
+	}
+}
+
+// another is a second machine with readings.
+func (w *works) another() string {
+	w.t.Helper()
+	_, err := w.Rows.Append(waves("other", 600))
+	w.check(err)
+	return "other"
+}
+
+// A paused run keeps its place, lets others pass, and goes on to the same
+// bytes, over a restart too.
+func TestPauseAndResume(t *testing.T) {
+	whole := newWorks(t, 600)
+	whole.run()
+	want := whole.awaitEnd(whole.start(long).ID)
+	w := newWorks(t, 600)
+	w.run()
+	id := w.start(long).ID
+	w.await(id, "in its third epoch", func(t fettle.Training) bool { return t.Progress.Epoch >= 3 || t.State.Over() })
+	if got, err := w.Control(id, Pause, "Ada"); err != nil || got.State != fettle.TrainingPaused || got.Reason != "paused by Ada" {
+		t.Fatalf("%+v, %v", got, err)
+	}
+	if other := w.awaitEnd(w.start(func(r *Request) { r.Machines = []string{w.another()} }).ID); other.State != fettle.TrainingSucceeded {
+		t.Errorf("%+v", other)
+	}
+	w.cancel()
+	w.open()
+	w.run()
+	if got, err := w.Get(id); err != nil || got.State != fettle.TrainingPaused {
+		t.Errorf("%+v, %v", got, err)
+	}
+	_, err := w.Control(id, Resume, "Ada")
+	w.check(err)
+	got := w.awaitEnd(id)
+	if got.State != fettle.TrainingSucceeded || !bytes.Equal(whole.weights(want.Model), w.weights(got.Model)) {
+		t.Errorf("the model is another: %+v", got)
+	}
+}
+
+// What cannot be trained is refused at once, with what is missing.
+func TestStartRefuses(t *testing.T) {
+	w := newWorks(t, 40)
+	for _, c := range []struct {
+		ask  Request
+		kind fettle.Kind
+		want string
+	}{
+		{Request{Machines: []string{"x"}}, fettle.NotFound, `no machine "x"`},
+		{Request{Machines: []string{"m"}}, fettle.Unavailable, "m has too few readings to train the forecaster short: 40, needs 51"},
+		{Request{Forecaster: "years"}, fettle.Invalid, `forecaster is years; expected one of ["short"]`},
+		{Request{Preset: "huge"}, fettle.Invalid, "preset is huge"},
+		{Request{Machines: []string{w.another()}, Preset: "research"}, fettle.Unavailable, "600, needs 3601"},
+		{Request{Machines: []string{"other"}, Preset: strings.Replace(tiny, `"batch":16`, `"batch":100000`, 1)}, fettle.Invalid, "training.memory is 256 MiB; expected at least"},
+	} {
+		started, _, err := w.Start(c.ask)
+		if len(started) > 0 || fettle.KindOf(err) != c.kind || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%+v: %v, expected %q", c.ask, err, c.want)
+		}
+	}
+	started, refused, err := w.Start(Request{Trigger: ByHand})
+	if err != nil || len(started) != 1 || len(refused) != 1 || started[0].Machine != "other" || started[0].Plan.Bytes == 0 {
+		t.Errorf("%d started, %+v, %v", len(started), refused, err)
+	}
+	if _, _, err := w.Start(Request{Machines: []string{"other"}}); fettle.KindOf(err) != fettle.Conflict || !strings.Contains(err.Error(), "run 1 trains the forecaster short of other already (queued)") {
+		t.Errorf("started twice: %v", err)
+	}
+	if _, err := w.Get(99); fettle.KindOf(err) != fettle.NotFound {
+		t.Errorf("unknown run: %v", err)
+	}
+}
+
+// A folder of models that takes nothing leaves a clear record.
+func TestPublishFails(t *testing.T) {
+	w := newWorks(t, 600)
+	w.check(os.RemoveAll(filepath.Join(w.dir, "models")))
+	w.check(os.WriteFile(filepath.Join(w.dir, "models"), nil, 0o600))
+	w.run()
+	if got := w.awaitEnd(w.start().ID); got.State != fettle.TrainingFailed || !strings.Contains(got.Reason, "publish model of m") || got.Model != "" {
+		t.Errorf("%+v", got)
+	}
+	w.cancel()
+	id := w.start().ID
+	w.fail(id, fmt.Errorf("publish model of m: %w", &os.PathError{Op: "write", Path: "x", Err: syscall.ENOSPC}))
+	if got, _ := w.Get(id); !strings.HasPrefix(got.Advice, "free some of the disk") {
+		t.Errorf("%+v", got)
+	}
+}
+
+// A schedule that came while no server ran is made up for once, with the
+// machines spread over the time after; a queue over a restart stays.
+func TestScheduleIsMadeUpFor(t *testing.T) {
+	w := newWorks(t, 600)
+	w.another()
+	w.cfg.Schedule, w.cfg.Stagger = "0 0 1 * *", 6*time.Hour
+	w.open()
+	w.keepScheduleSeen(time.Now().AddDate(0, -2, 0))
+	before := time.Now()
+	w.run()
+	for end := time.Now().Add(time.Minute); len(w.List(Filter{})) < 2 && time.Now().Before(end); time.Sleep(time.Millisecond) {
+	}
+	w.cancel()
+	w.open()
+	runs := w.List(Filter{State: fettle.TrainingQueued})
+	if len(runs) != 2 {
+		t.Fatalf("%d runs", len(runs))
+	}
+	for _, r := range runs {
+		if r.Trigger != BySchedule || r.NotBefore == nil || r.NotBefore.Before(before) || r.NotBefore.After(time.Now().Add(6*time.Hour)) {
+			t.Errorf("%+v", r)
+		}
+	}
+	if runs[0].NotBefore.Equal(*runs[1].NotBefore) {
+		t.Error("all start at once")
+	}
+	if seen := w.scheduleSeen(); seen.Before(before) {
+		t.Errorf("looked at until %v", seen)
+	}
+}
+
+func TestSchedules(t *testing.T) {
+	at := time.Date(2026, 3, 2, 7, 30, 0, 0, time.UTC)
+	for expression, want := range map[string]string{
+		"0 0 1 * *":    "2026-04-01 00:00",
+		"0 0 * * *":    "2026-03-03 00:00",
+		"*/15 * * * *": "2026-03-02 07:45",
+		"30 7 * * 1":   "2026-03-09 07:30",
+	} {
+		if err := checkSchedule(expression); err != nil {
+			t.Error(err)
+		}
+		if got := comes(expression, at).Format("2006-01-02 15:04"); got != want {
+			t.Errorf("%s comes at %s, expected %s", expression, got, want)
+		}
+	}
+	for _, bad := range []string{"monthly", "0 0 1 *", "61 0 1 * *", "0 0 31 2 *"} {
+		if err := checkSchedule(bad); err == nil || !strings.Contains(err.Error(), "training.schedule is "+bad) {
+			t.Errorf("%s: %v", bad, err)
+		}
+	}
+}
+
+// A drift asks for one run, and not for the next one right after it.
+func TestDrift(t *testing.T) {
+	w := newWorks(t, 600)
+	w.Drifted("m", fettle.ShortForecaster, "error doubled")
+	w.Drifted("m", fettle.ShortForecaster, "error doubled")
+	runs := w.List(Filter{Machine: "m"})
+	if len(runs) != 1 || runs[0].Trigger != ByDrift || runs[0].By != "error doubled" {
+		t.Fatalf("%+v", runs)
+	}
+	w.run()
+	w.awaitEnd(runs[0].ID)
+	w.Drifted("m", fettle.ShortForecaster, "error doubled")
+	if n := len(w.List(Filter{})); n != 1 {
+		t.Errorf("%d runs", n)
+	}
+	w.Now = func() time.Time { return time.Now().Add(25 * time.Hour) }
+	w.Drifted("m", fettle.ShortForecaster, "error doubled")
+	if n := len(w.List(Filter{})); n != 2 {
+		t.Errorf("%d runs a day later", n)
+	}
+}
+
+// The oldest runs are forgotten, those under way never.
+func TestHistoryIsBounded(t *testing.T) {
+	w := newWorks(t, 0)
+	for i := range maxEnded + 10 {
+		run := fettle.Training{Machine: "m" + strconv.Itoa(i), Forecaster: "short", State: fettle.TrainingQueued}
+		w.check(w.add(&run))
+		if i > 0 {
+			w.change(run.ID, func(t *fettle.Training) { t.State = fettle.TrainingFailed })
+		}
+	}
+	w.open()
+	runs := w.List(Filter{})
+	if len(runs) != maxEnded+1 || runs[len(runs)-1].ID != 1 || runs[0].ID != maxEnded+10 {
+		t.Errorf("%d runs, %d to %d", len(runs), runs[len(runs)-1].ID, runs[0].ID)
+	}
+}
+
+func TestDecide(t *testing.T) {
+	score := func(name string, mse, mae float64) Score { return Score{Name: name, MSE: mse, MAE: mae, Windows: 100} }
+	j := func(mse, mae float64, ridge Duel) Judgement {
+		return Judgement{
+			Scores: []Score{score("patchtst", mse, mae), score("ridge", 1, 1), score("last value", 0.5, 1)}, Duels: []Duel{ridge, {"last value", 0, 0}},
+		}
+	}
+	for _, c := range []struct {
+		what    string
+		j       Judgement
+		promote bool
+		want    string
+	}{
+		{"better", j(0.4, 0.6, Duel{"ridge", 0.6, 1}), true, "better on 100 held-out windows: MSE 0.4, MAE 0.6, 60.0 % lower than the ridge (MSE 1, MAE 1; lower on 100 % of resampled stretches)"},
+		{"worse", j(1.2, 1.1, Duel{"ridge", -0.2, 0}), false, "not better, kept ridge; on 100 held-out windows: MSE 1.2, MAE 1.1, 20.0 % higher than the ridge"},
+		{"perhaps luck", j(0.9, 0.9, Duel{"ridge", 0.1, 0.8}), false, "lower on 80 % of resampled stretches"},
+		{"by too little", j(0.995, 0.9, Duel{"ridge", 0.005, 1}), false, "not better"},
+		{"worse in absolute errors", j(0.9, 1.1, Duel{"ridge", 0.1, 1}), false, "but in absolute errors it is worse"},
+		{"a yardstick wins", j(0.8, 0.9, Duel{"ridge", 0.2, 1}), true, "last value, which needs no model, is better than it (MSE 0.5)"},
+		{"nothing to judge by", Judgement{Missing: "no window"}, false, "not promoted: no window"},
+	} {
+		promote, reason := decide(c.j, "ridge", 0.01)
+		if promote != c.promote || !strings.Contains(reason, c.want) {
+			t.Errorf("%s: %v, %s", c.what, promote, reason)
+		}
+	}
+}
+
+// A duel is sure about what is better everywhere, and not about what is as
+// often better as worse.
+func TestDuel(t *testing.T) {
+	model, worse, same := make([]float64, 400), make([]float64, 400), make([]float64, 400)
+	for i := range model {
+		model[i], worse[i], same[i] = 1, 1.5, 1+0.5*float64(1-i/20%2*2)
+	}
+	if d := duel("x", model, worse, 10); d.Gain < 0.33 || d.Gain > 0.34 || d.Sure != 1 {
+		t.Errorf("%+v", d)
+	}
+	if d := duel("x", model, same, 10); d.Sure < 0.2 || d.Sure > 0.8 {
+		t.Errorf("%+v", d)
+	}
+	if a, b := duel("x", model, same, 10), duel("x", slices.Clone(model), same, 10); a != b {
+		t.Error("the same windows gave another answer")
+	}
+}
+
+// errors of a store that is closed are not lost on whoever asks.
+func TestNewSaysWhatIsWrong(t *testing.T) {
+	w := newWorks(t, 0)
+	bad := w.cfg
+	bad.Schedule = "often"
+	_, err := New(bad, w.deps, w.log)
+	bad = w.cfg
+	bad.Preset = "/no/such/file.json"
+	_, err2 := New(bad, w.deps, w.log)
+	if err == nil || err2 == nil || !strings.Contains(errors.Join(err, err2).Error(), "training.preset: preset is /no/such/file.json") {
+		t.Errorf("%v, %v", err, err2)
+	}
+}
