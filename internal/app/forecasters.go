@@ -20,3 +20,12 @@ func (a *App) forecasters() []forecast.Forecaster {
 	}
 	return all
 }
+
+// steps are those of the machines whose step is set.
+func (a *App) steps() map[string]time.Duration {
+	steps := map[string]time.Duration{}
+	for _, m := range a.cfg.Forecast.Machines {
+		steps[m.Machine] = time.Duration(m.Step)
+	}
+	return steps
+}

@@ -113,9 +113,16 @@ type MachineRetention struct {
 
 // Forecast is the section about forecasting.
 type Forecast struct {
-	Interval    Duration     `yaml:"interval" doc:"Time of a machine's own readings from one of its short forecasts to the next."`
-	Lookback    Duration     `yaml:"lookback" doc:"How far back a short forecast looks for the readings that it is made from."`
-	Forecasters []Forecaster `yaml:"forecasters" doc:"Forecasters that every machine has beside the short one (its own step, 10 steps ahead), once it has the readings for them. A list takes the place of the default one; [] for none."`
+	Interval    Duration      `yaml:"interval" doc:"Time of a machine's own readings from one of its short forecasts to the next."`
+	Lookback    Duration      `yaml:"lookback" doc:"How far back a short forecast looks for the readings that it is made from."`
+	Machines    []MachineStep `yaml:"machines" doc:"Machines whose own step is set; of all others it is found in their readings."`
+	Forecasters []Forecaster  `yaml:"forecasters" doc:"Forecasters that every machine has beside the short one (its own step, 10 steps ahead), once it has the readings for them. A list takes the place of the default one; [] for none."`
+}
+
+// A MachineStep is how far apart one machine's readings are for a forecast.
+type MachineStep struct {
+	Machine string   `yaml:"machine" doc:"Its name."`
+	Step    Duration `yaml:"step" doc:"Time from one of its steps to the next; what a sensor says more often is averaged."`
 }
 
 // A Forecaster looks ahead at one scale of time.
@@ -177,6 +184,7 @@ func Defaults() Config {
 		Forecast: Forecast{
 			Interval: Duration(60 * time.Second),
 			Lookback: Duration(10 * time.Minute),
+			Machines: []MachineStep{},
 			Forecasters: []Forecaster{
 				{Name: "hour", Step: Duration(time.Minute), Context: 120, Steps: 60, Interval: Duration(5 * time.Minute)},
 				{Name: "days", Step: Duration(time.Hour), Context: 168, Steps: 48, Interval: Duration(time.Hour)},

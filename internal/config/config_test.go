@@ -87,6 +87,8 @@ func TestFaults(t *testing.T) {
 		{"http:\n  lisen: x", nil, "fettle.yaml:2:3: http.lisen is not a setting; expected one of listen, keyed_listen, hosts in http\n    2 |   lisen: x\n      |   ^"},
 		{"forecast:\n  interval: 60", nil, "fettle.yaml:2:13: forecast.interval is \"60\"; expected a duration with its unit, such as 60s, 5m or 1h30m\n    2 |   interval: 60\n      |             ^"},
 		{"forecast: {interval: 1ms}", nil, "forecast.interval is 1ms; expected 1s to 24h"},
+		{"forecast: {machines: [{machine: press, step: 0s}]}", nil, "forecast.machines[0].step is 0s; expected 1ms to 744h"},
+		{"forecast: {machines: [{machine: a, step: 1s}, {machine: a, step: 1s}]}", nil, `forecast.machines[1].machine is "a"; expected the name of a machine, each once`},
 		{"forecast: {forecasters: [{name: short}]}", nil, "forecast.forecasters[0].name is short; expected another name; the short one is always there"},
 		{"forecast: {forecasters: [{name: x, step: 7m, context: 2, steps: 1, interval: 1h}]}", nil, "forecast.forecasters[0].step is 7m; expected 1s to 24h, so that a day has a whole number of them"},
 		{"forecast: {forecasters: [{name: x, step: 1m, steps: 1, interval: 1h}]}", nil, "forecast.forecasters[0].context is 0; expected 2 to 4096"},

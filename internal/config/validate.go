@@ -159,6 +159,13 @@ func (v *validator) forecast(f Forecast) {
 	const day = 24 * time.Hour
 	v.duration(f.Interval, "forecast.interval", time.Second, day)
 	v.duration(f.Lookback, "forecast.lookback", time.Second, 30*day)
+	machines := map[string]bool{}
+	for i, m := range f.Machines {
+		path := fmt.Sprintf("forecast.machines[%d]", i)
+		v.check(m.Machine != "" && len(m.Machine) <= fettle.MaxName && !machines[m.Machine], path+".machine", quoted(m.Machine), "the name of a machine, each once")
+		machines[m.Machine] = true
+		v.duration(m.Step, path+".step", time.Millisecond, 31*day)
+	}
 	v.check(len(f.Forecasters) <= maxForecasters, "forecast.forecasters", fmt.Sprintf("a list of %d", len(f.Forecasters)), fmt.Sprintf("at most %d", maxForecasters))
 	names := map[string]bool{}
 	for i, one := range f.Forecasters {

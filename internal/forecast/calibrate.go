@@ -48,7 +48,7 @@ func (e *Engine) calibrate(ctx context.Context, m *memory, f *predictor, ask lea
 			return err
 		}
 		at := ask.from.Add(time.Duration(float64(ask.until.Sub(ask.from)) / calibrationWindows * float64(i+1)))
-		window, err := e.rows.Window(m.machine, at, f.width(), f.model.Sensors)
+		window, err := e.windowAt(ctx, m, f, at)
 		if err != nil {
 			return err
 		}
@@ -70,6 +70,20 @@ func (e *Engine) calibrate(ctx context.Context, m *memory, f *predictor, ask lea
 	m.mu.Unlock()
 	f.bands.Store(&taken.Sensors)
 	return nil
+}
+
+// windowAt is a look-back with what followed it, up to a time; empty if there is
+// none there without a gap.
+func (e *Engine) windowAt(ctx context.Context, m *memory, f *predictor, at time.Time) (fettle.Window, error) {
+	if f.asStored(m.plan) {
+		return e.rows.Window(m.machine, at, f.width(), f.model.Sensors)
+	}
+	info, _ := e.rows.Info(m.machine)
+	rows, err := e.resampledRows(ctx, m, f, lookRequest{info: info, until: at, rows: f.width()})
+	if err != nil && reasoned(err) {
+		return fettle.Window{}, nil
+	}
+	return rows.window, err
 }
 
 // whole tells whether a window has all rows, all values, and no gap in time.

@@ -3,8 +3,10 @@ package forecast
 import (
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"sync/atomic"
+	"time"
 
 	"fettle"
 	"fettle/internal/model"
@@ -35,6 +37,11 @@ type predictor struct {
 // width is the rows of a window with what followed it.
 func (f *predictor) width() int { return f.model.Context + f.model.Horizon }
 
+// step is what the model was fitted on; 0 if it does not say.
+func (f *predictor) step() time.Duration {
+	return time.Duration(math.Round(f.model.StepSeconds * float64(time.Second)))
+}
+
 // bandsNow is empty while there is no band.
 func (f *predictor) bandsNow() []band {
 	if bands := f.bands.Load(); bands != nil {
@@ -49,7 +56,7 @@ func (f *predictor) bandsNow() []band {
 func (e *Engine) champion(m *memory, info readings.Info) (*predictor, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	version, found := e.championOf(m)
+	version, found := e.models.Champion(m.machine, m.plan.Name)
 	if !found {
 		m.forgetModels()
 		rows := m.plan.rowsUntil(info, info.Last)
@@ -59,7 +66,7 @@ func (e *Engine) champion(m *memory, info readings.Info) (*predictor, error) {
 		return nil, e.noModel(m, info, rows)
 	}
 	f := e.load(m, version)
-	err := f.usable(info.Sensors)
+	err := f.usable(m.plan, info.Sensors)
 	if err == nil {
 		m.forgetModels(version.Name)
 		return f, nil
@@ -78,15 +85,10 @@ func (e *Engine) champion(m *memory, info readings.Info) (*predictor, error) {
 	}
 	m.forgetModels(version.Name, stand.Name)
 	g := e.load(m, stand)
-	if g.usable(info.Sensors) != nil {
+	if g.usable(m.plan, info.Sensors) != nil {
 		return nil, err
 	}
 	return g, nil
-}
-
-// championOf finds the version that serves a machine's forecaster.
-func (e *Engine) championOf(m *memory) (model.Version, bool) {
-	return e.models.Champion(m.machine, m.plan.Name)
 }
 
 // noModel says why a machine of so many rows, without any model, has none. The
@@ -128,10 +130,17 @@ func (m *memory) forgetModels(but ...string) {
 	}
 }
 
-// usable tells why a model cannot forecast a machine that has these sensors.
-func (f *predictor) usable(sensors []string) error {
-	if f.broken != nil || !f.together {
+// usable tells why a model cannot serve a forecaster of a machine that has these
+// sensors.
+func (f *predictor) usable(plan Forecaster, sensors []string) error {
+	if f.broken != nil {
 		return f.broken
+	}
+	if step := f.step(); !plan.own() && step > 0 && step != plan.Step {
+		return unusable(f.model.Name, fmt.Errorf("it was fitted on steps of %s, and a step of %s is %s", step, plan.Name, plan.Step))
+	}
+	if !f.together {
+		return nil
 	}
 	for _, name := range f.model.Sensors {
 		if _, found := slices.BinarySearch(sensors, name); !found {

@@ -203,7 +203,7 @@ func (e *Engine) Explain(machine, forecaster string) error {
 	if err != nil {
 		return err
 	}
-	_, modelled := e.championOf(m)
+	_, modelled := e.models.Champion(machine, forecaster)
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	switch rows := m.plan.rowsUntil(info, info.Last); {

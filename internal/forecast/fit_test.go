@@ -237,7 +237,7 @@ func TestLearnIgnoresQuarantine(t *testing.T) {
 		b := newBench(t)
 		b.store(rows)
 		b.learn(b.watermark(), fettle.Interval{From: rows[400].Time, To: rows[501].Time})
-		champion, _ := b.models.Champion("press")
+		champion, _ := b.models.Champion("press", "short")
 		var err error
 		if fitted[i], err = openRidge(champion.Dir); err != nil {
 			t.Fatal(err)

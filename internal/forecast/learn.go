@@ -45,8 +45,8 @@ type learnRequest struct {
 func (e *Engine) Learn(ctx context.Context, machine string, tick Tick,
 	quarantined func(machine string, from, to time.Time) []fettle.Interval) (refitted bool, err error) {
 	m, info, err := e.find(machine, tick.Forecaster)
-	if err != nil || tick.At.Before(info.First) || m.plan.Name != fettle.ShortForecaster {
-		return false, nil // the folder of models does not tell the others' ridges apart
+	if err != nil || tick.At.Before(info.First) {
+		return false, nil
 	}
 	ask := learnRequest{from: tick.At.Add(-m.plan.history()), until: tick.At}
 	if ask.from.Before(info.First) {
@@ -167,8 +167,19 @@ func (m *memory) fitDue(last mark, info readings.Info, ask learnRequest) bool {
 	case ask.until.Sub(info.First) >= m.plan.history() && !last.at.IsZero():
 		return ask.until.Sub(last.at) >= learnEvery
 	default:
-		return ask.rows >= 2*last.rows
+		return ask.rows >= 2*last.rows || m.hasWaited(ask.rows, last.rows)
 	}
+}
+
+// hasWaited tells whether the rows that the last try found too few should be
+// enough now: of a machine that sends several messages a row they are not those
+// that are stored.
+func (m *memory) hasWaited(rows, tried int64) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	short := missing(m.unfit)
+	counted := short != nil && short.Have > 0 && int64(short.Need) == m.plan.firstFit() // and not one long stretch
+	return counted && rows*int64(short.Have) >= tried*int64(short.Need)
 }
 
 // refit fits a machine's ridge and publishes it.
@@ -190,7 +201,7 @@ func (e *Engine) refit(ctx context.Context, m *memory, info readings.Info, ask l
 	}
 	r.StoredRows = ask.rows
 	published, err := e.models.Publish(model.Publication{
-		Machine: m.machine, Family: model.Ridge, Sensors: r.names(),
+		Machine: m.machine, Forecaster: m.plan.Name, Family: model.Ridge, Sensors: r.names(),
 		Context: r.Context, Horizon: r.Horizon, StepSeconds: r.StepSeconds,
 		TrainedRows: r.FittedRows, Parameters: r.Context * r.Horizon,
 	}, r.save)
@@ -233,9 +244,9 @@ func (e *Engine) rowsFor(ctx context.Context, in resampled, ask learnRequest) fu
 // ridgesOf lists a forecaster's ridge versions of a machine, oldest first.
 func (e *Engine) ridgesOf(m *memory) []fettle.Model {
 	var ridges []fettle.Model
-	for _, v := range e.models.List() {
-		if v.Machine == m.machine && v.Family == model.Ridge && cmp.Or(v.Forecaster, fettle.ShortForecaster) == m.plan.Name {
-			ridges = append(ridges, v)
+	for _, v := range e.models.Versions(m.machine) {
+		if v.Forecaster == m.plan.Name && v.Family == model.Ridge {
+			ridges = append(ridges, v.Model)
 		}
 	}
 	return ridges
@@ -254,6 +265,9 @@ func (e *Engine) newestRidge(m *memory) (model.Version, bool) {
 func (e *Engine) removeOld(m *memory) {
 	ridges := e.ridgesOf(m)
 	for _, old := range ridges[:max(0, len(ridges)-ridgesKept)] {
+		if old.Champion {
+			continue // somebody went back to it
+		}
 		if err := e.models.Delete(old.Name); err != nil {
 			e.log.Warn("cannot remove an old ridge", "machine", m.machine, "model", old.Name, "err", err)
 		}

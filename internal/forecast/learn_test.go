@@ -52,7 +52,7 @@ func TestLearnInBackFillCountsRowsUpToTheTick(t *testing.T) {
 			break
 		}
 		if b.learn(tick.At) {
-			champion, _ := b.models.Champion("press", fettle.ShortForecaster)
+			champion, _ := b.models.Champion("press", "short")
 			fits = append(fits, champion.TrainedRows)
 		}
 		if _, err := b.engine.Forecast(t.Context(), "press", tick); err != nil && missing(err) == nil {

@@ -104,10 +104,7 @@ func (e *Engine) resampledRows(ctx context.Context, m *memory, f *predictor, ask
 	if err != nil || known == nil || known.Step == 0 {
 		return look{}, cmp.Or(err, tooFew(0, ask.rows, ask.reach))
 	}
-	step := time.Duration(f.model.StepSeconds * float64(time.Second))
-	if step <= 0 {
-		step = m.plan.Step
-	}
+	step := cmp.Or(f.step(), m.plan.Step)
 	newest, err := e.newestRow(m, ask.until)
 	if err != nil {
 		return look{}, err

@@ -61,7 +61,7 @@ func (e *Engine) Validate(ctx context.Context, machine string) (Validation, erro
 		return Validation{}, &fettle.Error{Kind: fettle.NotFound, Reason: ReasonUnknown, Err: &NoModel{machine}}
 	}
 	f, err := e.champion(m, info)
-	if _, has := e.championOf(m); !has {
+	if _, has := e.models.Champion(machine, m.plan.Name); !has {
 		return Validation{}, &fettle.Error{Kind: fettle.NotFound, Reason: ReasonPending, Err: &NoModel{machine}}
 	} else if err != nil {
 		return Validation{}, err
