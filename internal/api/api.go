@@ -18,6 +18,7 @@ import (
 	"fettle/internal/events"
 	"fettle/internal/forecast"
 	"fettle/internal/ingest"
+	"fettle/internal/model"
 	"fettle/internal/readings"
 	"fettle/internal/train"
 )
@@ -48,6 +49,7 @@ type Deps struct {
 	Keys      *Keys
 	Keeping   Keeping
 	Users     *broker.Accounts
+	Registry  *model.Folder // Models are its versions
 
 	Status  func() Status
 	Samples func() []Sample // what /metrics tells beside the status; may be nil

@@ -17,6 +17,7 @@ import (
 	"fettle/internal/events"
 	"fettle/internal/forecast"
 	"fettle/internal/ingest"
+	"fettle/internal/model"
 	"fettle/internal/readings"
 )
 
@@ -54,7 +55,12 @@ func newRig(t *testing.T, change ...func(*Config, *Deps)) rig {
 	}
 	rooms := &rooms{made: map[string]forecast.Made{}}
 	cfg := Config{Version: "1.2.3", Interval: time.Minute, Lookback: 10 * time.Minute, LocalOpen: true, Hosts: []string{"Fettle.Plant.Example"}, Now: clock}
+	registry, err := model.Open(t.TempDir(), clock, nil, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
 	deps := Deps{
+		Registry: registry,
 		Machines: func() []fettle.Machine { return rooms.machines }, Models: func() []fettle.Model { return rooms.models },
 		Unit:     func(sensor string) string { return map[string]string{"current": "A", "tempA": "°C"}[sensor] },
 		Readings: rooms, Ingest: rooms, Forecasts: rooms, Verdicts: verdictRoom{rooms}, Alarms: rooms,

@@ -27,6 +27,7 @@ import (
 // A plant is an API over the real rooms, each over a real store. What the
 // pipeline does between them the tests do by hand.
 type plant struct {
+	models *model.Folder
 	rig
 	rows      *readings.Store
 	forecasts *forecast.Engine
@@ -64,6 +65,7 @@ func newPlant(t *testing.T) plant {
 	})
 	p.rig = newRig(t, func(_ *Config, deps *Deps) {
 		deps.Readings, deps.Ingest, deps.Forecasts, deps.Verdicts, deps.Alarms, deps.Models = p.rows, gate, p.forecasts, p.judge, p.book, models.List
+		deps.Registry, p.models = models, models
 		deps.Machines = func() []fettle.Machine {
 			var list []fettle.Machine
 			for _, info := range p.rows.Machines() {

@@ -27,6 +27,7 @@ func (a *API) addV1Routes() {
 	a.addKeeping()
 	a.addKeys()
 	a.addUsers()
+	a.addModels()
 	a.addTraining()
 }
 

@@ -25,6 +25,8 @@ const (
 	ridgeFile    = "ridge.json"
 	scalerJSON   = "scaler.json"
 	scalerPickle = "scaler.pkl"
+
+	generationFile = "generation_config.json"
 )
 
 // The families of models.

@@ -42,9 +42,9 @@ type entry struct {
 	err         error // why it cannot be used
 }
 
-// A Problem is a folder that cannot be used.
-type Problem struct {
-	Name   string `json:"name" doc:"Folder name"`
+// An Unusable is a folder, or a file of decisions, that cannot be used.
+type Unusable struct {
+	Name   string `json:"name" doc:"Name of the folder or file"`
 	Reason string `json:"reason"`
 }
 
@@ -124,21 +124,21 @@ func (f *Folder) History(machine string) []Decided {
 }
 
 // Problems lists the folders and decisions that cannot be used, sorted by name.
-func (f *Folder) Problems() []Problem {
+func (f *Folder) Problems() []Unusable {
 	f.mu.RLock()
 	defer f.mu.RUnlock()
-	var problems []Problem
+	var problems []Unusable
 	for name, e := range f.entries {
 		if e.err != nil {
-			problems = append(problems, Problem{name, e.err.Error()})
+			problems = append(problems, Unusable{name, e.err.Error()})
 		}
 	}
 	for machine, s := range f.shelves {
 		if s.trouble != "" {
-			problems = append(problems, Problem{bookName(machine), s.trouble})
+			problems = append(problems, Unusable{bookName(machine), s.trouble})
 		}
 	}
-	slices.SortFunc(problems, func(a, b Problem) int { return cmp.Compare(a.Name, b.Name) })
+	slices.SortFunc(problems, func(a, b Unusable) int { return cmp.Compare(a.Name, b.Name) })
 	return problems
 }
 

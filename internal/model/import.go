@@ -96,7 +96,7 @@ func copyVersion(dir, src string, c card, scaler string) error {
 	}
 	// generation_config.json belongs to what transformers saves, but not every
 	// version of it writes one.
-	for _, name := range []string{configFile, weightsFile, "generation_config.json"} {
+	for _, name := range []string{configFile, weightsFile, generationFile} {
 		err := copyFile(filepath.Join(dir, name), filepath.Join(src, name), limitOf(name))
 		switch {
 		case errors.Is(err, fs.ErrNotExist) && name == weightsFile:

@@ -149,6 +149,7 @@ func (b *book) admit(versions []Version, present func(name string) bool, now tim
 					a.ridge = v.Created
 				}
 			case known:
+				a.others = true
 			case v.enters == entersChallenger:
 				a.challengers = append(a.challengers, v)
 			case v.enters == entersRefit:
@@ -167,17 +168,19 @@ type arrivals struct {
 	forecaster                  string
 	champion                    string    // the version that serves, "" if none does
 	ridge                       time.Time // when the champion was made, if it is a ridge
+	others                      bool      // there are versions that the book knows, one of which can stand in
 	wishes, refits, challengers []Version
 }
 
 // seat decides what one forecaster's arrivals are.
 func (b *book) seat(a arrivals, now time.Time) (changed bool) {
 	d := Decided{Time: now.UTC(), Forecaster: a.forecaster}
+	first := a.champion == "" && !a.others
 	next, found := newest(a.wishes)
 	switch {
-	case found && a.champion == "" && len(a.wishes)+len(a.refits) > 1:
+	case found && first && len(a.wishes)+len(a.refits) > 1:
 		d.Action, d.Reason = First, "nothing was decided yet: the newest PatchTST, else the newest ridge"
-	case found && a.champion == "":
+	case found && first:
 		d.Action, d.Reason = First, "the first that there is"
 	case found:
 		d.Action, d.Reason = Appeared, "it was put into the folder of models"
@@ -186,13 +189,13 @@ func (b *book) seat(a arrivals, now time.Time) (changed bool) {
 		d.Reason += "; " + next.Source
 	}
 	if !found {
-		if next, found = newest(a.refits); found && a.champion == "" {
+		if next, found = newest(a.refits); found && first {
 			d.Action, d.Reason = First, "the first that there is"
 		} else if found = found && !a.ridge.IsZero() && next.Created.After(a.ridge); found {
 			d.Action, d.Reason = Refitted, "fitted to more readings"
 		}
 	}
-	if !found && a.champion == "" {
+	if !found && first {
 		if next, found = newest(a.challengers); found {
 			d.Action, d.Reason = First, "the first that there is"
 		}
