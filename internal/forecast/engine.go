@@ -86,6 +86,9 @@ func (e *Engine) Forecast(ctx context.Context, machine string, tick Tick) (Made,
 	if err != nil {
 		return Made{}, err
 	}
+	if err := e.score(ctx, m, tick.At); err != nil {
+		return Made{}, fmt.Errorf("score forecasts of %s: %w", machine, err)
+	}
 	made, err := e.make(ctx, m, info, tick.At)
 	if err != nil && !reasoned(err) {
 		return Made{}, fmt.Errorf("forecast %s: %w", machine, err)
@@ -130,7 +133,7 @@ func (e *Engine) make(ctx context.Context, m *memory, info readings.Info, at tim
 		},
 		Window: fettle.Window{Machine: m.machine, TimesMicros: look.window.TimesMicros},
 	}
-	bands := f.bandsNow()
+	bands := m.book.bands(f)
 	for i, values := range f.predict(look.window.Columns) {
 		if !finite(values) {
 			continue // readings near the largest number there is
