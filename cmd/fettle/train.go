@@ -69,7 +69,7 @@ func (c *trainStartCmd) Run(ctx context.Context, out io.Writer, g *globals) erro
 	if c.JSON {
 		err = printJSON(out, answer)
 	} else {
-		err = printTrainings(out, answer.Trainings)
+		err = printRuns(out, answer.Trainings)
 	}
 	if err != nil || !c.Wait {
 		return err
@@ -120,7 +120,7 @@ func (c *trainStatusCmd) Run(ctx context.Context, out io.Writer, g *globals) err
 		if err != nil {
 			return err
 		}
-		return printTraining(out, t, c.JSON)
+		return printRun(out, t, c.JSON)
 	}
 	var list api.TrainingList
 	if err := server.call(ctx, http.MethodGet, "/api/v1/training?"+url.Values{"machine": {c.Machine}}.Encode(), nil, &list); err != nil {
@@ -133,7 +133,7 @@ func (c *trainStatusCmd) Run(ctx context.Context, out io.Writer, g *globals) err
 		_, err := fmt.Fprintln(out, "Nothing was trained yet. fettle train does it.")
 		return err
 	}
-	return printTrainings(out, list.Trainings)
+	return printRuns(out, list.Trainings)
 }
 
 // trainingChange is a command that changes one run.
@@ -167,7 +167,7 @@ func (c *trainingChange) do(ctx context.Context, out io.Writer, g *globals, what
 	if err := server.call(ctx, http.MethodPost, fmt.Sprintf("/api/v1/training/%d/%s", c.ID, what), nil, &t); err != nil {
 		return err
 	}
-	return printTraining(out, t, c.JSON)
+	return printRun(out, t, c.JSON)
 }
 
 // trainingServer is the server of the data folder: it alone trains.
@@ -235,7 +235,7 @@ func progressWords(t fettle.Training) string {
 	return text + ", " + duration(p.SecondsLeft) + " left at most"
 }
 
-func printTrainings(out io.Writer, list []fettle.Training) error {
+func printRuns(out io.Writer, list []fettle.Training) error {
 	t := newTable(out)
 	t.row("RUN", "MACHINE", "FORECASTER", "STATE", "BY", "QUEUED (UTC)", "MODEL", "")
 	for _, r := range list {
@@ -263,7 +263,7 @@ func stateWords(t fettle.Training) string {
 	}
 }
 
-func printTraining(out io.Writer, r fettle.Training, asJSON bool) error {
+func printRun(out io.Writer, r fettle.Training, asJSON bool) error {
 	if asJSON {
 		return printJSON(out, r)
 	}
