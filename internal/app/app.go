@@ -165,6 +165,7 @@ func (a *App) Run(ctx context.Context) (err error) {
 	parts.Go(func() error { return a.web.run(ctx) })
 	parts.Go(func() error { return a.keeper.Run(ctx) })
 	parts.Go(func() error { return a.training.Run(ctx) })
+	parts.Go(func() error { return a.watchDrift(ctx) })
 	parts.Go(func() error { return a.usage.run(ctx) })
 	parts.Go(func() error { return a.announce(ctx) })
 	err = parts.Wait()

@@ -1,6 +1,7 @@
 package app
 
 import (
+	"context"
 	"fmt"
 	"time"
 
@@ -54,4 +55,25 @@ func (a *App) newestTraining(machine string) (fettle.Training, bool) {
 func (a *App) trainingPart() api.Part {
 	waiting, running := a.training.Active()
 	return api.Part{Name: "training", State: api.PartOK, Detail: fmt.Sprintf("%d running, %d waiting; schedule %s", running, waiting, orOff(a.cfg.Training.Schedule))}
+}
+
+// driftEvery is how often it is looked whether a machine's forecasts are still
+// as good as they were.
+const driftEvery = time.Minute
+
+// watchDrift asks for a training where forecasts have become worse.
+func (a *App) watchDrift(ctx context.Context) error {
+	if a.cfg.Training.Drift == "off" {
+		<-ctx.Done()
+		return nil
+	}
+	return every(ctx, driftEvery, func() {
+		for _, info := range a.flow.readings.Machines() {
+			for _, f := range a.forecasters() {
+				if drift, known := a.flow.forecasts.Drift(info.Machine, f.Name); known && drift.Drifted && len(drift.Sensors) > 0 {
+					a.training.Drifted(info.Machine, f.Name, "forecasts of "+drift.Sensors[0].Sensor+" became worse")
+				}
+			}
+		}
+	})
 }

@@ -138,6 +138,7 @@ type Forecaster struct {
 type Training struct {
 	Schedule string   `yaml:"schedule" doc:"When all machines are trained anew: cron with five fields (minute, hour, day of month, month, day of week), in local time. Empty: only by hand and by drift."`
 	Stagger  Duration `yaml:"stagger" doc:"Time over which the machines of a schedule are spread, each at a place of its own."`
+	Drift    string   `yaml:"drift" enum:"on,off" doc:"Whether a machine is trained whose scored forecasts have become worse than its model was on what was held out, at most once a day."`
 	Preset   string   `yaml:"preset" doc:"What models are like: deployed, research, ett, or the path of a JSON file that names one of them (preset) and changes it (context, horizon, d_model, epochs and so on)."`
 	History  Duration `yaml:"history" doc:"How far back readings are learned from and judged by. Forecasters with long steps look back on 8760 of them."`
 	Parallel int      `yaml:"parallel" doc:"Machines that are trained at once."`
@@ -191,7 +192,7 @@ func Defaults() Config {
 			},
 		},
 		Training: Training{
-			Schedule: "0 0 1 * *", Stagger: Duration(6 * time.Hour), Preset: "deployed", History: Duration(30 * 24 * time.Hour),
+			Schedule: "0 0 1 * *", Stagger: Duration(6 * time.Hour), Drift: "on", Preset: "deployed", History: Duration(30 * 24 * time.Hour),
 			Parallel: 1, Memory: 512 << 20, Budget: Duration(30 * time.Minute), Windows: 20_000, Margin: 0.01, Attempts: 3,
 		},
 		Limits: Limits{Memory: 256 << 20},
