@@ -72,6 +72,18 @@ func (s *Set) Enough(size Size) error {
 	return nil
 }
 
+// enoughToJudge is Enough, and wants windows to judge by, too: a model about
+// which nothing can be said will not serve.
+func (s *Set) enoughToJudge(size Size) error {
+	if err := s.Enough(size); err != nil {
+		return err
+	}
+	if part, _ := s.judging(size.Context); s.countOf(part, size) == 0 {
+		return s.tooFew(size.Context+size.Horizon, "to judge by", s.Rows-s.rows[1])
+	}
+	return nil
+}
+
 func (s *Set) tooFew(length int, what string, rows int) error {
 	text := fmt.Sprintf("no window of %d rows without a gap %s in %d rows", length, what, rows)
 	if s.Gaps > 0 {

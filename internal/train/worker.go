@@ -117,7 +117,7 @@ func (j *Job) prepare(packed []byte) (*Set, error) {
 	if err != nil {
 		return nil, err
 	}
-	return set, set.Enough(Size{j.Network.ContextLength, j.Network.PredictionLength})
+	return set, set.enoughToJudge(Size{j.Network.ContextLength, j.Network.PredictionLength})
 }
 
 // describe says in a result what the set is.
