@@ -95,7 +95,10 @@ func (c *fitCmd) Run(ctx context.Context, out io.Writer) error {
 	if err != nil {
 		return fmt.Errorf("fit %s: %w", c.File, err)
 	}
-	network, options := c.settings(set.Channels())
+	network, options, err := c.settings(set.Channels())
+	if err != nil {
+		return err
+	}
 	size := train.Size{Context: network.ContextLength, Horizon: network.PredictionLength}
 	note("%s: %d rows of %d sensors, %s to %s, a row every %s%s", machine, window.Rows(), set.Channels(),
 		clock(window.TimesMicros[0]), clock(window.TimesMicros[window.Rows()-1]), set.Step, flaws(set))

@@ -19,8 +19,8 @@ type past struct {
 
 const (
 	// heldCells is how much of a history the server holds at once, in rows times
-	// sensors: 4 MB.
-	heldCells = 1 << 19
+	// sensors: 1 MB, and some copies of it.
+	heldCells = 1 << 17
 	// oftenEnough is the share of rows in which a sensor has to speak to be
 	// forecast.
 	oftenEnough = 0.5

@@ -61,7 +61,7 @@ func shorten(text string, most int) string {
 // publication is what the model's card has to say.
 func (r *Result) publication(t fettle.Training, job *Job) model.Publication {
 	how := model.Training{
-		From: r.From, Until: r.To, Preset: t.Preset, Settings: job.Training, Seed: job.Seed, StartedBy: strings.TrimSpace(t.Trigger + " " + t.By),
+		From: r.From, Until: r.To, LeftOut: job.Quarantined, Preset: t.Preset, Settings: job.Training, Seed: job.Seed, StartedBy: strings.TrimSpace(t.Trigger + " " + t.By),
 		Seconds: r.Seconds, Engine: r.Kernels, Scaling: string(job.Scaler),
 	}
 	if job.Champion != nil {

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"strconv"
 	"syscall"
 
@@ -249,6 +250,7 @@ func (m *Manager) writeJob(ctx context.Context, job *Job, history past, sensors 
 	}
 	defer os.Remove(packed.Name()) // the run's folder goes later in any case
 	defer packed.Close()
+	defer debug.FreeOSMemory() // packing a month took some tens of MB
 	if job.Data, err = packTalkative(ctx, packed, history, sensors); err != nil {
 		return fmt.Errorf("write the readings of the run: %w", err)
 	}
