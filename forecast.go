@@ -12,7 +12,7 @@ type Forecast struct {
 	Machine     string           `json:"machine"`
 	Forecaster  string           `json:"forecaster" doc:"Name of the configured forecaster that it belongs to, such as short"`
 	Model       string           `json:"model" doc:"Name of the model version that made it"`
-	Origin      time.Time        `json:"origin" doc:"Event time of the newest reading it was made from"`
+	Origin      time.Time        `json:"origin" doc:"Event time of the newest reading it was made from; of a forecaster with a step of its own, when the newest whole step began"`
 	StepSeconds float64          `json:"step_seconds" doc:"Time from one step to the next"`
 	Coverage    float64          `json:"coverage" doc:"Share of readings that the band promises to hold, 0.9 for a 90 % band; 0 if there is no band"`
 	Sensors     []SensorForecast `json:"sensors"`

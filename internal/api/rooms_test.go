@@ -198,6 +198,12 @@ func TestForecastOverTime(t *testing.T) {
 	if code, _, _ := old(); code != "pending" {
 		t.Errorf("after 300 readings: %s", code)
 	}
+	for forecaster, want := range map[string]string{"hour": `"code":"not_enough_data","have":9,"need":360`, "weeks": `"code":"unknown_forecaster"`} {
+		w := p.get("/api/v1/machines/" + machine + "/forecast?forecaster=" + forecaster)
+		if w.Code != 404 || !strings.Contains(w.Body.String(), want) {
+			t.Errorf("forecast of %s: %d %s, want %s", forecaster, w.Code, w.Body, want)
+		}
+	}
 	info, _ := p.rows.Info(machine)
 	if _, err := p.forecasts.Learn(t.Context(), machine, forecast.Tick{Forecaster: "short", At: info.Last}, p.judge.Quarantined); err != nil {
 		t.Fatal(err)

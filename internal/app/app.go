@@ -94,7 +94,7 @@ func (a *App) open() error {
 	if a.flow.alarms, err = alarm.Open(a.db, time.Now, a.flow.alarmed); err != nil {
 		return err
 	}
-	if a.flow.forecasts, err = forecast.New(forecast.Config{Forecasters: a.forecasters(), Steps: a.steps()}, rows, a.models, a.db, a.log); err != nil {
+	if a.flow.forecasts, err = forecast.New(forecast.Config{Forecasters: a.forecasters(), Steps: a.steps(), ModelBytes: int64(a.cfg.Limits.Memory) / 4}, rows, a.models, a.db, a.log); err != nil {
 		return err
 	}
 	if a.training, err = train.New(a.trainingConfig(), a.trainingDeps(), a.log); err != nil {

@@ -1,8 +1,10 @@
 package app
 
 import (
+	"context"
 	"time"
 
+	"fettle"
 	"fettle/internal/forecast"
 )
 
@@ -28,4 +30,24 @@ func (a *App) steps() map[string]time.Duration {
 		steps[m.Machine] = time.Duration(m.Step)
 	}
 	return steps
+}
+
+// ahead names the forecasters of which there is a forecast of a machine, the
+// short one first. That one is made for whoever watches; the others are there or
+// not.
+func (a *App) ahead(ctx context.Context, machine string) []string {
+	var names []string
+	for _, f := range a.forecasters() {
+		made := false
+		if f.Name == fettle.ShortForecaster {
+			_, err := a.flow.forecasts.Fresh(ctx, machine, f.Name)
+			made = err == nil
+		} else {
+			_, made = a.flow.forecasts.Latest(machine, f.Name)
+		}
+		if made {
+			names = append(names, f.Name)
+		}
+	}
+	return names
 }

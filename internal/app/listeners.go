@@ -45,10 +45,7 @@ type listeners struct {
 func (a *App) newListeners() (*listeners, error) {
 	page, err := web.New(web.Deps{
 		Machines: a.machines, Unit: a.unit, Version: a.version, Verdict: a.flow.judge.Latest, Broker: a.flow.broker.Addr, Training: a.newestTraining,
-		Ahead: func(ctx context.Context, machine string) bool {
-			_, err := a.flow.forecasts.Fresh(ctx, machine, fettle.ShortForecaster)
-			return err == nil
-		},
+		Ahead: a.ahead,
 		Alarms: func(state, machine string, limit int) []fettle.Alarm {
 			return a.flow.alarms.List(alarm.Filter{State: state, Machine: machine, Limit: limit})
 		},

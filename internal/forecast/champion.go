@@ -55,6 +55,19 @@ func (f *predictor) bandsNow() []band {
 // champion or, if that cannot be used, the machine's newest ridge. Unavailable
 // if there is none yet.
 func (e *Engine) champion(m *memory, info readings.Info) (*predictor, error) {
+	f, err := e.loadedChampion(m, info)
+	if f == nil {
+		return nil, err
+	}
+	for _, other := range e.shelf.use(m, f.bytes()) {
+		other.mu.Lock()
+		other.forgetModels()
+		other.mu.Unlock()
+	}
+	return f, nil
+}
+
+func (e *Engine) loadedChampion(m *memory, info readings.Info) (*predictor, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	version, found := e.models.Champion(m.machine, m.plan.Name)

@@ -1,6 +1,7 @@
 package forecast
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -21,6 +22,7 @@ type Config struct {
 	// in any case, and what it leaves empty is the old system's.
 	Forecasters []Forecaster
 	Steps       map[string]time.Duration // a machine's own step, where it is not to be found
+	ModelBytes  int64                    // what loaded models may take of the memory; 0: 64 MiB
 	Now         func() time.Time         // tells live ticks from old ones; nil: time.Now
 }
 
@@ -29,6 +31,7 @@ func (c Config) withDefaults() Config {
 		c.Forecasters = Defaults()
 	}
 	c.Forecasters = withShort(c.Forecasters)
+	c.ModelBytes = cmp.Or(c.ModelBytes, 64<<20)
 	if c.Now == nil {
 		c.Now = time.Now
 	}
@@ -46,6 +49,7 @@ type Engine struct {
 	db     *db.DB
 	log    *slog.Logger
 	counts counts
+	shelf  *shelf
 
 	mu       sync.Mutex
 	memories map[string][]*memory // of every machine that was asked for and is stored, in the order of cfg.Forecasters
@@ -63,13 +67,13 @@ func New(cfg Config, rows *readings.Store, models *model.Folder, d *db.DB, log *
 			return nil, fettle.BadField("bad step", fettle.Shorten(machine), step.String(), fmt.Sprintf("1ms to %s", maxStep))
 		}
 	}
-	return &Engine{cfg: cfg, rows: rows, models: models, db: d, log: log, memories: map[string][]*memory{}}, nil
+	return &Engine{cfg: cfg, rows: rows, models: models, db: d, log: log, shelf: newShelf(cfg.ModelBytes), memories: map[string][]*memory{}}, nil
 }
 
 // Made is a forecast with what it was made from.
 type Made struct {
 	fettle.Forecast
-	Window fettle.Window `json:"window"` // the look-back, of the forecast's sensors
+	Window fettle.Window `json:"window"` // the look-back, of the forecast's sensors; not kept of forecasters with steps of their own
 	Scale  []fettle.Span `json:"scale"`  // (sensors) what the model was fitted on: 0..1 of the old rule
 }
 

@@ -150,65 +150,6 @@ func TestMissingValues(t *testing.T) {
 	}
 }
 
-// A ridge looks back on rows without a gap between them; up to five that are
-// missing are filled.
-func TestLookBackEndsAtAGap(t *testing.T) {
-	for _, c := range []struct {
-		gap  time.Duration // beyond the usual step
-		have int
-	}{{0, 50}, {10 * time.Second, 50}, {12 * time.Second, 30}, {8 * time.Minute, 30}} {
-		b := newBench(t)
-		b.store(gapped(230, 200, c.gap))
-		b.learn(b.watermark())
-		_, err := b.engine.Forecast(t.Context(), "press", Tick{"short", b.watermark()})
-		b.mustHave(err, c.have, 50)
-	}
-}
-
-// For a model from elsewhere a gap in time only matters by making the look-back
-// too old: the newest 50 rows of the last ten minutes, whatever lies between.
-func TestLookBackOfAModelFromElsewhere(t *testing.T) {
-	for _, c := range []struct {
-		gap  time.Duration
-		have int
-	}{{0, 6}, {8 * time.Minute, 6}, {20 * time.Minute, 4}} {
-		b := newBench(t)
-		rows := gapped(230, 226, c.gap)
-		b.store(rows)
-		b.publishPatchTST(0, 100, "load", "temp")
-		made, err := b.engine.Forecast(t.Context(), "press", Tick{"short", b.watermark()})
-		b.mustHave(err, c.have, 6)
-		for i := range made.Window.TimesMicros {
-			load, _ := rows[224+i].Value("load")
-			if made.Window.TimesMicros[i] != rows[224+i].Time.UnixMicro() || made.Window.Columns[0][i] != load {
-				t.Errorf("row %d of the look-back is not the stored one", i)
-			}
-		}
-	}
-}
-
-// gapped is a wave that stops for a while before one of its rows.
-func gapped(rows, before int, gap time.Duration) []fettle.Reading {
-	all := wave(rows, 2*time.Second)
-	for i := before; i < rows; i++ {
-		all[i].Time = all[i].Time.Add(gap)
-	}
-	return all
-}
-
-// mustHave checks that an error says how many rows there are, if too few.
-func (b *bench) mustHave(err error, have, need int) {
-	b.Helper()
-	short := missing(err)
-	if have == need {
-		if err != nil {
-			b.Error(err)
-		}
-	} else if short == nil || short.Have != have || short.Need != need || fettle.KindOf(err) != fettle.Unavailable {
-		b.Errorf("%v, want %d of %d rows", err, have, need)
-	}
-}
-
 // A constant is forecast as itself, within a band of no width.
 func TestForecastOfAConstant(t *testing.T) {
 	b := newBench(t)

@@ -49,7 +49,9 @@ func (b *bench) run(forecaster string) (made []Made) {
 
 func newHorizonBench(t *testing.T) *bench {
 	b := newBench(t)
-	b.plans = []Forecaster{Short(), minutesPlan()}
+	short := Short()
+	short.Interval = 10 * time.Minute
+	b.plans = []Forecaster{short, minutesPlan()}
 	b.restart()
 	return b
 }

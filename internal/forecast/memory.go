@@ -128,6 +128,9 @@ func (e *Engine) consume(m *memory, at time.Time, made Made, why error) {
 		m.Ticked = at
 	}
 	if m.trouble = why; why == nil {
+		if !m.plan.own() {
+			made.Window = fettle.Window{} // long, and only the old rule asks for one
+		}
 		m.Made = &made
 	}
 	m.Format = recordFormat

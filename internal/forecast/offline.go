@@ -17,7 +17,7 @@ type Ridge struct{ ridge *ridge }
 // of kind Unavailable with a NotEnough inside.
 func FitRidge(w fettle.Window, context, horizon int) (*Ridge, error) {
 	plan := Short()
-	plan.Context, plan.Steps = context, horizon
+	plan.Name, plan.Context, plan.Steps = "ridge", context, horizon
 	if err := plan.check(); err != nil {
 		return nil, err
 	}

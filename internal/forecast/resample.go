@@ -24,18 +24,20 @@ const (
 //	        b . . a . . . . . . . . . . . b
 //	out   row   row   (filled)  (filled)  row
 //
-// A row takes in what comes within half a step of it (the mean, of what a sensor
-// says twice), and what other sensors say within nine tenths. Up to five rows that are missing are filled with what was
+// A row takes in what comes within half a step of it, and what other sensors say
+// within nine tenths. What a sensor says twice is averaged; once one has, the
+// machine speaks more often than a step is long, and the whole step is taken in. Up to five rows that are missing are filled with what was
 // said before; where more are missing history is cut. A sensor that a row lacks
 // is held at its last word for as long as its limit says.
 type resampler struct {
 	step   int64                                  // microseconds
-	again  int64                                  // until when a sensor that spoke in a row may add to it, microseconds
 	limits []int64                                // (sensors) how long a sensor's last word holds, microseconds
 	emit   func(at int64, values []float64) error // a row, valid during the call; all NaN where history is cut
 
 	begun  bool
 	at     int64     // of the row that may still grow
+	heard  int64     // when something was last said in it
+	often  bool      // a sensor spoke in it twice
 	values []float64 // (sensors) what was said in it; NaN: nothing
 	times  []float64 // (sensors) how often it was said again
 
@@ -47,10 +49,10 @@ type resampler struct {
 	filled, gaps int // rows, cuts
 }
 
-func newResampler(step, again int64, limits []int64, emit func(int64, []float64) error) *resampler {
+func newResampler(step int64, limits []int64, emit func(int64, []float64) error) *resampler {
 	n := len(limits)
 	r := &resampler{
-		step: step, again: again, limits: limits, emit: emit,
+		step: step, limits: limits, emit: emit,
 		values: make([]float64, n), times: make([]float64, n), said: make([]float64, n), saidAt: make([]int64, n), before: make([]bool, n), row: make([]float64, n),
 	}
 	r.forget()
@@ -60,9 +62,9 @@ func newResampler(step, again int64, limits []int64, emit func(int64, []float64)
 // add takes in a row later than all before: (sensors) values, NaN where a sensor
 // was silent.
 func (r *resampler) add(at int64, values []float64) error {
-	since := at - r.at
-	if r.begun && (since < r.again || float64(since) < joinWithin*float64(r.step) && r.lacksAll(values)) {
+	if r.begun && r.takes(at, values) {
 		r.join(values)
+		r.heard = at
 		return nil
 	}
 	if r.begun {
@@ -73,10 +75,24 @@ func (r *resampler) add(at int64, values []float64) error {
 			return err
 		}
 	}
-	r.begun, r.at = true, at
+	r.begun, r.at, r.heard, r.often = true, at, at, false
 	copy(r.values, values)
 	clear(r.times)
 	return nil
+}
+
+// takes tells whether what was said at a time is part of the row that may still
+// grow.
+func (r *resampler) takes(at int64, values []float64) bool {
+	since := at - r.at
+	switch {
+	case 2*since < r.step:
+		return true
+	case r.often: // up to half way to where the next would be
+		return since+(at-r.heard)/2 < r.step
+	default:
+		return float64(since) < joinWithin*float64(r.step) && r.lacksAll(values)
+	}
 }
 
 // lacksAll tells whether none of the sensors that speak now spoke in the row.
@@ -99,6 +115,7 @@ func (r *resampler) join(values []float64) {
 			share := 1 / (r.times[i] + 2) // it was counted once less
 			r.values[i] += v*share - r.values[i]*share
 			r.times[i]++
+			r.often = true
 		}
 	}
 }

@@ -21,7 +21,7 @@ func (w word) String() string { return fmt.Sprintf("%d:%v", w.at, w.values) }
 
 // resample runs words through a resampler.
 func resample(t rapid.TB, step int64, limits []int64, words []word) (rows []word) {
-	r := newResampler(step, step/2, limits, func(at int64, values []float64) error {
+	r := newResampler(step, limits, func(at int64, values []float64) error {
 		rows = append(rows, word{at, slices.Clone(values)})
 		return nil
 	})
@@ -39,7 +39,24 @@ func resample(t rapid.TB, step int64, limits []int64, words []word) (rows []word
 // A plainRow is all words of a row.
 type plainRow struct {
 	at    int64
+	heard int64
 	words [][]float64
+}
+
+// often tells whether a sensor spoke twice.
+func (r *plainRow) often() bool {
+	for sensor := range r.words[0] {
+		n := 0
+		for _, values := range r.words {
+			if !math.IsNaN(values[sensor]) {
+				n++
+			}
+		}
+		if n > 1 {
+			return true
+		}
+	}
+	return false
 }
 
 func (r *plainRow) mean(sensor int) float64 {
@@ -64,12 +81,17 @@ func plainResample(step int64, limits []int64, words []word) (rows []word) {
 			for i, v := range w.values {
 				same = same || !math.IsNaN(v) && !math.IsNaN(open.mean(i))
 			}
-			if 2*since < step || !same && 10*since < 9*step {
+			takes := 2*since < step || !same && 10*since < 9*step
+			if open.often() {
+				takes = 2*since < step || since+(w.at-open.heard)/2 < step
+			}
+			if takes {
+				open.heard = w.at
 				open.words = append(open.words, w.values)
 				continue
 			}
 		}
-		spoken = append(spoken, &plainRow{at: w.at, words: [][]float64{w.values}})
+		spoken = append(spoken, &plainRow{at: w.at, heard: w.at, words: [][]float64{w.values}})
 	}
 	lastWord := func(at int64, sensor int) float64 {
 		for _, w := range slices.Backward(spoken) {

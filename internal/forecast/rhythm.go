@@ -1,7 +1,6 @@
 package forecast
 
 import (
-	"cmp"
 	"context"
 	"math"
 	"slices"
@@ -36,7 +35,6 @@ const (
 // more rarely.
 type rhythm struct {
 	At    time.Time      `json:"at"`              // event time at which it was found
-	Usual time.Duration  `json:"usual"`           // between two words of the sensors that speak most often
 	Step  time.Duration  `json:"step"`            // the same, unless it was set
 	Joins bool           `json:"joins,omitempty"` // several messages make one row
 	Held  map[string]int `json:"held,omitempty"`  // sensors that report by exception: steps that their last word holds
@@ -49,13 +47,6 @@ func (r *rhythm) limits(sensors []string, step time.Duration) []int64 {
 		limits[i] = limitOf(max(maxFill, r.Held[name]), step)
 	}
 	return limits
-}
-
-// again is how long after a row a sensor that spoke in it may speak again and
-// still be part of it: half a step, but nearly a whole one if the step was set
-// to a longer time than the machine's own.
-func (r *rhythm) again(step time.Duration) int64 {
-	return max(step/2, step-r.Usual/2).Microseconds()
 }
 
 // longest is how long the last word of any of the sensors may hold.
@@ -133,11 +124,10 @@ func (v *surveyor) rhythm(s source, until time.Time, set time.Duration) *rhythm 
 			often = append(often, usual[i])
 		}
 	}
-	if len(often) > 0 {
+	if found.Step == 0 && len(often) > 0 {
 		slices.Sort(often)
-		found.Usual = time.Duration(often[(len(often)-1)/2]) * time.Microsecond
+		found.Step = time.Duration(often[(len(often)-1)/2]) * time.Microsecond
 	}
-	found.Step = cmp.Or(found.Step, found.Usual)
 	step := float64(found.Step.Microseconds())
 	if step <= 0 {
 		return found

@@ -135,7 +135,7 @@ type resampled struct {
 type tally struct{ filled, gaps, quarantined int }
 
 func (s resampled) each(ctx context.Context, from, until time.Time, emit func(at int64, values []float64) error) (tally, error) {
-	r := newResampler(s.step.Microseconds(), s.rhythm.again(s.step), s.rhythm.limits(s.sensors, s.step), emit)
+	r := newResampler(s.step.Microseconds(), s.rhythm.limits(s.sensors, s.step), emit)
 	held, wide := newQuarantine(s.quarantined), max(1, s.source.step.Microseconds())
 	var t tally
 	err := s.source.each(ctx, from, until, func(at int64, values []float64) error {
