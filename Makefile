@@ -40,7 +40,7 @@ race: ## The concurrent packages under the race detector, if there is a C compil
 	@if command -v cc >/dev/null; then CGO_ENABLED=1 go test -race $(CONCURRENT) && CGO_ENABLED=1 go test -race -run Pool ./patchtst/internal/kernel; else echo "race: no C compiler, left out"; fi
 
 test-peers: ## The heavy real peers; what they need is cached outside the tree
-	go test -tags peers -timeout 55m ./patchtst ./cmd/fettle
+	go test -tags peers -timeout 55m ./patchtst ./internal/model ./cmd/fettle
 
 torture: needs ## kill -9 and power cuts at random moments under load, far more rounds than in test
 	FETTLE_TORTURE_ROUNDS=50 go test -count=1 -timeout 30m -v -run 'TestPowerCut$$|TestKill$$' ./internal/readings

@@ -67,7 +67,7 @@ func (a *API) addModelDecisions() {
 		if in.Body == nil {
 			in.Body = &rollback{}
 		}
-		m, err := a.Registry.Rollback(in.Machine, cmp.Or(in.Body.Forecaster, fettle.ShortForecaster), in.Body.decision(ctx))
+		m, err := a.Registry.Rollback(in.Machine, cmp.Or(in.Body.Forecaster, fettle.ShortForecaster), (&decisionRequest{in.Body.Reason, in.Body.By}).decision(ctx))
 		return &answer[fettle.Model]{m}, err
 	})
 
@@ -95,7 +95,7 @@ func (a *API) addModelCopies() {
 
 	op = modelPost("/api/v1/models/{name}/export", "export-model", "Copy a version to a new folder that transformers and scikit-learn read")
 	add(a, Admin, op, func(_ context.Context, in *struct {
-		modelPath
+		Name string `path:"name"`
 		Body exportRequest
 	}) (*answer[exported], error) {
 		dir, err := a.Registry.Export(in.Name, in.Body.Dir, model.ExportOptions{Sklearn: in.Body.Sklearn})
@@ -121,7 +121,7 @@ type modelPath struct {
 }
 
 type modelDecision struct {
-	modelPath
+	Name string `path:"name"`
 	Body *decisionRequest
 }
 
@@ -139,7 +139,8 @@ func (d *decisionRequest) decision(ctx context.Context) model.Decision {
 
 type rollback struct {
 	Forecaster string `json:"forecaster,omitempty" doc:"Absent: short"`
-	decisionRequest
+	Reason     string `json:"reason,omitempty" maxLength:"500" doc:"Why, for people"`
+	By         string `json:"by,omitempty" maxLength:"128" doc:"Who decides; absent: the key's name"`
 }
 
 type importRequest struct {

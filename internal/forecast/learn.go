@@ -266,7 +266,7 @@ func (e *Engine) removeOld(m *memory) {
 	ridges := e.ridgesOf(m)
 	for _, old := range ridges[:max(0, len(ridges)-ridgesKept)] {
 		if old.Champion {
-			continue // somebody went back to it
+			continue // someone prefers it to the newer ones
 		}
 		if err := e.models.Delete(old.Name); err != nil {
 			e.log.Warn("cannot remove an old ridge", "machine", m.machine, "model", old.Name, "err", err)

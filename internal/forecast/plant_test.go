@@ -8,6 +8,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"sync"
 	"testing"
 	"time"
 
@@ -21,7 +22,8 @@ import (
 type bench struct {
 	*testing.T
 	dir    string
-	clock  time.Time // of the wall
+	mu     sync.Mutex // guards clock
+	clock  time.Time  // of the wall
 	plans  []Forecaster
 	steps  map[string]time.Duration
 	db     *db.DB
@@ -63,6 +65,8 @@ func (b *bench) open() {
 // now is a clock that moves on by a minute whenever it is looked at, so that no
 // two models are published within one second.
 func (b *bench) now() time.Time {
+	b.mu.Lock()
+	defer b.mu.Unlock()
 	b.clock = b.clock.Add(time.Minute)
 	return b.clock
 }
