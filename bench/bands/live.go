@@ -25,6 +25,7 @@ type result struct {
 	curves  []*curve
 	changed bool
 	beaten  []string // machine: by which yardstick
+	drift   float64  // largest error of the last day as a multiple of that on held-out data, median hour
 	engine  float64  // largest difference between the engine's count and this one's
 }
 
@@ -114,6 +115,9 @@ func (r *result) liveOne(ctx context.Context, engine *forecast.Engine, store *re
 	accuracy, err := engine.Accuracy(machine, fettle.ShortForecaster, last.Add(-7*24*time.Hour), last.Add(time.Hour))
 	if err != nil {
 		return err
+	}
+	if d, known := engine.Drift(machine, fettle.ShortForecaster); known {
+		r.drift = max(r.drift, d.Sensors[0].Ratio)
 	}
 	for _, s := range accuracy.Sensors {
 		if s.BeatenBy != "" {
@@ -225,8 +229,8 @@ func (r result) print(out io.Writer, name string) {
 	if lived > 0 {
 		back = fmt.Sprintf("%.1f %%", 100*recovered/lived)
 	}
-	fmt.Fprintf(out, "%s\t%.0f\t%.1f %%\t%.1f %%\t%.1f %%\t%.2f\t%s\t%d\t\n", name, counted, 100*coverage/counted, 100*end/counted, 100*good/times, width/counted, back, len(r.beaten))
+	fmt.Fprintf(out, "%s\t%.0f\t%.1f %%\t%.1f %%\t%.1f %%\t%.2f\t%s\t%d\t%.2f\t\n", name, counted, 100*coverage/counted, 100*end/counted, 100*good/times, width/counted, back, len(r.beaten), r.drift)
 	if r.engine > 0.01 {
-		fmt.Fprintf(out, "the engine's own count differs by %.1f points\t\t\t\t\t\t\t\t\n", 100*r.engine)
+		fmt.Fprintf(out, "the engine's own count differs by %.1f points\t\t\t\t\t\t\t\t\t\n", 100*r.engine)
 	}
 }

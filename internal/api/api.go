@@ -42,6 +42,7 @@ type Deps struct {
 	Readings  Readings
 	Ingest    Ingest
 	Forecasts Forecasts
+	Scores    Scores
 	Verdicts  Verdicts
 	Alarms    Alarms
 	Events    *events.Log
@@ -84,6 +85,13 @@ type Forecasts interface {
 	Fresh(ctx context.Context, machine, forecaster string) (forecast.Made, error)
 	Explain(machine, forecaster string) error // why there is no forecast
 	Validate(ctx context.Context, machine string) (forecast.Validation, error)
+}
+
+// Scores is what the API needs of how the forecasts came out.
+type Scores interface {
+	Accuracy(machine, forecaster string, from, to time.Time) (forecast.Accuracy, error)
+	Coverage(machine, forecaster string) ([]forecast.SensorCoverage, error)
+	Drift(machine, forecaster string) (d forecast.Drift, known bool)
 }
 
 // Verdicts is what the API needs of the judge.

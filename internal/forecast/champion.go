@@ -152,16 +152,6 @@ func (e *Engine) season(m *memory, f *predictor) int {
 	return r.HeldOut.Season
 }
 
-// seasonOf is the season of a model that is loaded; 0 if it is not known.
-func (m *memory) seasonOf(model string) int {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if f := m.loaded[model]; f != nil {
-		return f.season
-	}
-	return 0
-}
-
 // forgetModels drops all loaded models but those named.
 func (m *memory) forgetModels(but ...string) {
 	for name := range m.loaded {

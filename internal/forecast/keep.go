@@ -43,9 +43,9 @@ type keptSensor struct {
 	seasonal     []float64 // (steps) what the season before says; empty if no season is known
 }
 
-// keepMade makes a kept forecast of one that was made. season is in rows of the
-// look-back; 0 if it is not known.
-func keepMade(made Made, season int) kept {
+// keepMade makes a kept forecast of one that was made.
+func keepMade(made Made) kept {
+	season := made.Season
 	k := kept{
 		model: made.Model, origin: made.Origin.UnixMicro(), steps: made.Steps(),
 		step: time.Duration(made.StepSeconds * float64(time.Second)).Microseconds(),

@@ -77,7 +77,7 @@ func TestKeptForecastsReadBack(t *testing.T) {
 // A usual forecast takes some 50 bytes a sensor: those of a thousand machines,
 // once a minute for a week, are 4 GB before the store compresses them.
 func TestKeptForecastsAreSmall(t *testing.T) {
-	k := keepMade(usualForecast(), 25)
+	k := keepMade(usualForecast())
 	if size := len(k.append(nil)); size > 6*70+100 {
 		t.Errorf("a forecast of six sensors and ten steps takes %d bytes", size)
 	}
@@ -85,7 +85,7 @@ func TestKeptForecastsAreSmall(t *testing.T) {
 
 // usualForecast is one of six sensors, with bands that widen.
 func usualForecast() Made {
-	made := Made{Forecast: fettle.Forecast{Machine: "press", Forecaster: "short", Model: "model_press_20260301_000000", Origin: origin, StepSeconds: 2}}
+	made := Made{Forecast: fettle.Forecast{Machine: "press", Forecaster: "short", Model: "model_press_20260301_000000", Origin: origin, StepSeconds: 2}, Season: 25}
 	for i, name := range []string{"accX", "accY", "accZ", "current", "tempA", "tempB"} {
 		column := scale(sine(50, 25, 0.2), 3, float64(10*i))
 		s := fettle.SensorForecast{Sensor: name}
@@ -103,11 +103,11 @@ func TestForecastsThatAreNotKept(t *testing.T) {
 	made := usualForecast()
 	made.Sensors[2].Values[3] = math.MaxFloat64
 	made.Window.Columns[2][49] = -math.MaxFloat64
-	if k := keepMade(made, 0); len(k.sensors) != 5 {
+	if k := keepMade(made); len(k.sensors) != 5 {
 		t.Errorf("%d sensors are kept, want those whose differences are numbers", len(k.sensors))
 	}
 	var b book
-	k := keepMade(usualForecast(), 0)
+	k := keepMade(usualForecast())
 	for _, c := range []struct {
 		after time.Duration
 		want  bool
@@ -165,8 +165,8 @@ func TestForecastsAreKeptForAWeek(t *testing.T) {
 // Whatever lies in the store, reading it gives a forecast that can be scored or
 // an error.
 func FuzzReadKept(f *testing.F) {
-	f.Add(keepMade(usualForecast(), 25).append(nil))
-	f.Add(keepMade(usualForecast(), 0).append(nil)[:50])
+	f.Add(keepMade(usualForecast()).append(nil))
+	f.Add(keepMade(usualForecast()).append(nil)[:50])
 	f.Add([]byte{})
 	f.Fuzz(func(t *testing.T, value []byte) {
 		k, err := readKept(value)

@@ -118,7 +118,7 @@ func (e *Engine) recall(m *memory) error {
 func (e *Engine) consume(m *memory, at time.Time, made Made, why error) {
 	var keep kept
 	if why == nil {
-		keep = keepMade(made, m.seasonOf(made.Model))
+		keep = keepMade(made)
 		if err := e.saveBegun(m); err != nil {
 			e.log.Warn("bands will not outlive a restart", "machine", m.machine, "err", err)
 		}

@@ -1,15 +1,20 @@
 package forecast
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"os"
+	"path/filepath"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
 	"fettle"
 	"fettle/internal/db"
+	"fettle/internal/model"
 
 	"pgregory.net/rapid"
 )
@@ -21,6 +26,13 @@ func (b *bench) accuracy(from, to time.Time) Accuracy {
 		b.Fatal(err)
 	}
 	return a
+}
+
+func (b *bench) promotePatchTST(low, high float64) {
+	b.Helper()
+	if _, err := b.models.Promote(b.publishPatchTST(low, high, "load", "temp").Name, model.Decision{Reason: "better"}); err != nil {
+		b.Fatal(err)
+	}
 }
 
 func (b *bench) coverage() map[string]SensorCoverage {
@@ -161,11 +173,24 @@ func TestScoresEqualThePlainWay(t *testing.T) {
 	}
 }
 
+// crash makes the store what it was some ticks ago, as after a power cut.
+func (b *bench) crash(before string) {
+	b.Helper()
+	b.close()
+	if err := os.RemoveAll(filepath.Join(b.dir, "db")); err != nil {
+		b.Fatal(err)
+	}
+	if err := os.Rename(before, filepath.Join(b.dir, "db")); err != nil {
+		b.Fatal(err)
+	}
+	b.open()
+}
+
 // The same rows give the same scores and the same bands, whether they come one
-// by one, all at once, or around restarts, that lose nothing or the last minutes.
+// by one, all at once, or around restarts and crashes that lose the last minutes.
 func TestLiveBackFillAndRestartsScoreAlike(t *testing.T) {
 	rows := wave(2400, 2*time.Second)
-	play := func(block int, restart bool) (string, Made) {
+	play := func(block int, restart, crash bool) (string, Made) {
 		b := newBench(t)
 		b.store(rows[:300])
 		b.learn(b.watermark())
@@ -173,8 +198,19 @@ func TestLiveBackFillAndRestartsScoreAlike(t *testing.T) {
 			if restart {
 				b.restart()
 			}
+			before := filepath.Join(b.dir, "before")
+			if crash {
+				if err := b.db.Checkpoint(before); err != nil {
+					t.Fatal(err)
+				}
+			}
 			b.store(block)
 			b.ticks(b.watermark())
+			if crash {
+				b.crash(before)
+				b.store(block) // it was not acknowledged, or comes again
+				b.ticks(b.watermark())
+			}
 		}
 		a := b.accuracy(origin, b.watermark())
 		a.Buckets, a.BeatenBy = nil, ""
@@ -184,18 +220,18 @@ func TestLiveBackFillAndRestartsScoreAlike(t *testing.T) {
 		made, _ := b.engine.Latest("press", "short")
 		return fmt.Sprintf("%+v %+v", derefScores(a), b.coverage()["load"].Scored), made
 	}
-	want, wantMade := play(2100, false)
+	want, wantMade := play(2100, false, false)
 	for _, c := range []struct {
-		block   int
-		restart bool
-	}{{7, false}, {250, true}, {31, true}} {
-		got, made := play(c.block, c.restart)
+		block          int
+		restart, crash bool
+	}{{7, false, false}, {250, true, false}, {31, true, false}, {100, false, true}, {700, true, true}} {
+		got, made := play(c.block, c.restart, c.crash)
 		if got != want {
-			t.Errorf("blocks of %d, restarts %v:\n%s, want\n%s", c.block, c.restart, got, want)
+			t.Errorf("blocks of %d, restarts %v, crashes %v:\n%s, want\n%s", c.block, c.restart, c.crash, got, want)
 		}
 		for i, s := range made.Sensors {
 			if !slices.Equal(s.Lower, wantMade.Sensors[i].Lower) || !slices.Equal(s.Upper, wantMade.Sensors[i].Upper) {
-				t.Errorf("blocks of %d, restarts %v: the band of %s is another", c.block, c.restart, s.Sensor)
+				t.Errorf("blocks of %d, restarts %v, crashes %v: the band of %s is another", c.block, c.restart, c.crash, s.Sensor)
 			}
 		}
 	}
@@ -290,6 +326,44 @@ func TestTruthOfSensorsThatSendApart(t *testing.T) {
 	}
 }
 
+// Forecasts of resampled rows are scored against the mean of each step once it is
+// over, as far as they look.
+func TestForecastsOfMinutesAreScored(t *testing.T) {
+	b := newHorizonBench(t)
+	rows := slowWave(6 * 360)
+	b.store(rows)
+	made := b.run("minutes")
+	var steps int64
+	var errors float64
+	last := made[len(made)-1].Origin.Add(time.Minute) // the last tick
+	for _, f := range made {
+		for h, v := range f.Sensors[0].Values {
+			minute := int(f.TimeOf(h).Sub(origin) / time.Minute)
+			if f.TimeOf(h).Add(time.Minute).After(last) {
+				continue
+			}
+			var mean float64
+			for _, r := range rows[minute*6 : minute*6+6] {
+				load, _ := r.Value("load")
+				mean += load / 6
+			}
+			steps++
+			errors += math.Abs(mean - v)
+		}
+	}
+	a, err := b.engine.Accuracy("press", "minutes", origin, last.Add(time.Hour))
+	if err != nil {
+		t.Fatal(err)
+	}
+	load := a.Sensors[0]
+	if load.Sensor != "load" || load.Steps != steps || math.Abs(load.MAE-errors/float64(steps)) > 0.01*load.MAE {
+		t.Errorf("%d steps of %s with a mean error of %g, want %d and %g", load.Steps, load.Sensor, load.MAE, steps, errors/float64(steps))
+	}
+	if load.Skill < 0.5 || *load.Coverage < 0.8 {
+		t.Errorf("skill %g, coverage %g", load.Skill, *load.Coverage)
+	}
+}
+
 // After a level shift the bands hold again within 300 forecasts, in event time.
 func TestBandsHoldAgainAfterALevelShift(t *testing.T) {
 	b := newBench(t)
@@ -346,7 +420,7 @@ func TestBandsOfANewModel(t *testing.T) {
 	if after := bands(); near(after) || after[1].Above[0] != before.Above[0] {
 		t.Error("after 150 forecasts the band did not go on over a refit")
 	}
-	b.publishPatchTST(0, 100, "load", "temp")
+	b.promotePatchTST(0, 100)
 	b.learn(at(6000))
 	if !near(bands()) {
 		t.Error("the band of a PatchTST is not that of its own history")
@@ -368,18 +442,18 @@ func TestAYardstickDoesNotWinSilently(t *testing.T) {
 	b.ticks(rows[1500].Time)
 	a := b.accuracy(origin, b.watermark())
 	if a.Beaten || a.Skill == nil || *a.Skill < 0.1 {
-		t.Errorf("the ridge: %s", a)
+		t.Errorf("the ridge: %+v", a.Scores)
 	}
 	for _, s := range a.Sensors {
 		if s.Seasonal.Steps != s.Steps || s.BeatenBy != "" {
 			t.Errorf("the ridge, %s: %+v", s.Sensor, s)
 		}
 	}
-	b.publishPatchTST(0, 1, "load", "temp") // it clips all that is above 1
+	b.promotePatchTST(0, 1) // it clips all that is above 1
 	b.ticks(b.watermark())
 	a = b.accuracy(origin, b.watermark())
 	if !a.Beaten || a.BeatenBy == "" || *a.Skill >= 0 {
-		t.Errorf("a model that knows nothing: %s", a)
+		t.Errorf("a model that knows nothing: %+v, %v by %q", a.Scores, a.Beaten, a.BeatenBy)
 	}
 	for _, s := range a.Sensors {
 		if len(s.ByModel) != 2 || s.ByModel[0].Skill*s.ByModel[1].Skill > 0 {
@@ -480,6 +554,39 @@ func FuzzReadScores(f *testing.F) {
 			whole.bySensor()
 		}
 	})
+}
+
+// Whoever asks may do so while forecasts are made and scored.
+func TestScoresAreReadWhileForecastsAreMade(t *testing.T) {
+	b := newBench(t)
+	rows := wave(2400, 2*time.Second)
+	b.store(rows)
+	b.learn(rows[300].Time)
+	b.restart() // the first to ask reads the book back
+	done := make(chan struct{})
+	var readers sync.WaitGroup
+	for range 3 {
+		readers.Go(func() {
+			for {
+				select {
+				case <-done:
+					return
+				default:
+				}
+				_, err := b.engine.Accuracy("press", "short", origin, origin.Add(24*time.Hour))
+				_, err2 := b.engine.Coverage("press", "short")
+				_, _ = b.engine.Drift("press", "short")
+				_, err3 := b.engine.Fresh(t.Context(), "press", "short")
+				if err := errors.Join(err, err2, err3); err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		})
+	}
+	b.ticks(b.watermark())
+	close(done)
+	readers.Wait()
 }
 
 // A damaged record costs what is in it, and no more.

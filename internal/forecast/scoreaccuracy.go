@@ -2,7 +2,6 @@ package forecast
 
 import (
 	"cmp"
-	"fmt"
 	"maps"
 	"math"
 	"slices"
@@ -111,10 +110,13 @@ func (e *Engine) Accuracy(machine, forecaster string, from, to time.Time) (Accur
 	if err != nil {
 		return Accuracy{}, err
 	}
+	if to.Before(from) {
+		return Accuracy{}, fettle.BadField("no time", "from", from.Format(time.RFC3339), "a time before to, "+to.Format(time.RFC3339))
+	}
 	if to.Sub(from) > longestAccuracy {
 		return Accuracy{}, fettle.BadField("too long a time", "from", from.Format(time.RFC3339), "at most 400 days before to")
 	}
-	a := Accuracy{Machine: machine, Forecaster: forecaster, From: from, To: to}
+	a := Accuracy{Machine: machine, Forecaster: forecaster, From: from, To: to, Buckets: []AccuracyInBucket{}}
 	all := newBucket()
 	err = e.eachBucket(m, from, to, func(key bucketKey, b *bucket) error {
 		all.merge(b)
@@ -225,7 +227,7 @@ func (b *bucket) scores() Scores {
 }
 
 func (b *bucket) bySensor() []SensorAccuracy {
-	var sensors []SensorAccuracy
+	sensors := []SensorAccuracy{}
 	for _, t := range b.accounts(func(of entry) string { return of.sensor }) {
 		s := SensorAccuracy{SensorScores: SensorScores{t.of, t.scores()}}
 		part := b.only(t.of)
@@ -331,7 +333,7 @@ func (e *Engine) Coverage(machine, forecaster string) ([]SensorCoverage, error) 
 	b := &m.book
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	var sensors []SensorCoverage
+	sensors := []SensorCoverage{}
 	for _, s := range b.sensors {
 		if len(s.held) > 0 {
 			sensors = append(sensors, s.coverage())
@@ -352,16 +354,4 @@ func (s *sensorBook) coverage() SensorCoverage {
 	}
 	c.Coverage = share(float64(inside), float64(of))
 	return c
-}
-
-// String is one line for a log or a terminal.
-func (a Accuracy) String() string {
-	if a.Skill == nil {
-		return "nothing scored"
-	}
-	text := fmt.Sprintf("%+.0f %% error against the better yardstick on %d steps", -100**a.Skill, a.Steps)
-	if a.Beaten {
-		text += ": beaten by " + a.BeatenBy
-	}
-	return text
 }

@@ -16,7 +16,7 @@ const (
 	// hoursKept and daysKept are how long scores by the hour and by the day are
 	// kept, by event time.
 	hoursKept = keptFor
-	daysKept  = 5 * 366 * 24 * time.Hour
+	daysKept  = longestAccuracy
 
 	hourMicros = int64(time.Hour / time.Microsecond)
 	dayMicros  = 24 * hourMicros

@@ -68,6 +68,7 @@ type chart struct {
 	Usual  string // "usual 4.1–5.6"
 	Low    string // the same for the script; empty if unknown
 	High   string
+	Held   string // how the band of its forecast held, beside the promise
 }
 
 func (s *Site) machine(r *http.Request, c clock) view {
@@ -98,6 +99,9 @@ func (s *Site) machineView(r *http.Request, m fettle.Machine, c clock) machineVi
 	v.charts(m, causes, query, s.deps.Unit)
 	v.facts(m, c)
 	v.Training = s.trainingView(m.Name, c)
+	if v.Ahead != "" {
+		v.trust(s.deps.Trust(m.Name, v.Ahead))
+	}
 	return v
 }
 

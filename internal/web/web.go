@@ -45,6 +45,8 @@ type Deps struct {
 	// the one that is shown unless asked for another first, so that the page does
 	// not ask for one in vain. nil: it has none.
 	Ahead func(ctx context.Context, machine string) []string
+	// Trust says how a forecaster's forecasts of a machine came out. nil: unknown.
+	Trust func(machine, forecaster string) Trust
 	// Training is a machine's run under way, or else its newest. nil: there are none.
 	Training func(machine string) (fettle.Training, bool)
 	Broker   func() string    // where sensors publish, host:port; nil: 127.0.0.1:1883
@@ -72,6 +74,9 @@ func New(deps Deps) (*Site, error) {
 	}
 	if deps.Training == nil {
 		deps.Training = func(string) (fettle.Training, bool) { return fettle.Training{}, false }
+	}
+	if deps.Trust == nil {
+		deps.Trust = func(string, string) Trust { return Trust{} }
 	}
 	if deps.Broker == nil {
 		deps.Broker = func() string { return "127.0.0.1:1883" }
