@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -387,81 +386,6 @@ func TestPublishFails(t *testing.T) {
 	}
 }
 
-// A schedule that came while no server ran is made up for once, with the
-// machines spread over the time after; a queue over a restart stays.
-func TestScheduleIsMadeUpFor(t *testing.T) {
-	w := newWorks(t, 600)
-	w.another()
-	w.cfg.Schedule, w.cfg.Stagger = "0 0 1 * *", 6*time.Hour
-	w.open()
-	w.keepScheduleSeen(time.Now().AddDate(0, -2, 0))
-	before := time.Now()
-	w.run()
-	for end := time.Now().Add(time.Minute); len(w.List(Filter{})) < 2 && time.Now().Before(end); time.Sleep(time.Millisecond) {
-	}
-	w.cancel()
-	w.open()
-	runs := w.List(Filter{State: fettle.TrainingQueued})
-	if len(runs) != 2 {
-		t.Fatalf("%d runs", len(runs))
-	}
-	for _, r := range runs {
-		if r.Trigger != BySchedule || r.NotBefore == nil || r.NotBefore.Before(before) || r.NotBefore.After(time.Now().Add(6*time.Hour)) {
-			t.Errorf("%+v", r)
-		}
-	}
-	if runs[0].NotBefore.Equal(*runs[1].NotBefore) {
-		t.Error("all start at once")
-	}
-	if seen := w.scheduleSeen(); seen.Before(before) {
-		t.Errorf("looked at until %v", seen)
-	}
-}
-
-func TestSchedules(t *testing.T) {
-	at := time.Date(2026, 3, 2, 7, 30, 0, 0, time.UTC)
-	for expression, want := range map[string]string{
-		"0 0 1 * *":    "2026-04-01 00:00",
-		"0 0 * * *":    "2026-03-03 00:00",
-		"*/15 * * * *": "2026-03-02 07:45",
-		"30 7 * * 1":   "2026-03-09 07:30",
-	} {
-		if err := checkSchedule(expression); err != nil {
-			t.Error(err)
-		}
-		if got := comes(expression, at).Format("2006-01-02 15:04"); got != want {
-			t.Errorf("%s comes at %s, expected %s", expression, got, want)
-		}
-	}
-	for _, bad := range []string{"monthly", "0 0 1 *", "61 0 1 * *", "0 0 31 2 *"} {
-		if err := checkSchedule(bad); err == nil || !strings.Contains(err.Error(), "training.schedule is "+bad) {
-			t.Errorf("%s: %v", bad, err)
-		}
-	}
-}
-
-// A drift asks for one run, and not for the next one right after it.
-func TestDrift(t *testing.T) {
-	w := newWorks(t, 600)
-	w.Drifted("m", fettle.ShortForecaster, "error doubled")
-	w.Drifted("m", fettle.ShortForecaster, "error doubled")
-	runs := w.List(Filter{Machine: "m"})
-	if len(runs) != 1 || runs[0].Trigger != ByDrift || runs[0].By != "error doubled" {
-		t.Fatalf("%+v", runs)
-	}
-	w.run()
-	w.awaitEnd(runs[0].ID)
-	w.Drifted("m", fettle.ShortForecaster, "error doubled")
-	if n := len(w.List(Filter{})); n != 1 {
-		t.Errorf("%d runs", n)
-	}
-	w.Now = func() time.Time { return time.Now().Add(25 * time.Hour) }
-	w.Drifted("m", fettle.ShortForecaster, "error doubled")
-	if n := len(w.List(Filter{})); n != 2 {
-		t.Errorf("%d runs a day later", n)
-	}
-}
-
 // The oldest runs are forgotten, those under way never.
 func TestHistoryIsBounded(t *testing.T) {
 	w := newWorks(t, 0)
@@ -479,53 +403,7 @@ func TestHistoryIsBounded(t *testing.T) {
 	}
 }
 
-func TestDecide(t *testing.T) {
-	score := func(name string, mse, mae float64) Score { return Score{Name: name, MSE: mse, MAE: mae, Windows: 100} }
-	j := func(mse, mae float64, ridge Duel) Judgement {
-		return Judgement{
-			Scores: []Score{score("patchtst", mse, mae), score("ridge", 1, 1), score("last value", 0.5, 1)}, Duels: []Duel{ridge, {"last value", 0, 0}},
-		}
-	}
-	for _, c := range []struct {
-		what    string
-		j       Judgement
-		promote bool
-		want    string
-	}{
-		{"better", j(0.4, 0.6, Duel{"ridge", 0.6, 1}), true, "better on 100 held-out windows: MSE 0.4, MAE 0.6, 60.0 % lower than the ridge (MSE 1, MAE 1; lower on 100 % of resampled stretches)"},
-		{"worse", j(1.2, 1.1, Duel{"ridge", -0.2, 0}), false, "not better, kept ridge; on 100 held-out windows: MSE 1.2, MAE 1.1, 20.0 % higher than the ridge"},
-		{"perhaps luck", j(0.9, 0.9, Duel{"ridge", 0.1, 0.8}), false, "lower on 80 % of resampled stretches"},
-		{"by too little", j(0.995, 0.9, Duel{"ridge", 0.005, 1}), false, "not better"},
-		{"worse in absolute errors", j(0.9, 1.1, Duel{"ridge", 0.1, 1}), false, "but in absolute errors it is worse"},
-		{"a yardstick wins", j(0.8, 0.9, Duel{"ridge", 0.2, 1}), true, "last value, which needs no model, is better than it (MSE 0.5)"},
-		{"nothing to judge by", Judgement{Missing: "no window"}, false, "not promoted: no window"},
-	} {
-		promote, reason := decide(c.j, "ridge", 0.01)
-		if promote != c.promote || !strings.Contains(reason, c.want) {
-			t.Errorf("%s: %v, %s", c.what, promote, reason)
-		}
-	}
-}
-
-// A duel is sure about what is better everywhere, and not about what is as
-// often better as worse.
-func TestDuel(t *testing.T) {
-	model, worse, same := make([]float64, 400), make([]float64, 400), make([]float64, 400)
-	for i := range model {
-		model[i], worse[i], same[i] = 1, 1.5, 1+0.5*float64(1-i/20%2*2)
-	}
-	if d := duel("x", model, worse, 10); d.Gain < 0.33 || d.Gain > 0.34 || d.Sure != 1 {
-		t.Errorf("%+v", d)
-	}
-	if d := duel("x", model, same, 10); d.Sure < 0.2 || d.Sure > 0.8 {
-		t.Errorf("%+v", d)
-	}
-	if a, b := duel("x", model, same, 10), duel("x", slices.Clone(model), same, 10); a != b {
-		t.Error("the same windows gave another answer")
-	}
-}
-
-// errors of a store that is closed are not lost on whoever asks.
+// A setting that cannot be is named before anything starts.
 func TestNewSaysWhatIsWrong(t *testing.T) {
 	w := newWorks(t, 0)
 	bad := w.cfg
