@@ -140,6 +140,7 @@ func (a *App) brokerConfig() broker.Config {
 		Limits: broker.Limits{
 			Messages: a.cfg.MQTT.MaxMessages, Bytes: int(a.cfg.MQTT.MaxBytes), Sessions: a.cfg.MQTT.MaxSessions,
 			Subscriptions: a.cfg.MQTT.MaxSubscriptions, Keepalive: time.Duration(a.cfg.MQTT.MaxKeepalive),
+			Queue: int(a.cfg.MQTT.MaxQueued), QueueTotal: int(a.cfg.MQTT.MaxQueuedTotal),
 		},
 		Wants: func(topic string) bool { _, ok := a.flow.topics.Match(topic); return ok },
 	}

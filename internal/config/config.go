@@ -77,6 +77,8 @@ type MQTT struct {
 	MaxMessages      int      `yaml:"max_messages_per_second" doc:"Messages that one client may publish a second; one that sends more is read more slowly. 0: no limit."`
 	MaxBytes         Bytes    `yaml:"max_bytes_per_second" doc:"The same in bytes. 0: no limit."`
 	MaxPacket        Bytes    `yaml:"max_packet" doc:"Largest MQTT packet."`
+	MaxQueued        Bytes    `yaml:"max_queued" doc:"What may wait for one subscriber, connected or away: messages and 256 bytes for each. Further ones are lost to it, counted and logged; one larger than this waits alone."`
+	MaxQueuedTotal   Bytes    `yaml:"max_queued_total" doc:"The same for all subscribers together. When it is full, those that hold most lose their newest messages to those that hold little."`
 }
 
 // A User may connect to the broker.
@@ -174,6 +176,8 @@ func Defaults() Config {
 			MaxClients:       1000,
 			MaxSubscriptions: 1000,
 			MaxPacket:        1 << 20,
+			MaxQueued:        8 << 20,
+			MaxQueuedTotal:   64 << 20,
 		},
 		Ingest: Ingest{
 			Topics:      []string{"sensor/data", "machine_sensor_data", "fettle/{machine}/readings"},

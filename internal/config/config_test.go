@@ -110,6 +110,8 @@ func TestFaults(t *testing.T) {
 		{"mqtt: {tls_listen: '127.0.0.1:8883', tls_key: b}", nil, `mqtt.tls_cert; expected the file of a certificate`},
 		{"mqtt: {tls_websocket: '127.0.0.1:8883', tls_cert: b}", nil, `mqtt.tls_key; expected the file of the certificate's key`},
 		{"mqtt: {users: [{name: a, password: b}, {name: a, password: c}]}", nil, `mqtt.users[1].name is "a"; expected a name that no other user has`},
+		{"mqtt: {max_queued: 100}", nil, `mqtt.max_queued is 100; expected 1KiB to 1024GiB`},
+		{"mqtt: {max_queued: 100MiB}", nil, "mqtt.max_queued_total is 64MiB; expected 100MiB (the larger of mqtt.max_queued and mqtt.max_packet) to 1024GiB"},
 		{"mqtt: {users: [{name: a}]}", nil, "mqtt.users[0].password; expected a password, or password_file with the path of one"},
 		{"mqtt: {users: [{name: a, password: b, password_file: c}]}", nil, "mqtt.users[0].password_file; expected the path of a file, and no password beside it"},
 		{"mqtt: {users: [{name: a, password_file: no/such}]}", nil, "mqtt.users[0].password_file; expected a file that holds the secret"},

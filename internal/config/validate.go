@@ -104,6 +104,9 @@ func (v *validator) broker(m MQTT) {
 	v.count(m.MaxMessages, "mqtt.max_messages_per_second", 0, 1_000_000)
 	v.check(within(m.MaxBytes, 0, 1<<40), "mqtt.max_bytes_per_second", m.MaxBytes.String(), "0 (no limit) to 1024GiB")
 	v.check(within(m.MaxPacket, 1<<10, 256<<20-1), "mqtt.max_packet", m.MaxPacket.String(), "1KiB up to just below 256MiB")
+	v.check(within(m.MaxQueued, 1<<10, 1<<40), "mqtt.max_queued", m.MaxQueued.String(), "1KiB to 1024GiB")
+	least := max(m.MaxQueued, m.MaxPacket)
+	v.check(within(m.MaxQueuedTotal, least, 1<<40), "mqtt.max_queued_total", m.MaxQueuedTotal.String(), least.String()+" (the larger of mqtt.max_queued and mqtt.max_packet) to 1024GiB")
 	encrypted := m.TLSListen != "" || m.TLSWebSocket != ""
 	v.check(!encrypted || m.TLSCert != "", "mqtt.tls_cert", "", "the file of a certificate, for mqtt.tls_listen and mqtt.tls_websocket")
 	v.check(!encrypted || m.TLSKey != "", "mqtt.tls_key", "", "the file of the certificate's key")

@@ -44,8 +44,8 @@
 //
 // A window's rows lie a step apart. The step of the short forecaster is the
 // machine's own, found in its newest 2048 rows, or set. Messages within half a
-// step are one row, and so are those of different sensors within nine tenths of
-// one. Up to 5 missing rows are filled with what was said before; where more are
+// step are one row, those of different sensors within nine tenths of one; what a
+// sensor says several times in a step is averaged. Up to 5 missing rows are filled with what was said before; where more are
 // missing the window ends. A sensor that a row lacks is held for 5 rows; one that
 // speaks every third step or more rarely, for three times its usual silence and
 // at most 500 steps. Rows of the other forecasters are means of whole minutes or

@@ -55,11 +55,13 @@ func (e *Engine) Learn(ctx context.Context, machine string, tick Tick,
 	if ask.rows, err = e.count(m, info, tick.At); err != nil {
 		return false, fmt.Errorf("count rows of %s: %w", machine, err)
 	}
-	if _, err := e.refreshRhythm(ctx, m, info, tick.At, false); err != nil {
+	known, err := e.refreshRhythm(ctx, m, info, tick.At, m.lacksRows())
+	if err != nil {
 		return false, fmt.Errorf("find the rhythm of %s: %w", machine, err)
 	}
 	serving, _ := e.champion(m, info) // none is no reason not to learn
-	bandDue, fitDue := e.bandDue(m, serving, ask.rows), m.fitDue(e.lastFit(m, serving), info, ask)
+	last := e.lastFit(m, serving)
+	bandDue, fitDue := e.bandDue(m, serving, ask.rows), m.fitDue(last, info, ask) || m.changedPace(known, serving, ask.rows-last.rows)
 	if bandDue || fitDue {
 		ask.quarantined = quarantined(machine, ask.from, tick.At.Add(time.Microsecond))
 	}
@@ -171,6 +173,25 @@ func (m *memory) fitDue(last mark, info readings.Info, ask learnRequest) bool {
 	}
 }
 
+// lacksRows tells whether the newest tick gave nothing because its look-back was
+// too short: the machine stood still, or speaks in another rhythm now.
+func (m *memory) lacksRows() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	short := missing(m.trouble)
+	return short != nil && short.lookBack
+}
+
+// changedPace tells whether a machine's ridge was fitted on steps that are not
+// its own any more, and so many rows have come since that a fit may succeed.
+func (m *memory) changedPace(known *rhythm, serving *predictor, since int64) bool {
+	if known == nil || known.Step <= 0 || serving == nil || serving.ridge == nil || !m.plan.own() {
+		return false
+	}
+	step := serving.step()
+	return since >= m.plan.firstFit() && (known.Step > 3*step/2 || known.Step < 2*step/3)
+}
+
 // hasWaited tells whether the rows that the last try found too few should be
 // enough now: of a machine that sends several messages a row they are not those
 // that are stored.
@@ -266,7 +287,7 @@ func (e *Engine) removeOld(m *memory) {
 	ridges := e.ridgesOf(m)
 	for _, old := range ridges[:max(0, len(ridges)-ridgesKept)] {
 		if old.Champion {
-			continue // someone prefers it to the newer ones
+			continue // somebody went back to it
 		}
 		if err := e.models.Delete(old.Name); err != nil {
 			e.log.Warn("cannot remove an old ridge", "machine", m.machine, "model", old.Name, "err", err)

@@ -18,7 +18,7 @@ func TestModelsAreSwappedUnderLoad(t *testing.T) {
 	b.learn(b.watermark())
 	ridge := b.forecast(b.watermark()).Model
 	network := b.publishPatchTST(0, 100, "load", "temp").Name
-	at := b.watermark()
+	at := Tick{fettle.ShortForecaster, b.watermark()}
 
 	var made [2]atomic.Int64 // by ridge, by network
 	stop := make(chan struct{})

@@ -152,6 +152,32 @@ func TestIrregularMachine(t *testing.T) {
 	}
 }
 
+// A machine that comes to speak ten times as slowly is learnt anew, and forecast
+// in its new steps.
+func TestMachineThatSlowsDown(t *testing.T) {
+	b := newBench(t)
+	rows := wave(2000, 2*time.Second)
+	slow := wave(700, 20*time.Second)
+	for i := range slow {
+		slow[i].Time = slow[i].Time.Add(rows[1999].Time.Sub(origin) + 20*time.Second)
+	}
+	b.store(append(rows, slow...))
+	made := b.run("short")
+	last := made[len(made)-1]
+	if math.Abs(last.StepSeconds-20) > 1e-9 || last.Origin.Before(b.watermark().Add(-2*time.Minute)) {
+		t.Errorf("forecast in steps of %g s from %s, newest row %s", last.StepSeconds, last.Origin, b.watermark())
+	}
+	without := 0
+	for i := 1; i < len(made); i++ {
+		if made[i].StepSeconds != made[i-1].StepSeconds {
+			without = int(made[i].Origin.Sub(made[i-1].Origin) / (20 * time.Second))
+		}
+	}
+	if without > 400 {
+		t.Errorf("no forecast for %d rows", without)
+	}
+}
+
 // A sensor that reports by exception is held, and forecast with the others.
 func TestSensorThatReportsByException(t *testing.T) {
 	b := newBench(t)
