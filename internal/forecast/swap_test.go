@@ -31,7 +31,7 @@ func TestModelsAreSwappedUnderLoad(t *testing.T) {
 					return
 				default:
 				}
-				got, err := b.engine.Forecast(t.Context(), "press", Tick{fettle.ShortForecaster, at})
+				got, err := b.engine.Forecast(t.Context(), "press", at)
 				switch {
 				case err != nil:
 					t.Error(err)
