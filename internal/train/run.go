@@ -46,6 +46,9 @@ func (m *Manager) attempt(ctx context.Context, t fettle.Training) error {
 	if err := context.Cause(ctx); err != nil {
 		return err
 	}
+	if t.Attempts >= m.cfg.Attempts { // of servers that were killed, too
+		return &lostError{reason: fmt.Sprintf("its worker was started %d times and never came to an end", t.Attempts), advice: "see what killed the server or the worker, the system's log says whether memory ran out; then train again"}
+	}
 	job, err := m.job(ctx, t)
 	if err != nil {
 		return err
@@ -107,7 +110,8 @@ func (m *Manager) conclude(ctx context.Context, id uint64, err error) {
 	case err == nil:
 		m.discard(id)
 	case errors.Is(cause, errPaused):
-		// It was written down when it was asked for.
+		// That was written down when it was asked for; it is no failed attempt.
+		m.change(id, func(t *fettle.Training) { t.Attempts = max(0, t.Attempts-1) })
 	case errors.Is(cause, errCancelled):
 		m.discard(id)
 	case cause != nil: // the server stops
