@@ -206,7 +206,7 @@ func (t *text) Read(p []byte) (int, error) {
 // readData reads packed readings: as many bytes as were announced.
 func readData(r io.Reader, d Data) ([]byte, error) {
 	var data bytes.Buffer
-	data.Grow(int(min(d.Bytes+bytes.MinRead, 64<<20)))
+	data.Grow(int(min(d.Bytes+bytes.MinRead, 16<<20))) // whatever was announced, memory comes with the bytes
 	n, err := data.ReadFrom(io.LimitReader(r, d.Bytes+1))
 	if err != nil {
 		return nil, fettle.Errorf(fettle.Invalid, "read the job's readings: %w", err)
