@@ -42,6 +42,7 @@ var doors = map[string][]string{
 	"github.com/alecthomas/kong":         {"fettle/cmd/fettle"},
 	"github.com/lmittmann/tint":          {"fettle/cmd/fettle"},
 	"github.com/schollz/progressbar/v3":  {"fettle/cmd/fettle"},
+	"github.com/adhocore/gronx":          {"fettle/internal/train"},
 	"golang.org/x/term":                  {"fettle/cmd/fettle"},
 	"github.com/chromedp/chromedp":       {"fettle/internal/chromium"},
 }

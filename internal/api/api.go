@@ -20,6 +20,7 @@ import (
 	"fettle/internal/ingest"
 	"fettle/internal/model"
 	"fettle/internal/readings"
+	"fettle/internal/train"
 )
 
 // A Config says how the API behaves.
@@ -45,6 +46,7 @@ type Deps struct {
 	Verdicts  Verdicts
 	Alarms    Alarms
 	Events    *events.Log
+	Training  Training
 	Keys      *Keys
 	Keeping   Keeping
 	Users     *broker.Accounts
@@ -104,6 +106,14 @@ type Alarms interface {
 	List(alarm.Filter) []fettle.Alarm
 	Get(id uint64) (fettle.Alarm, error)
 	Acknowledge(id uint64, by, note string) (fettle.Alarm, error)
+}
+
+// Training is what the API needs of whoever trains.
+type Training interface {
+	Start(train.Request) (started []fettle.Training, refused []train.Refusal, err error)
+	List(train.Filter) []fettle.Training
+	Get(id uint64) (fettle.Training, error)
+	Control(id uint64, what train.Action, by string) (fettle.Training, error)
 }
 
 // An API is all routes over one set of rooms.

@@ -26,6 +26,7 @@ import (
 	"fettle/internal/ingest"
 	"fettle/internal/model"
 	"fettle/internal/readings"
+	"fettle/internal/train"
 	"fettle/internal/verdict"
 )
 
@@ -42,6 +43,7 @@ type App struct {
 	accounts *broker.Accounts
 	flow     *pipeline
 	keeper   *readings.Keeper
+	training *train.Manager
 	usage    usage
 	web      *listeners
 
@@ -109,6 +111,9 @@ func (a *App) open() error {
 	if a.flow.forecasts, err = forecast.New(forecast.Config{Forecasters: a.forecasters(), Steps: a.steps(), ModelBytes: int64(a.cfg.Limits.Memory) / 4}, rows, a.models, a.db, a.log); err != nil {
 		return err
 	}
+	if a.training, err = train.New(a.trainingConfig(), a.trainingDeps(), a.log); err != nil {
+		return err
+	}
 	a.flow.gate = ingest.New(ingest.Config{
 		MaxFuture: time.Duration(a.cfg.Ingest.MaxFuture), QueueBytes: int(a.cfg.Ingest.Queue), MaxMachines: a.cfg.Ingest.MaxMachines,
 	}, rows, a.flow.committed)
@@ -174,6 +179,8 @@ func (a *App) Run(ctx context.Context) (err error) {
 	parts.Go(func() error { return a.flow.run(ctx) })
 	parts.Go(func() error { return a.web.run(ctx) })
 	parts.Go(func() error { return a.keeper.Run(ctx) })
+	parts.Go(func() error { return a.training.Run(ctx) })
+	parts.Go(func() error { return a.watchDrift(ctx) })
 	parts.Go(func() error { return a.usage.run(ctx) })
 	parts.Go(func() error { return a.announce(ctx) })
 	err = parts.Wait()

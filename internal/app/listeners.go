@@ -44,7 +44,7 @@ type listeners struct {
 
 func (a *App) newListeners() (*listeners, error) {
 	page, err := web.New(web.Deps{
-		Machines: a.machines, Unit: a.unit, Version: a.version, Verdict: a.flow.judge.Latest, Broker: a.flow.broker.Addr,
+		Machines: a.machines, Unit: a.unit, Version: a.version, Verdict: a.flow.judge.Latest, Broker: a.flow.broker.Addr, Training: a.newestTraining,
 		Ahead: a.ahead,
 		Trust: a.trust,
 		Alarms: func(state, machine string, limit int) []fettle.Alarm {
@@ -60,7 +60,7 @@ func (a *App) newListeners() (*listeners, error) {
 		LocalOpen: a.cfg.Auth.Local == "open", Hosts: a.cfg.HTTP.Hosts, Now: time.Now,
 	}, api.Deps{
 		Machines: a.machines, Models: a.models.List, Registry: a.models, Unit: a.unit, Readings: a.flow.readings, Ingest: a.flow.gate,
-		Forecasts: a.flow.forecasts, Scores: a.flow.forecasts, Verdicts: a.flow.judge, Alarms: a.flow.alarms, Events: a.flow.events, Keys: a.keys, Users: a.accounts, Keeping: a,
+		Forecasts: a.flow.forecasts, Scores: a.flow.forecasts, Verdicts: a.flow.judge, Alarms: a.flow.alarms, Events: a.flow.events, Keys: a.keys, Users: a.accounts, Keeping: a, Training: a.training,
 		Status: a.status, Samples: a.samples, Ready: a.isReady, Page: page.Handler(), AdminToken: l.token,
 	}, a.log)
 	return l, err
