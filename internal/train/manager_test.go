@@ -293,7 +293,7 @@ func TestStartRefuses(t *testing.T) {
 		{Request{Forecaster: "years"}, fettle.Invalid, `forecaster is years; expected one of ["short"]`},
 		{Request{Preset: "huge"}, fettle.Invalid, "preset is huge"},
 		{Request{Machines: []string{w.another()}, Preset: "research"}, fettle.Unavailable, "600, needs 3601"},
-		{Request{Machines: []string{"other"}, Preset: strings.Replace(tiny, `"batch":16`, `"batch":100000`, 1)}, fettle.Invalid, "training.memory is 256 MiB; expected at least"},
+		{Request{Machines: []string{"other"}, Preset: strings.Replace(tiny, `"batch":16`, `"batch":1000000`, 1)}, fettle.Invalid, "training.memory is 256 MiB; expected at least"},
 	} {
 		started, _, err := w.Start(c.ask)
 		if len(started) > 0 || fettle.KindOf(err) != c.kind || !strings.Contains(err.Error(), c.want) {
