@@ -13,6 +13,7 @@ import (
 	"fettle/internal/alarm"
 	"fettle/internal/backup"
 	"fettle/internal/broker"
+	"fettle/internal/codec"
 	"fettle/internal/db"
 	"fettle/internal/events"
 	"fettle/internal/forecast"
@@ -53,7 +54,7 @@ func newRig(t *testing.T, change ...func(*Config, *Deps)) rig {
 		t.Fatal(err)
 	}
 	rooms := &rooms{made: map[string]forecast.Made{}}
-	cfg := Config{Version: "1.2.3", Interval: time.Minute, Lookback: 10 * time.Minute, LocalOpen: true, Hosts: []string{"Fettle.Plant.Example"}, Now: clock}
+	cfg := Config{Version: "1.2.3", Interval: time.Minute, Lookback: 10 * time.Minute, Lines: codec.OldShape(), LocalOpen: true, Hosts: []string{"Fettle.Plant.Example"}, Now: clock}
 	deps := Deps{
 		Machines: func() []fettle.Machine { return rooms.machines }, Models: func() []fettle.Model { return rooms.models },
 		Unit:     func(sensor string) string { return map[string]string{"current": "A", "tempA": "°C"}[sensor] },

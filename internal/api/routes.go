@@ -14,6 +14,7 @@ const (
 	tagMachines = "machines"
 	tagAlarms   = "alarms"
 	tagServer   = "server"
+	tagInflux   = "InfluxDB"
 	tagOld      = "old routes"
 )
 
@@ -34,6 +35,7 @@ func describe(version string) huma.Config {
 		{Name: tagMachines, Description: "Machines, their readings, forecasts and verdicts"},
 		{Name: tagAlarms, Description: "Alarms and events"},
 		{Name: tagServer, Description: "The program itself"},
+		{Name: tagInflux, Description: "Line protocol, from whatever writes to InfluxDB"},
 		{Name: tagOld, Description: "The routes of the system that fettle replaces, answering as they did"},
 	}
 	c.Components.SecuritySchemes = map[string]*huma.SecurityScheme{
@@ -93,6 +95,10 @@ func (a *API) allow(need Scope, op *huma.Operation) {
 
 // open is the scope of the few routes that look at keys themselves or need none.
 const open Scope = "open"
+
+// anyKey is the scope of what everybody with a key may know, whatever else the
+// key is for.
+const anyKey Scope = "any"
 
 // canFail describes the errors of a route under /api/v1.
 func (a *API) canFail(op *huma.Operation) {

@@ -124,11 +124,8 @@ func readLines(t *testing.T, from io.Reader, s Shape, p Precision) (all []fettle
 	t.Helper()
 	lines := NewLines(from, s, p, lineArrival)
 	for {
-		rows, bad, refused, err := lines.Next(3)
+		rows, bad, err := lines.Next(3)
 		all, wrong = append(all, rows...), append(wrong, bad...)
-		if refused != len(bad) {
-			t.Errorf("%d refused, %d told of", refused, len(bad))
-		}
 		if err == io.EOF {
 			return all, wrong
 		}
@@ -154,7 +151,7 @@ func TestLineShape(t *testing.T) {
 func TestLinesOfABrokenStream(t *testing.T) {
 	broken := io.MultiReader(strings.NewReader("sensor_data,machine=m x=1 1\nsensor_data,machine=m x=12"), iotest.ErrReader(io.ErrUnexpectedEOF))
 	lines := NewLines(broken, OldShape(), Precision(time.Second), lineArrival)
-	rows, bad, _, err := lines.Next(10)
+	rows, bad, err := lines.Next(10)
 	if len(rows) != 1 || len(bad) != 0 || !errors.Is(err, io.ErrUnexpectedEOF) {
 		t.Errorf("%v, %v, %v", rows, bad, err)
 	}
@@ -162,7 +159,7 @@ func TestLinesOfABrokenStream(t *testing.T) {
 
 func TestLineTooLong(t *testing.T) {
 	endless := io.MultiReader(strings.NewReader("sensor_data,machine=m x=1 1\n"), strings.NewReader(strings.Repeat("x", MaxLine+70_000)))
-	rows, _, _, err := NewLines(endless, OldShape(), 1, lineArrival).Next(10)
+	rows, _, err := NewLines(endless, OldShape(), 1, lineArrival).Next(10)
 	if len(rows) != 1 || fettle.ReasonOf(err) != reasonSize || !strings.Contains(err.Error(), "expected at most 1048576") {
 		t.Errorf("%v, %v", rows, err)
 	}
@@ -191,7 +188,7 @@ func TestEncodedLineReadsBack(t *testing.T) {
 			}
 		}
 		encoded := AppendLine(nil, want)
-		rows, bad, _, err := NewLines(strings.NewReader(string(encoded)), OldShape(), Precision(time.Microsecond), lineArrival).Next(10)
+		rows, bad, err := NewLines(strings.NewReader(string(encoded)), OldShape(), Precision(time.Microsecond), lineArrival).Next(10)
 		if len(bad) > 0 || err != io.EOF || len(rows) != 1 || !reflect.DeepEqual(rows[0], want) {
 			t.Fatalf("%s\nreads as %v, %v, %v\nwant       %v", encoded, rows, bad, err, want)
 		}
@@ -207,7 +204,7 @@ func FuzzLines(f *testing.F) {
 	f.Fuzz(func(t *testing.T, body []byte) {
 		lines := NewLines(iotest.HalfReader(strings.NewReader(string(body))), OldShape(), 1, lineArrival)
 		for {
-			rows, bad, _, err := lines.Next(10)
+			rows, bad, err := lines.Next(10)
 			for _, err := range bad {
 				var line *LineError
 				if !errors.As(err, &line) || line.Why.Reason == "" || fettle.KindOf(err) != fettle.Invalid {
@@ -234,7 +231,7 @@ func BenchmarkLines(b *testing.B) {
 	}
 	b.ReportAllocs()
 	for b.Loop() {
-		rows, bad, _, err := NewLines(strings.NewReader(body.String()), OldShape(), 1, lineArrival).Next(10_000)
+		rows, bad, err := NewLines(strings.NewReader(body.String()), OldShape(), 1, lineArrival).Next(10_000)
 		if len(rows) != 5000 || len(bad) > 0 || err != io.EOF {
 			b.Fatal(len(rows), bad, err)
 		}

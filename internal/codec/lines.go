@@ -13,9 +13,6 @@ import (
 // MaxLine is the longest line, in bytes.
 const MaxLine = MaxMessage
 
-// maxBadLines is how many refused lines of one batch are told of.
-const maxBadLines = 100
-
 // Lines reads line protocol from a stream, a batch of readings at a time, and
 // holds no more of it than one batch and one line.
 type Lines struct {
@@ -34,27 +31,24 @@ func NewLines(from io.Reader, s Shape, p Precision, arrival time.Time) *Lines {
 	}}
 }
 
-// Next decodes up to most lines. bad are the first of those that were refused,
-// each a [LineError], and refused counts them all; rows are the good ones, and
-// the caller's. err is io.EOF once there is nothing more, else what broke the
-// stream off; what came before it counts.
-func (l *Lines) Next(most int) (rows []fettle.Reading, bad Errors, refused int, err error) {
-	rows = make([]fettle.Reading, 0, most)
-	for len(rows)+refused < most {
+// Next decodes up to most lines: rows are the readings of the good ones, and the
+// caller's, bad has a [LineError] for each of the others. err is io.EOF once
+// there is nothing more, else what broke the stream off; what came before it
+// counts.
+func (l *Lines) Next(most int) (rows []fettle.Reading, bad Errors, err error) {
+	for len(rows)+len(bad) < most {
 		line, err := l.next()
 		if err != nil {
-			return rows, bad, refused, err
+			return rows, bad, err
 		}
 		row, fault := l.decoder.decode(line)
 		if fault == nil {
 			rows = append(rows, row)
 			continue
 		}
-		if refused++; len(bad) < maxBadLines {
-			bad = append(bad, &LineError{Line: l.line, Text: strings.ToValidUTF8(fettle.Shorten(string(line)), "\uFFFD"), Why: fault})
-		}
+		bad = append(bad, &LineError{Line: l.line, Text: strings.ToValidUTF8(fettle.Shorten(string(line)), "\uFFFD"), Why: fault})
 	}
-	return rows, bad, refused, nil
+	return rows, bad, nil
 }
 
 // next finds the next line that says something.
@@ -117,18 +111,19 @@ func endOfLine(text []byte) (end int, whole bool) {
 // endOfQuotedLine is endOfLine for lines with quotes. They mean something only
 // at the begin of a field's value, and until the next one.
 func endOfQuotedLine(text []byte) (end int, whole bool) {
+	escaped := func(i int) bool { return i > 0 && text[i-1] == '\\' }
 	inFields, quoted := false, false
 	for i := 0; i < len(text); i++ {
 		switch c := text[i]; {
 		case c == '\n' && !quoted:
 			return i, true
-		case c == '\\' && i+1 < len(text) && text[i+1] != '\n':
+		case c == '\\' && quoted:
 			i++
-		case c == ' ':
+		case c == ' ' && !escaped(i):
 			inFields = true
 		case c == '"' && quoted:
 			quoted = false
-		case c == '"' && inFields && text[i-1] == '=':
+		case c == '"' && inFields && text[i-1] == '=' && !escaped(i-1):
 			quoted = true
 		}
 	}
