@@ -228,6 +228,7 @@ func (s *Store) stageRow(batch *db.Batch, c *change, rows []fettle.Reading, same
 	s.scratch.ids = c.numbers(s.scratch.ids[:0], row.Values)
 	s.scratch.value = appendRow(s.scratch.value[:0], tagSet, row.Values, s.scratch.ids)
 	batch.Set(s.scratch.key, s.scratch.value)
+	s.noteIfLate(batch, c, micros)
 	c.note(micros, !found, row.Values, s.scratch.ids)
 	c.bytes += len(s.scratch.value)
 	return nil
