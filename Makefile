@@ -64,6 +64,10 @@ bench: build ## Start-up, memory, messages a second beside Mosquitto, latency; a
 bench-engine: ## The PatchTST engine beside PyTorch in all its modes and ONNX Runtime; about 15 minutes, alone on the machine
 	go run ./bench/engine
 
+ett: ## PatchTST on the ETTh1 benchmark ($$FETTLE_DATA) beside published results; about 5 minutes
+	@test -n "$(FETTLE_DATA)" || { echo "FETTLE_DATA is not set: name the folder that holds ett/ETTh1.csv"; exit 1; }
+	FETTLE_DATA=$(abspath $(FETTLE_DATA)) go run ./bench/ett
+
 picture: needs ## docs/page.png anew: the page of a machine in the demo that overheats, in Chromium
 	pictures=$$(mktemp -d) && FETTLE_PICTURES=$$pictures go test -count=1 -tags browser -run DemoInBrowser ./cmd/fettle && cp $$pictures/page.png docs/
 

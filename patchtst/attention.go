@@ -29,11 +29,41 @@ func shareScale(c Config) float32 {
 	return float32(1 / math.Sqrt(float64(c.ModelWidth/c.Heads)))
 }
 
-// maxKeptSequence is how many tokens look at each other at most for attention
-// to keep their shares for the way back. The shares of longer sequences are
-// computed again: they would take most of the memory, and fetching them from
-// there would take as long.
-const maxKeptSequence = 128
+// maxQueries is how many queries attention takes at one time, so that the
+// shares of all keys in them stay near the processor. The shares of sequences
+// that are longer are not kept for the way back but computed again: they would
+// take most of the memory, and fetching them from there would take as long.
+const maxQueries = 128
+
+// A look is a part of one head's attention: some queries of a sequence, which
+// look at all of its keys.
+type look struct {
+	head         int // among those of all sequences
+	length       int // of the sequence
+	from, to     int // queries
+	first, width int // of the head's columns
+}
+
+// looks calls do for every part of the attention at sequence i.
+func (p *pass) looks(i, length int, do func(l look)) {
+	width := p.config.ModelWidth / p.config.Heads
+	for h := range p.config.Heads {
+		for from := 0; from < length; from += maxQueries {
+			do(look{i*p.config.Heads + h, length, from, min(from+maxQueries, length), h * width, width})
+		}
+	}
+}
+
+// more is a sum over several looks, so far.
+func (l look) more(sum matrix) matrix {
+	if l.from == 0 {
+		return matrix{}
+	}
+	return sum
+}
+
+// even is n, or one more.
+func even(n int) int { return n + n%2 }
 
 // attend lets every token of a sequence look at all of them: for each head
 //
@@ -73,15 +103,13 @@ func (p *pass) mix(index int, kind blockKind, y matrix) {
 // mixSequence does so for sequence i, from qkv (length, 3 D) to mixed
 // (length, D), head by head.
 func (p *pass) mixSequence(index, i int, qkv, mixed matrix) {
-	d, width := p.config.ModelWidth, p.config.ModelWidth/p.config.Heads
-	queryT := p.transpose(p.scratch.queryT, columns(qkv, 0, d))
-	for h := range p.config.Heads {
-		number, from := i*p.config.Heads+h, h*width
-		shares := p.sharesOf(index, number, qkv.Rows)
-		p.share(shares, columns(qkv, d+from, width), queryT.RowRange(from, from+width))
-		value := columns(qkv, 2*d+from, width)
-		p.k.MultiplyTransposed(columns(mixed, from, width), p.dropShares(index, shares, number), value, matrix{})
-	}
+	d, queryT := p.config.ModelWidth, p.transpose(p.scratch.queryT, columns(qkv, 0, p.config.ModelWidth))
+	p.looks(i, qkv.Rows, func(l look) {
+		shares := p.sharesOf(index, l)
+		p.share(shares, columns(qkv, d+l.first, l.width), queryT, l)
+		value := columns(qkv, 2*d+l.first, l.width)
+		p.k.MultiplyTransposed(columns(mixed, l.first, l.width).RowRange(l.from, l.to), p.droppedShares(index, shares, l), value, matrix{})
+	})
 }
 
 // attendBackward takes the gradient dy of y to the weights and to the input,
@@ -118,27 +146,28 @@ func (p *pass) mixBackward(index int, kind blockKind, gradient *block, dy matrix
 
 // mixSequenceBackward takes dMixed (length, D) to dQKV (length, 3 D).
 func (p *pass) mixSequenceBackward(index, i int, qkv, dQKV, dMixed matrix) {
-	d, width, length := p.config.ModelWidth, p.config.ModelWidth/p.config.Heads, qkv.Rows
-	again := p.sample.kept[index].shares == nil
+	d, again := p.config.ModelWidth, p.sample.kept[index].shares == nil
+	var queryT matrix
 	if again {
-		p.transpose(p.scratch.queryT, columns(qkv, 0, d))
+		queryT = p.transpose(p.scratch.queryT, columns(qkv, 0, d))
 	}
 	dMixedT := p.transpose(p.scratch.mixedT, dMixed)
-	dShares := dense(p.scratch.shareGradient[:length*length], length, length)
-	for h := range p.config.Heads {
-		number, from := i*p.config.Heads+h, h*width
-		query, key, value := columns(qkv, from, width), columns(qkv, d+from, width), columns(qkv, 2*d+from, width)
-		shares := p.sharesOf(index, number, length)
+	p.looks(i, qkv.Rows, func(l look) {
+		query, key, value := columns(qkv, l.first, l.width).RowRange(l.from, l.to), columns(qkv, d+l.first, l.width), columns(qkv, 2*d+l.first, l.width)
+		dQuery, dKey, dValue := columns(dQKV, l.first, l.width).RowRange(l.from, l.to), columns(dQKV, d+l.first, l.width), columns(dQKV, 2*d+l.first, l.width)
+		shares := p.sharesOf(index, l)
 		if again {
-			p.share(shares, key, dense(p.scratch.queryT, d, length).RowRange(from, from+width))
+			p.share(shares, key, queryT, l)
 		}
-		p.k.Multiply(columns(dQKV, 2*d+from, width), p.dropShares(index, shares, number), columns(dMixed, from, width), matrix{})
-		p.k.Multiply(dShares, value, dMixedT.RowRange(from, from+width), matrix{})
-		p.drop(dShares.Data, p.config.AttentionDropout, sharesSite(index), number*len(dShares.Data))
+		p.k.Multiply(dValue, p.droppedShares(index, shares, l), columns(dMixed, l.first, l.width).RowRange(l.from, l.to), l.more(dValue))
+
+		dShares := l.shares(p.scratch.shareGradient)
+		p.k.Multiply(dShares, value, dMixedT.RowRange(l.first, l.first+l.width).Columns(l.from, l.to), matrix{})
+		p.dropShares(dShares, index, l)
 		p.k.SoftmaxColumnsBackward(dShares, shares, shareScale(p.config)) // now the gradient of key query'
-		p.k.Multiply(columns(dQKV, d+from, width), dShares, query, matrix{})
-		p.k.MultiplyTransposed(columns(dQKV, from, width), dShares, key, matrix{})
-	}
+		p.k.Multiply(dKey, dShares, query, l.more(dKey))
+		p.k.MultiplyTransposed(dQuery, dShares, key, matrix{})
+	})
 }
 
 // qkv is where the projections of a block go, (C K, 3 D).
@@ -156,31 +185,55 @@ func (p *pass) transpose(buffer []float32, x matrix) matrix {
 	return t
 }
 
-// sharesOf is where the shares of a head stand, (length, length). Without room
-// for those of all heads there is room for one head's.
-func (p *pass) sharesOf(index, head, length int) matrix {
-	size := length * length
-	if shares := p.sample.kept[index].shares; shares != nil {
-		return dense(shares[head*size:][:size], length, length)
-	}
-	return dense(p.scratch.shares[:size], length, length)
+// shares is a matrix (keys, queries) for the look in a buffer. Its rows lie an
+// even number apart, for bfloat16's sake.
+func (l look) shares(buffer []float32) matrix {
+	queries := l.to - l.from
+	return matrix{Data: buffer[:l.length*even(queries)], Rows: l.length, Cols: queries, Stride: even(queries)}
 }
 
-// share computes the shares of a head, (keys, queries), from key (length, D/H)
-// and queryT (D/H, length).
-func (p *pass) share(shares, key, queryT matrix) {
-	p.k.Multiply(shares, key, queryT, matrix{})
+// sharesOf is where the shares of a look stand, (keys, queries). Without room
+// for those of all heads there is room for one look's.
+func (p *pass) sharesOf(index int, l look) matrix {
+	if shares := p.sample.kept[index].shares; shares != nil {
+		return l.shares(shares[l.head*l.length*even(l.length):])
+	}
+	return l.shares(p.scratch.shares)
+}
+
+// share computes shares (keys, queries) from key (length, D/H) and queryT
+// (D, length).
+func (p *pass) share(shares, key, queryT matrix, l look) {
+	p.k.Multiply(shares, key, queryT.RowRange(l.first, l.first+l.width).Columns(l.from, l.to), matrix{})
 	p.k.SoftmaxColumns(shares, shareScale(p.config))
 }
 
-// dropShares is attention's dropout. It works on a copy: softmax's way back
+// droppedShares is attention's dropout. It works on a copy: softmax's way back
 // needs the shares as they were.
-func (p *pass) dropShares(block int, shares matrix, head int) matrix {
+func (p *pass) droppedShares(index int, shares matrix, l look) matrix {
 	if p.config.AttentionDropout == 0 {
 		return shares
 	}
-	dropped := dense(p.scratch.dropped[:len(shares.Data)], shares.Rows, shares.Cols)
+	dropped := l.shares(p.scratch.dropped)
 	copy(dropped.Data, shares.Data)
-	p.drop(dropped.Data, p.config.AttentionDropout, sharesSite(block), head*len(shares.Data))
+	p.dropShares(dropped, index, l)
 	return dropped
+}
+
+// dropShares is drop at the shares of a look. Among all of a block's, that of a
+// query in a key has the place
+//
+//	(head length + key) even(length) + query
+//
+// however the queries are taken: all of them at one time lie just so.
+func (p *pass) dropShares(shares matrix, index int, l look) {
+	rate, site, stride := p.config.AttentionDropout, sharesSite(index), even(l.length)
+	first := l.head*l.length*stride + l.from
+	if shares.Stride == stride {
+		p.drop(shares.Data, rate, site, first)
+		return
+	}
+	for key := range shares.Rows {
+		p.drop(shares.Row(key), rate, site, first+key*stride)
+	}
 }

@@ -31,17 +31,15 @@ type scratchHalf struct {
 
 func newScratchHalf(a *arena, c Config) *scratchHalf {
 	n, d := longestSequence(c), c.ModelWidth
+	looks := n * even(min(n, maxQueries))
 	return &scratchHalf{
 		mixedGradient: a.halfMatrix(c.rows(), d), mixed: newPaired(a, c.rows(), d),
-		shares: a.takeHalves(n, even(n)), dropped: a.takeHalves(n, even(n)), shareGradient: a.takeHalves(n, even(n)),
+		shares: a.takeHalves(looks), dropped: a.takeHalves(looks), shareGradient: a.takeHalves(looks),
 		queryT: a.takePairs(d/2, n), mixedT: a.takePairs(d/2, n),
 		qkvPairs: a.takePairs(even(n)/2, 3*d), mixedPairs: a.takePairs(even(n)/2, d),
-		sharePairs: a.takePairs(even(n)/2, n),
+		sharePairs: a.takePairs(even(n)/2, min(n, maxQueries)),
 	}
 }
-
-// even is n, or one more.
-func even(n int) int { return n + n%2 }
 
 // ofHalf takes the i-th sequence out of an activation.
 func (s sequences) ofHalf(x halfMatrix, i int) halfMatrix {
@@ -59,15 +57,14 @@ func (p *pass) mixHalf(index int, s sequences, y matrix) {
 }
 
 func (p *pass) mixSequenceHalf(index, i int, qkv halfMatrix, mixed matrix) {
-	d, width := p.config.ModelWidth, p.config.ModelWidth/p.config.Heads
-	queryT := p.transposePairs(p.scratch.half.queryT, qkv.Columns(0, d))
-	values := p.pairRows(p.scratch.half.qkvPairs, qkv.Columns(2*d, 3*d))
-	for h := range p.config.Heads {
-		number, from := i*p.config.Heads+h, h*width
-		shares := p.shareHalf(index, number, qkv.Columns(d+from, d+from+width), queryT.RowRange(from/2, (from+width)/2))
-		dropped := p.dropSharesHalf(index, number, shares)
-		p.k.MultiplyTransposedPairs(columns(mixed, from, width), p.pairRows(p.scratch.half.sharePairs, dropped.Columns(0, qkv.Rows)), values.Columns(from, from+width), matrix{})
-	}
+	d, half := p.config.ModelWidth, p.scratch.half
+	queryT := p.transposePairs(half.queryT, qkv.Columns(0, d))
+	values := p.pairRows(half.qkvPairs, qkv.Columns(2*d, 3*d))
+	p.looks(i, qkv.Rows, func(l look) {
+		shares := p.droppedSharesHalf(index, p.shareHalf(index, qkv, queryT, l), l)
+		paired := p.pairRows(half.sharePairs, shares.Columns(0, l.to-l.from))
+		p.k.MultiplyTransposedPairs(columns(mixed, l.first, l.width).RowRange(l.from, l.to), paired, values.Columns(l.first, l.first+l.width), matrix{})
+	})
 }
 
 func (p *pass) mixHalfBackward(index int, s sequences, gradient *block, dy matrix) {
@@ -83,64 +80,62 @@ func (p *pass) mixHalfBackward(index int, s sequences, gradient *block, dy matri
 }
 
 func (p *pass) mixSequenceHalfBackward(index, i int, qkv halfMatrix, dQKV matrix, dMixed halfMatrix) {
-	d, width, length, half := p.config.ModelWidth, p.config.ModelWidth/p.config.Heads, qkv.Rows, p.scratch.half
-	again := p.sample.kept[index].half.shares == nil
+	d, again, half := p.config.ModelWidth, p.sample.kept[index].half.shares == nil, p.scratch.half
+	var queryT kernel.MatrixOf[kernel.Pair]
 	if again {
-		p.transposePairs(half.queryT, qkv.Columns(0, d))
+		queryT = p.transposePairs(half.queryT, qkv.Columns(0, d))
 	}
 	queriesAndKeys := p.pairRows(half.qkvPairs, qkv.Columns(0, 2*d))
 	dMixedT, dMixedPairs := p.transposePairs(half.mixedT, dMixed), p.pairRows(half.mixedPairs, dMixed)
-	dShares := paddedShares(p.scratch.shareGradient, length)
-	for h := range p.config.Heads {
-		number, from := i*p.config.Heads+h, h*width
-		shares := p.keptSharesHalf(index, number, length)
+	p.looks(i, qkv.Rows, func(l look) {
+		last := l.first + l.width
+		dQuery, dKey, dValue := columns(dQKV, l.first, l.width).RowRange(l.from, l.to), columns(dQKV, d+l.first, l.width), columns(dQKV, 2*d+l.first, l.width)
+		shares := p.keptSharesHalf(index, l)
 		if again {
-			queryT := kernel.Dense(half.queryT[:d/2*length], d/2, length)
-			shares = p.shareHalf(index, number, qkv.Columns(d+from, d+from+width), queryT.RowRange(from/2, (from+width)/2))
+			shares = p.shareHalf(index, qkv, queryT, l)
 		}
-		p.k.MultiplyPairs(columns(dQKV, 2*d+from, width), kernel.Pairs(p.dropSharesHalf(index, number, shares)), dMixedPairs.Columns(from, from+width), matrix{})
-		p.k.MultiplyPairs(dShares, kernel.Pairs(qkv.Columns(2*d+from, 2*d+from+width)), dMixedT.RowRange(from/2, (from+width)/2), matrix{})
-		p.drop(dShares.Data, p.config.AttentionDropout, sharesSite(index), number*len(shares.Data))
-		widened := paddedShares(p.scratch.shares, length)
+		p.k.MultiplyPairs(dValue, kernel.Pairs(p.droppedSharesHalf(index, shares, l)), dMixedPairs.Columns(l.first, last).RowRange(l.from/2, even(l.to)/2), l.more(dValue))
+
+		dShares := l.shares(p.scratch.shareGradient)
+		p.k.MultiplyPairs(dShares, kernel.Pairs(qkv.Columns(2*d+l.first, 2*d+last)), dMixedT.RowRange(l.first/2, last/2).Columns(l.from, l.to), matrix{})
+		p.dropShares(dShares, index, l)
+		widened := l.shares(p.scratch.shares)
 		p.k.WidenBF16(widened.Data, shares.Data)
 		p.k.SoftmaxColumnsBackward(dShares, widened, shareScale(p.config)) // now the gradient of key query'
 		rounded := p.roundShares(half.shareGradient, dShares)
-		p.k.MultiplyPairs(columns(dQKV, d+from, width), kernel.Pairs(rounded), queriesAndKeys.Columns(from, from+width), matrix{})
-		p.k.MultiplyTransposedPairs(columns(dQKV, from, width), p.pairRows(half.sharePairs, rounded.Columns(0, length)), queriesAndKeys.Columns(d+from, d+from+width), matrix{})
-	}
+		p.k.MultiplyPairs(dKey, kernel.Pairs(rounded), queriesAndKeys.Columns(l.first, last).RowRange(l.from/2, even(l.to)/2), l.more(dKey))
+		p.k.MultiplyTransposedPairs(dQuery, p.pairRows(half.sharePairs, rounded.Columns(0, l.to-l.from)), queriesAndKeys.Columns(d+l.first, d+last), matrix{})
+	})
 }
 
-// shareHalf is share, rounded, (keys, queries up to even).
-func (p *pass) shareHalf(index, head int, key halfMatrix, queryT kernel.MatrixOf[kernel.Pair]) halfMatrix {
-	shares := paddedShares(p.scratch.shares, key.Rows)
-	p.k.MultiplyPairs(shares, kernel.Pairs(key), queryT, matrix{})
+// shareHalf is share, rounded, (keys, queries up to even), from qkv
+// (length, 3 D) and queryT (D/2, length).
+func (p *pass) shareHalf(index int, qkv halfMatrix, queryT kernel.MatrixOf[kernel.Pair], l look) halfMatrix {
+	d, last, shares := p.config.ModelWidth, l.first+l.width, l.shares(p.scratch.shares)
+	p.k.MultiplyPairs(shares, kernel.Pairs(qkv.Columns(d+l.first, d+last)), queryT.RowRange(l.first/2, last/2).Columns(l.from, l.to), matrix{})
 	p.k.SoftmaxColumns(shares, shareScale(p.config))
-	return p.roundShares(p.keptSharesHalf(index, head, key.Rows).Data, shares)
+	return p.roundShares(p.keptSharesHalf(index, l).Data, shares)
 }
 
-// keptSharesHalf is where the shares of a head stand.
-func (p *pass) keptSharesHalf(index, head, length int) halfMatrix {
-	size := length * even(length)
+// keptSharesHalf is where the shares of a look stand.
+func (p *pass) keptSharesHalf(index int, l look) halfMatrix {
+	cols := even(l.to - l.from)
+	size := l.length * cols
 	if shares := p.sample.kept[index].half.shares; shares != nil {
-		return kernel.Dense(shares[head*size:][:size], length, even(length))
+		return kernel.Dense(shares[l.head*size:][:size], l.length, cols)
 	}
-	return kernel.Dense(p.scratch.half.shares[:size], length, even(length))
+	return kernel.Dense(p.scratch.half.shares[:size], l.length, cols)
 }
 
-// dropSharesHalf is dropShares: it leaves the shares as they were.
-func (p *pass) dropSharesHalf(index, head int, shares halfMatrix) halfMatrix {
+// droppedSharesHalf is droppedShares: it leaves the shares as they were.
+func (p *pass) droppedSharesHalf(index int, shares halfMatrix, l look) halfMatrix {
 	if p.config.AttentionDropout == 0 {
 		return shares
 	}
-	dropped := paddedShares(p.scratch.dropped, shares.Rows)
+	dropped := l.shares(p.scratch.dropped)
 	p.k.WidenBF16(dropped.Data, shares.Data)
-	p.drop(dropped.Data, p.config.AttentionDropout, sharesSite(index), head*len(shares.Data))
+	p.dropShares(dropped, index, l)
 	return p.roundShares(p.scratch.half.dropped, dropped)
-}
-
-// paddedShares is a matrix (keys, queries) whose rows lie an even number apart.
-func paddedShares(buffer []float32, length int) matrix {
-	return matrix{Data: buffer[:length*even(length)], Rows: length, Cols: length, Stride: even(length)}
 }
 
 // roundShares rounds such a matrix, with zeros beside it.

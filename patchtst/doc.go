@@ -45,8 +45,33 @@
 // what it will take.
 //
 // The loops that take the time are in internal/kernel, in Go and in assembly
-// for several processors; linear.go, feedforward.go, attention.go and
-// normalizer.go call them.
+// for several processors; linear.go has the products of the layers. Two
+// shortcuts, taken where they are exact, leave out a third of the work: first.go
+// and firstback.go of the first attention, last.go of the last feed-forward
+// block. operand.go and attentionhalf.go are training in bfloat16.
+//
+// # Where the time goes
+//
+// A step of training in microseconds a window, on one thread of a Zen 5
+// processor (peak 272 and 545 GFLOP/s) that others worked on too:
+//
+//	                               deployed, batch 32    research, batch 16
+//	                               float32  bfloat16     float32  bfloat16
+//	linear layers, forward             190       115       14020      6700
+//	their inputs' gradients            187       115       11880      7680
+//	their weights' gradients           240       128       14200      7860
+//	attention's products               146       103       24820     14380
+//	softmax                             24        14        4110      4730
+//	GELU                                35        32         710       980
+//	norms, and adding to the stream     59        60        2140      2320
+//	rounding to bfloat16                 -        51           -      5360
+//	the first attention's shortcut      32        20        2050      2410
+//	AdamW, packing weights              13        12          90        90
+//	the rest                            17        25         710       710
+//	all                                944       674       74730     53210
+//
+// A forecast of the deployed size takes 0.2 to 0.26 ms on that thread, four
+// fifths of it in products.
 //
 // # The same bits
 //
@@ -54,5 +79,7 @@
 // over a batch are sums over shards in their order; dropout depends on seed,
 // step and place alone, and so does the order of windows. So the same seed
 // makes the same model on any number of threads, and a training that was
-// stopped goes on to the same one.
+// stopped goes on to the same one. Another processor's kernels, or another
+// Precision, round in another way; a training that is gone on with keeps the
+// kernels that it began with, where there are such.
 package patchtst

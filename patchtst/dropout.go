@@ -2,8 +2,12 @@ package patchtst
 
 import "fettle/patchtst/internal/kernel"
 
-// drop is dropout at one of the places where a sample may lose numbers: see
-// kernel.Drop. The backward pass calls it for the same place on the gradient.
+// drop is dropout at one of the sites where a sample may lose numbers: see
+// kernel.Drop. Which of them fall depends on seed, step, sample, site and the
+// place first+i of a number at its site, and on nothing else: the way back drops
+// the same of the gradient, and no layout, precision or number of threads
+// changes which. The place of a number of an activation (C K, width) is its
+// index; for attention's shares see dropShares.
 func (p *pass) drop(values []float32, rate float64, site, first int) {
 	if rate > 0 {
 		p.k.Drop(values, dropout(rate, p.noise.key(site)), first)
@@ -23,17 +27,17 @@ func newNoise(seed uint64, step, sample int) noise {
 	return noise(mix(mix(mix(seed)+uint64(step)) + uint64(sample)))
 }
 
-// The places where a sample may lose numbers. Each block has three of its own.
+// The sites where a sample may lose numbers. Each block has three of its own.
 const (
 	positionalSite = iota
 	headSite
 	blockSites
 )
 
-// key is the key of drop at one of the places.
+// key is the key of drop at a site.
 func (n noise) key(site int) uint64 { return mix(uint64(n) + uint64(site)) }
 
-// The three places of a block.
+// The three sites of a block.
 func sharesSite(block int) int { return blockSites + 3*block }
 func insideSite(block int) int { return blockSites + 3*block + 1 }
 func pathSite(block int) int   { return blockSites + 3*block + 2 }

@@ -35,6 +35,7 @@ func flatten(c *Config)    { c.Pooling = "flatten" }
 func maxPool(c *Config)    { c.Pooling = "max" }
 func stdScale(c *Config)   { c.Scaling = "std" }
 func meanScale(c *Config)  { c.Scaling = "mean" }
+func long(c *Config)       { c.ContextLength, c.PatchLength, c.PatchStride = 140, 4, 1 } // 137 patches
 func dropouts(c *Config) {
 	c.PositionalDropout, c.AttentionDropout, c.PathDropout, c.FeedForwardDropout, c.HeadDropout = 0.1, 0.2, 0.15, 0.25, 0.3
 }
@@ -238,6 +239,7 @@ func TestTrainingGradients(t *testing.T) {
 		{"flat head, standard scaling", small(flatten, stdScale)},
 		{"class token, learned positions, mean scaling", small(token, learned, meanScale)},
 		{"separate embeddings, no bias", small(separate, noBias)},
+		{"more patches than attention takes at one time", small(long)},
 	} {
 		for _, dropout := range []bool{false, true} {
 			config, name := v.config, v.name

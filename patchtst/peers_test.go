@@ -63,6 +63,7 @@ func peerModels() []peer {
 		{"token-learned-separate", small(token, learned, separate, dropouts), false},
 		{"channel-attention-relu-no-bias", small(acrossToo, withRelu, noBias, dropouts), false},
 		{"channel-attention-token-post-norm", small(acrossToo, token, postNorm, dropouts), false},
+		{"long-dropout", small(long, dropouts), false},
 		{"standard-scaling-masked", small(stdScale), true},
 		{"mean-scaling-masked", small(meanScale), true},
 	} {

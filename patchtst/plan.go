@@ -118,7 +118,7 @@ func estimate(c Config, flops float64, o Options) time.Duration {
 		values[i] = float32(i % 7)
 	}
 	var fastest time.Duration
-	for begin := time.Now(); time.Since(begin) < 20*time.Millisecond || fastest == 0; {
+	for rounds, begin := 0, time.Now(); rounds < 2 || time.Since(begin) < 20*time.Millisecond; rounds++ {
 		start := time.Now()
 		trainer.gradient(batch{Series{Values: values}, make([]int, shards)})
 		if took := max(time.Since(start), 1); fastest == 0 || took < fastest {

@@ -20,7 +20,7 @@ func TestPlans(t *testing.T) {
 		megabytes  float64
 	}{
 		{"deployed", Deployed(), 32, 269_962, 75.8e6, 80},
-		{"research", Research(), 16, 1_220_848, 6.947e9, 1500},
+		{"research", Research(), 16, 1_220_848, 6.947e9, 900},
 	} {
 		o := NewOptions()
 		o.Batch, o.Epochs, o.Threads, o.ValidationShare, o.WindowsPerEpoch = c.batch, 2, 2, 0, 1000

@@ -60,18 +60,19 @@ func TestBFloat16Learns(t *testing.T) {
 
 // TestBFloat16Everywhere trains variants with every kind of attention, odd and
 // even sequences, kept shares and such as are computed again, on several
-// threads: gradients near float32's, the same bits on any number of threads.
+// threads, with and without dropout, which falls on the same numbers: gradients
+// near float32's, the same bits on any number of threads.
 func TestBFloat16Everywhere(t *testing.T) {
-	long := func(c *Config) { c.ContextLength, c.PatchLength, c.PatchStride = 140, 4, 1 } // 137 patches
 	for _, v := range []struct {
 		name   string
 		config Config
 	}{
 		{"odd", small(learned, func(c *Config) { c.ContextLength = 10 })},
 		{"even", small()},
+		{"odd, dropout", small(learned, dropouts, func(c *Config) { c.ContextLength = 10 })},
 		{"long", small(long)},
-		// Odd sequences lay their shares out in another way, and drop others of them.
-		{"channel attention, class token, dropout", small(acrossToo, token, dropouts, func(c *Config) { c.Channels = 4 })},
+		{"long, dropout", small(long, dropouts)},
+		{"channel attention, class token, dropout", small(acrossToo, token, dropouts)},
 		{"post-norm, layer norm, flat head", small(postNorm, layerNorms, flatten)},
 	} {
 		t.Run(v.name, func(t *testing.T) {

@@ -20,7 +20,7 @@ type sample struct {
 // kept is what one block leaves for its way back.
 type kept struct {
 	qkv    matrix    // (C K, 3 D) query, key and value side by side, heads side by side in each
-	shares []float32 // (sequences, H, keys, queries) of attention; nil: computed again
+	shares []float32 // (sequences, H, keys, queries up to an even number) of attention; nil: computed again
 	mixed  matrix    // (C K, D) what attention gave each token, heads side by side
 	up     matrix    // (C K, F) inside a feed-forward block, before the activation
 	half   *keptHalf // instead of all these, of products of bfloat16
@@ -50,8 +50,8 @@ func newKept(a *arena, c Config, kind blockKind) kept {
 		return kept{up: a.matrix(c.rows(), c.FeedForwardWidth)}
 	}
 	k := kept{qkv: a.matrix(c.rows(), 3*c.ModelWidth), mixed: a.matrix(c.rows(), c.ModelWidth)}
-	if length := kind.sequences(c).length; length <= maxKeptSequence {
-		k.shares = a.take(c.rows(), c.Heads, length)
+	if length := kind.sequences(c).length; length <= maxQueries {
+		k.shares = a.take(c.rows(), c.Heads, even(length))
 	}
 	return k
 }
@@ -61,7 +61,7 @@ func newKeptHalf(a *arena, c Config, kind blockKind) *keptHalf {
 		return &keptHalf{up: a.halfMatrix(c.rows(), c.FeedForwardWidth)}
 	}
 	k := &keptHalf{qkv: a.halfMatrix(c.rows(), 3*c.ModelWidth), mixed: a.halfMatrix(c.rows(), c.ModelWidth)}
-	if length := kind.sequences(c).length; length <= maxKeptSequence {
+	if length := kind.sequences(c).length; length <= maxQueries {
 		k.shares = a.takeHalves(c.rows(), c.Heads, even(length))
 	}
 	return k
@@ -106,7 +106,7 @@ func longestSequence(c Config) int {
 type scratch struct {
 	scaled                 []float32 // (L, C) the window in its own units
 	view                   matrix    // (C K, D) the stream as a block sees it
-	shares                 []float32 // (keys, queries) of one head
+	shares                 []float32 // (keys, queries) of one look
 	queryT                 []float32 // (D, tokens) of one sequence
 	hidden                 matrix    // (C K, F) inside a feed-forward block, after the activation
 	pooled                 matrix    // (C, D') what the head reads
@@ -125,8 +125,8 @@ type scratch struct {
 	mixedGradient  matrix    // (C K, D)
 	addedGradient  matrix    // (C K, D) of what a block adds
 	mixedT         []float32 // (D, tokens) of one sequence
-	dropped        []float32 // (keys, queries) of one head, after dropout
-	shareGradient  []float32 // (keys, queries) of one head
+	dropped        []float32 // (keys, queries) of one look, after dropout
+	shareGradient  []float32 // (keys, queries) of one look
 	pooledGradient matrix    // (C, D')
 }
 
@@ -140,7 +140,7 @@ func newScratch(a *arena, c Config, training, half bool) *scratch {
 	s := &scratch{
 		scaled: a.take(c.ContextLength, c.Channels),
 		view:   a.matrix(c.rows(), c.ModelWidth),
-		shares: a.take(longest, even(longest)), queryT: a.take(longest, c.ModelWidth),
+		shares: a.take(longest, even(min(longest, maxQueries))), queryT: a.take(longest, c.ModelWidth),
 		hidden: a.matrix(c.rows(), c.FeedForwardWidth),
 		pooled: a.matrix(c.Channels, c.headWidth()),
 		output: a.matrix(c.Channels, c.PredictionLength),
@@ -159,9 +159,9 @@ func newScratch(a *arena, c Config, training, half bool) *scratch {
 		s.hiddenGradient = a.matrix(c.rows(), c.FeedForwardWidth)
 		s.qkvGradient = a.matrix(c.rows(), 3*c.ModelWidth)
 		s.mixedGradient = a.matrix(c.rows(), c.ModelWidth)
-		s.shareGradient = a.take(longest, even(longest))
+		s.shareGradient = a.take(longest, even(min(longest, maxQueries)))
 		if c.AttentionDropout > 0 {
-			s.dropped = a.take(longest, even(longest))
+			s.dropped = a.take(longest, even(min(longest, maxQueries)))
 		}
 		if c.PathDropout > 0 {
 			s.addedGradient = a.matrix(c.rows(), c.ModelWidth)

@@ -22,6 +22,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"slices"
 	"time"
 )
 
@@ -98,7 +99,8 @@ func plan(quick bool) []func(*results) *bout {
 	}
 	return []func(*results) *bout{
 		func(*results) *bout { return training("deployed", 32, 2, everyMode(2)) },
-		finalists("deployed", 8, 2), finalists("deployed", 128, 2), finalists("research", 16, 2),
+		finalists("deployed", 8, 2), finalists("deployed", 128, 2),
+		func(*results) *bout { return training("research", 16, 2, longModes(2)) },
 		forecast,
 		finalists("dropout", 32, 2), finalists("deployed", 32, 1),
 	}
@@ -117,20 +119,34 @@ func training(config string, batch, threads int, peers []*contender) *bout {
 	return b
 }
 
-// finalists are the two fastest of PyTorch's modes in float32, and in bfloat16,
-// by the first bout.
+// finalists are the fastest of PyTorch's modes in float32 and in bfloat16, by
+// the first bout, and the fastest of those that compute in another way.
 func (r *results) finalists() []string {
 	var names []string
 	if len(r.bouts) == 0 {
 		return nil
 	}
 	for _, bf16 := range []bool{false, true} {
-		for range 2 {
-			c := fastest(r.bouts[0].contenders, func(c *contender) bool { return !c.ours && c.mode.BF16 == bf16 && !has(names, c.name) })
-			if c != nil {
-				names = append(names, c.name)
-			}
+		first := fastest(r.bouts[0].contenders, func(c *contender) bool { return !c.ours && c.mode.BF16 == bf16 })
+		if first == nil {
+			continue
+		}
+		names = append(names, first.name)
+		second := fastest(r.bouts[0].contenders, func(c *contender) bool {
+			other := c.mode.Compile != first.mode.Compile || c.mode.Attention != first.mode.Attention
+			return !c.ours && c.mode.BF16 == bf16 && other
+		})
+		if second != nil {
+			names = append(names, second.name)
 		}
 	}
 	return names
+}
+
+// longModes are those that could be the fastest on long contexts, where
+// attention weighs more.
+func longModes(threads int) []*contender {
+	return slices.DeleteFunc(everyMode(threads), func(c *contender) bool {
+		return c.mode.CPP || !c.mode.Compile && c.mode.Attention == "eager"
+	})
 }

@@ -39,6 +39,9 @@ class Training:
         torch.manual_seed(1)
         self.torch, self.mode = torch, mode
         self.model = PatchTSTForPrediction.from_pretrained(request["model"], attn_implementation=mode["attention"]).train()
+        if self.model.config.positional_encoding_type == "sincos":
+            # A fixed table, which transformers 5 forgets when it loads a model.
+            self.model.model.encoder.positional_encoder.position_enc.requires_grad_(False)
         self.start = copy.deepcopy(self.model.state_dict())
         self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=1e-3, weight_decay=0.01, fused=True)
         c = self.model.config

@@ -3,7 +3,6 @@ package main
 import (
 	"bufio"
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -14,8 +13,6 @@ import (
 	"strings"
 	"text/tabwriter"
 )
-
-func has(names []string, name string) bool { return slices.Contains(names, name) }
 
 // tellMachine prints the processor, its peak and how near the kernels come to
 // it on the model's own shapes, and the peer's versions.
@@ -41,10 +38,14 @@ func tellMachine(ctx context.Context) error {
 // reaches, and the peak measured in turn with it.
 var product = regexp.MustCompile(`^BenchmarkProducts/(\w+)/(\w+)/(\d+)x(\d+)x(\d+)\S*\s.*?([\d.]+) %peak\s+([\d.]+) GFLOP/s\s+([\d.]+) peak`)
 
+// assembly chooses the kernels that are measured: the loops in Go take minutes,
+// and nobody is served by them on these processors.
+const assembly = "Products/avx"
+
 // tellProducts runs that benchmark and sums up each kernel on the shapes of
 // linear layers.
 func tellProducts(ctx context.Context) error {
-	out, err := exec.CommandContext(ctx, "go", "test", "-run", "^$", "-bench", "Products", "-benchtime", "1x", "./patchtst/internal/kernel").CombinedOutput()
+	out, err := exec.CommandContext(ctx, "go", "test", "-run", "^$", "-bench", assembly, "-benchtime", "1x", "./patchtst/internal/kernel").CombinedOutput()
 	if err != nil {
 		return fmt.Errorf("measure the kernels: %w\n%s", err, out)
 	}
@@ -52,8 +53,8 @@ func tellProducts(ctx context.Context) error {
 	groups, names := map[string]*group{}, []string{}
 	for line := range strings.Lines(string(out)) {
 		m := product.FindStringSubmatch(line)
-		if m == nil || atoi(m[4]) < 128 || m[1] == "generic" {
-			continue // no linear layer, or not what is served by
+		if m == nil || atoi(m[4]) < 128 {
+			continue // no linear layer
 		}
 		name := m[1] + "/" + m[2]
 		if groups[name] == nil {
@@ -64,7 +65,8 @@ func tellProducts(ctx context.Context) error {
 		g.shares, g.peaks = append(g.shares, number(m[6])), append(g.peaks, number(m[8]))
 	}
 	if len(names) == 0 {
-		return errors.New("measure the kernels: the benchmark printed no products")
+		fmt.Println("this processor has no kernels in assembly: no peak was measured")
+		return nil
 	}
 	fmt.Println("\nlinear layers' products on the models' shapes, one thread, of the measured peak:")
 	t := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)

@@ -36,11 +36,12 @@ func main() {
 	seed := flag.Uint64("seed", 1, "of the weights, the windows' order and dropout")
 	threads := flag.Int("threads", 0, "threads to train on; 0: one for each processor")
 	epochs := flag.Int("epochs", 0, "epochs at most; 0: the paper's")
+	precision := flag.String("precision", string(patchtst.Float32), "of the products: float32, or bfloat16, which is faster where the processor has it")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
 	o := options(*quick)
-	o.Seed, o.Threads = *seed, *threads
+	o.Seed, o.Threads, o.Precision = *seed, *threads, patchtst.Precision(*precision)
 	if *epochs > 0 {
 		o.Epochs = *epochs
 	}

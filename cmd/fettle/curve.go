@@ -16,9 +16,13 @@ import (
 type fitProgress struct {
 	*progress
 	began, epoch time.Time
-	done         int // steps
+	told         time.Time // when an epoch last got its line
+	done         int       // steps
 	best         float64
 }
+
+// tellEvery keeps short epochs from flooding a log: so often one gets a line.
+const tellEvery = time.Second
 
 func newFitProgress(steps int) *fitProgress {
 	now := time.Now()
@@ -27,7 +31,7 @@ func newFitProgress(steps int) *fitProgress {
 
 // step is patchtst's Progress.
 func (f *fitProgress) step(p patchtst.Progress) {
-	where := fmt.Sprintf("epoch %d of %d, loss %.5f", p.Epoch, p.Epochs, p.Loss)
+	where := fmt.Sprintf("epoch %d of %d, loss %s", p.Epoch, p.Epochs, loss(p.Loss))
 	steps := p.Step - f.done
 	if f.done == 0 && p.Step > 1 {
 		f.began = time.Now() // went on from a checkpoint: those steps took no time here
@@ -41,11 +45,19 @@ func (f *fitProgress) step(p patchtst.Progress) {
 	if p.ValidationScore.MSE < f.best {
 		f.best, better = p.ValidationScore.MSE, ", best so far"
 	}
-	left := time.Since(f.began).Seconds() / float64(max(p.Step, 1)) * float64(p.Steps-p.Step)
-	f.progress.note("epoch %d of %d: train %.5f, validation %.5f%s; %s, %s left at most", p.Epoch, p.Epochs, p.Loss, p.ValidationScore.MSE, better,
-		duration(time.Since(f.epoch).Seconds()), duration(left))
+	took := time.Since(f.epoch)
 	f.epoch = time.Now()
+	if p.Epoch > 1 && p.Epoch < p.Epochs && time.Since(f.told) < tellEvery {
+		return
+	}
+	f.told = time.Now()
+	left := time.Since(f.began).Seconds() / float64(max(p.Step, 1)) * float64(p.Steps-p.Step)
+	f.progress.note("epoch %d of %d: train %s, validation %s%s; %s, %s left at most", p.Epoch, p.Epochs, loss(p.Loss), loss(p.ValidationScore.MSE), better,
+		duration(took.Seconds()), duration(left))
 }
+
+// loss writes a loss to four digits, however small.
+func loss(v float64) string { return fmt.Sprintf("%.4g", v) }
 
 // A training is a report for people and programs.
 type training struct {
@@ -117,12 +129,12 @@ func (f *training) print(t table) {
 		}
 		validation, mark := "-", ""
 		if e.Validation != nil {
-			validation = fmt.Sprintf("%.5f", *e.Validation)
+			validation = loss(*e.Validation)
 		}
 		if best {
 			mark = " best"
 		}
-		t.row(i+1, fmt.Sprintf("%.5f", e.Train), validation, bar(e.shown(), low, high)+mark)
+		t.row(i+1, loss(e.Train), validation, bar(e.shown(), low, high)+mark)
 	}
 	why := map[string]string{"patience": "it got no better", "cancelled": "stopped by hand", "diverged": "the loss was no longer a number"}[f.Stopped]
 	if why != "" {
@@ -143,9 +155,10 @@ func (e epoch) shown() float64 {
 // bar is longest for the highest loss and one sign for the lowest, by
 // logarithms, in eighths of a sign.
 func bar(v, low, high float64) string {
-	share := 1.0
-	if high > low && low > 0 {
-		share = math.Log(v/low) / math.Log(high/low)
+	share := 0.0
+	if low > 0 {
+		// Losses that hardly differ look alike: the whole width is a factor of 2 at least.
+		share = math.Log(v/low) / math.Log(max(high/low, 2))
 	}
 	eighths := 8 + int(math.Round(share*8*(curveWidth-1)))
 	text := strings.Repeat("█", eighths/8)
@@ -170,7 +183,7 @@ func printJudgement(t table, j train.Judgement) {
 	t.row("", "MSE", "MAE")
 	best := 0
 	for i, s := range j.Scores {
-		t.row(s.Name, fmt.Sprintf("%.5f", s.MSE), fmt.Sprintf("%.5f", s.MAE))
+		t.row(s.Name, loss(s.MSE), loss(s.MAE))
 		if s.MSE < j.Scores[best].MSE {
 			best = i
 		}

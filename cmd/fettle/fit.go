@@ -53,6 +53,7 @@ type trainingFlags struct {
 	Schedule        string       `default:"" enum:",constant,cosine,one-cycle" placeholder:"NAME" help:"How the learning rate goes: constant, cosine, one-cycle."`
 	Patience        *int         `placeholder:"N" help:"Epochs without a better validation after which to stop; 0: never."`
 	WindowsPerEpoch *int         `placeholder:"N" help:"Windows that an epoch takes, other ones each time; 0: all."`
+	Precision       string       `default:"float32" enum:"float32,bfloat16" help:"bfloat16 multiplies nearly twice as fast where the processor can, with a little less care."`
 	Seed            uint64       `default:"1" placeholder:"N" help:"The same seed makes the same model, on any number of threads (default: ${default})."`
 	Threads         int          `placeholder:"N" help:"Threads. Default: one for each processor."`
 	Memory          config.Bytes `default:"4GiB" placeholder:"SIZE" help:"Refuse to take more (default: ${default})."`
@@ -141,7 +142,7 @@ func (c *fitCmd) fitPatchTST(ctx context.Context, out io.Writer, set *train.Set,
 	m, report, fitErr := set.Fit(ctx, network, o)
 	progress.end()
 	result.Training = trainingOf(report, time.Since(result.began))
-	if fitErr != nil && (m == nil || report.Best < 0) {
+	if fitErr != nil && (len(report.Epochs) == 0 || report.Best < 0) {
 		return fmt.Errorf("fit %s: %w; nothing was written", c.File, fitErr)
 	}
 	p := set.Publication(m)

@@ -37,7 +37,7 @@ func (c *fitCmd) settings(channels int) (patchtst.Config, patchtst.Options) {
 	if c.WindowsPerEpoch != nil {
 		o.WindowsPerEpoch = *c.WindowsPerEpoch
 	}
-	o.Seed, o.MaxBytes, o.Checkpoint = c.Seed, int64(c.Memory), c.Checkpoint
+	o.Precision, o.Seed, o.MaxBytes, o.Checkpoint = patchtst.Precision(c.Precision), c.Seed, int64(c.Memory), c.Checkpoint
 	return network, o
 }
 

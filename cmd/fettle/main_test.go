@@ -2,10 +2,13 @@ package main
 
 import (
 	"errors"
+	"fmt"
+	"math"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -30,7 +33,7 @@ func TestScripts(t *testing.T) {
 			env.Setenv("FETTLE_BROKER", "mqtt://127.0.0.1:1") // where nobody listens
 			return nil
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"fill": fill, "leftover": leftover, "code": code, "ready": ready},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"fill": fill, "leftover": leftover, "code": code, "ready": ready, "wave": wave, "appears": appears},
 	})
 }
 
@@ -85,4 +88,28 @@ func ready(ts *testscript.TestScript, _ bool, args []string) {
 		}
 	}
 	ts.Fatalf("no server on %s after a minute", args[0])
+}
+
+// wave FILE N writes a table of N rows, a second apart from 2026-03-02 07:00:00
+// UTC on: two sensors that swing, a column of text, and a label.
+func wave(ts *testscript.TestScript, _ bool, args []string) {
+	n, err := strconv.Atoi(args[1])
+	ts.Check(err)
+	var table strings.Builder
+	table.WriteString("time;current;tempA;operator;anomaly\n")
+	for i := range n {
+		at := time.Date(2026, 3, 2, 7, 0, i, 0, time.UTC)
+		fmt.Fprintf(&table, "%s;%.4f;%.4f;kim;0\n", at.Format(time.DateTime), 12+3*math.Sin(float64(i)/4), 60+math.Cos(float64(i)/4))
+	}
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(table.String()), 0o600))
+}
+
+// appears FILE waits for a file that a program in the background writes.
+func appears(ts *testscript.TestScript, _ bool, args []string) {
+	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+		if _, err := os.Stat(ts.MkAbs(args[0])); err == nil {
+			return
+		}
+	}
+	ts.Fatalf("no %s after a minute", args[0])
 }

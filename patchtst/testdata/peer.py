@@ -62,13 +62,16 @@ class Dropout:
         site, place = self.sites[self.calls], self.keys[self.calls]
         self.calls += 1
         samples = len(self.noise)
-        shape = list(x.reshape(samples, -1).shape)
-        masks = np.stack([kept(shape[1], p, mix((n + place) & MASK64)) for n in self.noise])
+        shares = site in ("patches inside", "channels inside")
+        # There a share is kept as (keys, queries), in rows of an even number.
+        row = x.shape[-1] + x.shape[-1] % 2 if shares else x.shape[-1]
+        count = x.numel() // x.shape[-1] * row // samples
+        masks = np.stack([kept(count, p, mix((n + place) & MASK64)) for n in self.noise])
         mask = torch.from_numpy(masks.astype(np.float32))
-        if site == "channels path":  # here transformers has the patches before the channels
-            mask = mask.reshape(samples, self.channels, -1, x.shape[-1]).transpose(1, 2)
-        mask = mask.reshape(x.shape)
-        if site in ("patches inside", "channels inside"):  # here a share is kept as (keys, queries)
+        if site == "channels path":  # transformers has the patches before the channels
+            mask = mask.reshape(samples, self.channels, -1, row).transpose(1, 2)
+        mask = mask.reshape(*x.shape[:-1], row)[..., :x.shape[-1]]
+        if shares:
             mask = mask.transpose(-2, -1)
         return x * mask / (1 - p)
 

@@ -17,7 +17,7 @@ make_environment() {
 	local pip=("$cache/env/bin/pip" install --quiet --disable-pip-version-check)
 	"${pip[@]}" --no-deps torch==2.15.0
 	"${pip[@]}" 'setuptools>=77' numpy filelock typing-extensions sympy networkx jinja2 fsspec \
-		transformers onnx onnxruntime onnxscript 2> >(grep -v 'triton' >&2)
+		transformers onnx onnxruntime onnxscript 2> >(grep -v -e 'dependency conflicts' -e ' requires ' >&2)
 	python3 "$here/torch_stubs.py" "$(echo "$cache"/env/lib/python3*/site-packages/torch/lib)" "$cache/stubs"
 	touch "$cache/done"
 }
