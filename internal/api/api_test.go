@@ -32,7 +32,7 @@ type rig struct {
 	now *time.Time
 }
 
-func newRig(t *testing.T, change ...func(*Config, *Deps)) rig {
+func newRig(t testing.TB, change ...func(*Config, *Deps)) rig {
 	t.Helper()
 	d, err := db.Open(t.TempDir(), db.Options{Log: slog.New(slog.DiscardHandler)})
 	if err != nil {

@@ -34,7 +34,7 @@ type plant struct {
 	book      *alarm.Book
 }
 
-func newPlant(t *testing.T) plant {
+func newPlant(t testing.TB) plant {
 	t.Helper()
 	log := slog.New(slog.DiscardHandler)
 	dir := t.TempDir()
@@ -75,7 +75,7 @@ func newPlant(t *testing.T) plant {
 	return p
 }
 
-func check(t *testing.T, err error) {
+func check(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)

@@ -10,6 +10,9 @@ import (
 	"fettle"
 )
 
+// usualLines saves most batches much of the growing of their readings.
+const usualLines = 1024
+
 // MaxLine is the longest line, in bytes.
 const MaxLine = MaxMessage
 
@@ -36,6 +39,7 @@ func NewLines(from io.Reader, s Shape, p Precision, arrival time.Time) *Lines {
 // there is nothing more, else what broke the stream off; what came before it
 // counts.
 func (l *Lines) Next(most int) (rows []fettle.Reading, bad Errors, err error) {
+	rows = make([]fettle.Reading, 0, min(most, usualLines))
 	for len(rows)+len(bad) < most {
 		line, err := l.next()
 		if err != nil {
