@@ -30,14 +30,6 @@ func TestInfluxClientWrites(t *testing.T) {
 	folder := filepath.Join(t.TempDir(), "data")
 	server := serve(t, buildFettle(t), folder)
 	defer func() { server.Stop() }()
-	created, err := server.Command(t.Context(), "key", "create", "writer", "--scopes", "write", "--json")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var key struct{ Key string }
-	if err := json.Unmarshal([]byte(created), &key); err != nil || key.Key == "" {
-		t.Fatal(err, created)
-	}
 	var said struct {
 		Ping                   bool
 		Version, Health, Ready string
@@ -45,7 +37,7 @@ func TestInfluxClientWrites(t *testing.T) {
 		Bad, Stranger          any
 		Message                string
 	}
-	python(t, &said, "influxdb-client.sh", "influx_write.py", "http://"+server.KeyedHTTP, key.Key)
+	python(t, &said, "influxdb-client.sh", "influx_write.py", "http://"+server.KeyedHTTP, writeKey(t, server))
 	if !said.Ping || said.Version != "v2.7.12" || said.Health != "pass" || said.Ready != "ready" || len(said.Failures) > 0 {
 		t.Errorf("%+v", said)
 	}
@@ -226,6 +218,20 @@ func serve(t *testing.T, binary, folder string) *process.Server {
 		t.Fatal(err)
 	}
 	return server
+}
+
+// writeKey makes a key that may write and no more.
+func writeKey(t *testing.T, server *process.Server) string {
+	t.Helper()
+	created, err := server.Command(t.Context(), "key", "create", "writer", "--scopes", "write", "--json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var key struct{ Key string }
+	if err := json.Unmarshal([]byte(created), &key); err != nil || key.Key == "" {
+		t.Fatal(err, created)
+	}
+	return key.Key
 }
 
 func newInfluxd(t *testing.T, bucket string) *process.Influxd {
