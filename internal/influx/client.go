@@ -199,6 +199,9 @@ func (c *Client) do(ctx context.Context, method, path string, query url.Values, 
 	request.Header.Set("User-Agent", "fettle")
 	response, err := c.http.Do(request)
 	if err != nil {
+		if where := new(url.Error); errors.As(err, &where) {
+			err = where.Err // the rest repeats what the caller knows
+		}
 		return nil, fettle.Errorf(fettle.Unavailable, "reach InfluxDB: %w", err)
 	}
 	if response.StatusCode/100 == 2 {

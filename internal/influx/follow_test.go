@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -91,8 +92,10 @@ func TestFollowerAsksForStretches(t *testing.T) {
 	r.now.Store(60)
 	f = r.follower()
 	while(t, f.Run, "the next look", func() bool { return f.Stats().Until.Equal(at(60)) })
-	if got := r.stretches()[before]; got != "-10..1" {
-		t.Errorf("asked for %s after a restart", got)
+	// A look that the restart cut off may be heard of only now.
+	after := slices.DeleteFunc(r.stretches()[before:], func(s string) bool { return s == "-10..0" })
+	if len(after) == 0 || slices.ContainsFunc(after, func(s string) bool { return s != "-10..1" }) {
+		t.Errorf("asked for %s after a restart", after)
 	}
 	query := r.s.requests()[0]
 	if want := `from(bucket: \"b\") |\u003e range(start: 2025-11-25T01:20:00Z, stop: 2025-11-25T02:20:00Z) |\u003e filter(fn: (r) =\u003e r._measurement == \"sensor_data\") |\u003e pivot(`; !strings.Contains(query, want) {
