@@ -61,6 +61,7 @@ type Mirror struct {
 	records   *cursors
 	last      string        // machine whose rows ended the last batch: others go first now
 	looked    time.Time     // for anomaly records
+	prepared  bool          // the buckets are there, as far as the token goes
 	look, try time.Duration // lookEvery and retryFirst; tests are faster
 }
 
@@ -134,6 +135,9 @@ func (m *Mirror) Run(ctx context.Context) error {
 
 // step carries one batch over, if there is anything to carry.
 func (m *Mirror) step(ctx context.Context) (full bool, err error) {
+	if err := m.prepare(ctx); err != nil {
+		return false, err
+	}
 	b, err := m.collect(ctx)
 	if err != nil || b.empty() {
 		return false, err
@@ -145,6 +149,27 @@ func (m *Mirror) step(ctx context.Context) (full bool, err error) {
 		}
 	})
 	return b.full(), m.carry(ctx, b)
+}
+
+// prepare makes the buckets, once, so that who reads them finds them even while
+// they are empty. A token that may not do that may still write.
+func (m *Mirror) prepare(ctx context.Context) error {
+	if m.prepared {
+		return nil
+	}
+	for bucket, retention := range map[string]time.Duration{m.cfg.Bucket: m.cfg.Retention, m.cfg.Anomalies: m.cfg.AnomaliesRetention} {
+		if bucket == "" {
+			continue
+		}
+		err := m.client.EnsureBucket(ctx, bucket, retention)
+		if refused := new(Refusal); errors.As(err, &refused) && refused.Status < http.StatusInternalServerError && refused.Status != http.StatusTooManyRequests {
+			m.log.Info("cannot see or make a bucket in InfluxDB, which may be there all the same", "bucket", bucket, "err", err)
+		} else if err != nil {
+			return err
+		}
+	}
+	m.prepared = true
+	return nil
 }
 
 // carry writes a batch and moves the cursors behind it.
