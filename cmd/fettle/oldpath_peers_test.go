@@ -21,7 +21,7 @@ import (
 )
 
 // TestOldPath runs the whole data path of the old system with fettle in it:
-// the old generator publishes to Mosquitto, a bridge of the old kind writes to
+// simulated machines publish to Mosquitto, a bridge of the old kind writes to
 // InfluxDB, fettle follows it, forecasts, judges, and writes its anomalies there,
 // where the old queries find them.
 func TestOldPath(t *testing.T) {
@@ -44,7 +44,7 @@ func TestOldPath(t *testing.T) {
 	folder := filepath.Join(t.TempDir(), "data")
 	server := serve(t, buildFettle(t), folder)
 	defer func() { server.Stop() }()
-	if _, err := server.Command(t.Context(), "simulate", "--broker", "mqtt://"+mosquitto.Address, "--profile", "old", "--start", "1h", "--for", "20s"); err != nil {
+	if _, err := server.Command(t.Context(), "simulate", "--broker", "mqtt://"+mosquitto.Address, "--profile", "plant", "--fault", "overheating@40m+3m:lathe-1-spindle", "--start", "1h", "--for", "20s"); err != nil {
 		t.Fatal(err)
 	}
 	err = process.WaitFor(t.Context(), "fettle to have what the bridge wrote", func() (bool, error) {
@@ -67,7 +67,9 @@ func TestOldPath(t *testing.T) {
 			t.Errorf("%s: %s", name, problem)
 		}
 	}
-	sameAnomalies(t, server, plant.names, found.Anomalies)
+	if sameAnomalies(t, server, plant.names, found.Anomalies) == 0 {
+		t.Error("no anomaly was found, so none was seen to be written")
+	}
 	t.Logf("the bridge wrote %v, fettle has all, and wrote %d anomaly records", bridge.counts(), len(found.Anomalies))
 }
 
