@@ -43,7 +43,7 @@ peers: ## Builds or fetches the heavy real peers, all of them, into the cache ou
 	@for script in scripts/peers/*.sh; do echo "$$script"; $$script -c pass >/dev/null || exit 1; done
 
 test-peers: ## The heavy real peers; what they need is cached outside the tree
-	go test -tags peers -timeout 55m ./patchtst ./cmd/fettle
+	go test -tags peers -timeout 55m ./patchtst ./internal/model ./cmd/fettle
 
 torture: needs ## kill -9 and power cuts at random moments under load, far more rounds than in test
 	FETTLE_TORTURE_ROUNDS=50 go test -count=1 -timeout 30m -v -run 'TestPowerCut$$|TestKill$$' ./internal/readings

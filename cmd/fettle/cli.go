@@ -33,7 +33,7 @@ type cli struct {
 	Predict  predictCmd  `cmd:"" help:"Forecast how a table (CSV) goes on."`
 	Key      keyCmd      `cmd:"" help:"Create, list and revoke API keys."`
 	User     userCmd     `cmd:"" help:"Add, list, change and remove users of the MQTT broker."`
-	Model    modelCmd    `cmd:"" help:"Import and list forecasting models."`
+	Model    modelCmd    `cmd:"" help:"List, promote, roll back, import and export forecasting models."`
 	Version  versionCmd  `cmd:"" help:"Print the version."`
 }
 

@@ -19,6 +19,7 @@ import (
 	"fettle/internal/events"
 	"fettle/internal/forecast"
 	"fettle/internal/ingest"
+	"fettle/internal/model"
 	"fettle/internal/readings"
 )
 
@@ -48,6 +49,7 @@ type Deps struct {
 	Keys      *Keys
 	Keeping   Keeping
 	Users     *broker.Accounts
+	Registry  *model.Folder // Models are its versions
 
 	Status  func() Status
 	Samples func() []Sample // what /metrics tells beside the status; may be nil
@@ -78,9 +80,9 @@ type Ingest interface {
 
 // Forecasts is what the API needs of the forecasters.
 type Forecasts interface {
-	Latest(machine string) (forecast.Made, bool)
-	Fresh(ctx context.Context, machine string) (forecast.Made, error)
-	Explain(machine string) error // why there is no forecast
+	Latest(machine, forecaster string) (forecast.Made, bool)
+	Fresh(ctx context.Context, machine, forecaster string) (forecast.Made, error)
+	Explain(machine, forecaster string) error // why there is no forecast
 	Validate(ctx context.Context, machine string) (forecast.Validation, error)
 }
 

@@ -18,6 +18,7 @@ import (
 	"fettle/internal/events"
 	"fettle/internal/forecast"
 	"fettle/internal/ingest"
+	"fettle/internal/model"
 	"fettle/internal/readings"
 )
 
@@ -55,7 +56,12 @@ func newRig(t testing.TB, change ...func(*Config, *Deps)) rig {
 	}
 	rooms := &rooms{made: map[string]forecast.Made{}}
 	cfg := Config{Version: "1.2.3", Interval: time.Minute, Lookback: 10 * time.Minute, Lines: codec.OldShape(), LocalOpen: true, Hosts: []string{"Fettle.Plant.Example"}, Now: clock}
+	registry, err := model.Open(t.TempDir(), clock, nil, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
 	deps := Deps{
+		Registry: registry,
 		Machines: func() []fettle.Machine { return rooms.machines }, Models: func() []fettle.Model { return rooms.models },
 		Unit:     func(sensor string) string { return map[string]string{"current": "A", "tempA": "°C"}[sensor] },
 		Readings: rooms, Ingest: rooms, Forecasts: rooms, Verdicts: verdictRoom{rooms}, Alarms: rooms,
@@ -135,14 +141,14 @@ func (r *rooms) Submit(_ context.Context, rows []fettle.Reading) (ingest.Result,
 func (r *rooms) Refuse(string, []byte, error) { r.refused++ }
 func (r *rooms) Rejected() []ingest.Rejection { return nil }
 
-func (r *rooms) Latest(machine string) (forecast.Made, bool) {
+func (r *rooms) Latest(machine, _ string) (forecast.Made, bool) {
 	made, found := r.made[machine]
 	return made, found
 }
-func (r *rooms) Fresh(_ context.Context, machine string) (forecast.Made, error) {
+func (r *rooms) Fresh(_ context.Context, machine, _ string) (forecast.Made, error) {
 	return r.made[machine], r.why
 }
-func (r *rooms) Explain(string) error { return r.why }
+func (r *rooms) Explain(_, _ string) error { return r.why }
 func (r *rooms) Validate(context.Context, string) (forecast.Validation, error) {
 	return r.checked, r.checkErr
 }

@@ -16,9 +16,10 @@ func (a *API) addForecasts() {
 	op.Description = "404 if there is none: code says why, have and need how many readings there are and how many it takes."
 	add(a, Read, op, func(ctx context.Context, in *struct {
 		MachinePath
-		Fresh bool `query:"fresh" doc:"Look ahead from the newest reading, instead of the last time a forecast fell due"`
+		Forecaster string `query:"forecaster" maxLength:"128" default:"short" doc:"Which of the configured forecasters: short, hour, days"`
+		Fresh      bool   `query:"fresh" doc:"Look ahead from the newest reading, instead of the last time a forecast fell due"`
 	}) (*answer[forecastDetail], error) {
-		newest, err := a.newestForecast(ctx, in.Machine, in.Fresh)
+		newest, err := a.newestForecast(ctx, in.Machine, in.Forecaster, in.Fresh)
 		if err != nil {
 			return nil, err
 		}
@@ -53,20 +54,20 @@ func (a *API) addForecasts() {
 
 // newestForecast is the last one that fell due, or one made for the asker. Its
 // error is a 404 whatever the reason is.
-func (a *API) newestForecast(ctx context.Context, machine string, fresh bool) (forecast.Made, error) {
+func (a *API) newestForecast(ctx context.Context, machine, forecaster string, fresh bool) (forecast.Made, error) {
 	if err := a.mustExist(machine); err != nil {
 		return forecast.Made{}, err
 	}
 	if fresh {
-		made, err := a.Forecasts.Fresh(ctx, machine)
+		made, err := a.Forecasts.Fresh(ctx, machine, forecaster)
 		if err != nil {
 			return forecast.Made{}, noForecast(machine, err)
 		}
 		return made, nil
 	}
-	made, found := a.Forecasts.Latest(machine)
+	made, found := a.Forecasts.Latest(machine, forecaster)
 	if !found {
-		return forecast.Made{}, noForecast(machine, a.Forecasts.Explain(machine))
+		return forecast.Made{}, noForecast(machine, a.Forecasts.Explain(machine, forecaster))
 	}
 	return made, nil
 }

@@ -27,6 +27,7 @@ import (
 // A plant is an API over the real rooms, each over a real store. What the
 // pipeline does between them the tests do by hand.
 type plant struct {
+	models *model.Folder
 	rig
 	rows      *readings.Store
 	forecasts *forecast.Engine
@@ -64,6 +65,7 @@ func newPlant(t testing.TB) plant {
 	})
 	p.rig = newRig(t, func(_ *Config, deps *Deps) {
 		deps.Readings, deps.Ingest, deps.Forecasts, deps.Verdicts, deps.Alarms, deps.Models = p.rows, gate, p.forecasts, p.judge, p.book, models.List
+		deps.Registry, p.models = models, models
 		deps.Machines = func() []fettle.Machine {
 			var list []fettle.Machine
 			for _, info := range p.rows.Machines() {
@@ -196,11 +198,17 @@ func TestForecastOverTime(t *testing.T) {
 	if code, _, _ := old(); code != "pending" {
 		t.Errorf("after 300 readings: %s", code)
 	}
+	for forecaster, want := range map[string]string{"hour": `"code":"not_enough_data","have":9,"need":360`, "weeks": `"code":"unknown_forecaster"`} {
+		w := p.get("/api/v1/machines/" + machine + "/forecast?forecaster=" + forecaster)
+		if w.Code != 404 || !strings.Contains(w.Body.String(), want) {
+			t.Errorf("forecast of %s: %d %s, want %s", forecaster, w.Code, w.Body, want)
+		}
+	}
 	info, _ := p.rows.Info(machine)
-	if _, err := p.forecasts.Learn(t.Context(), machine, info.Last, p.judge.Quarantined); err != nil {
+	if _, err := p.forecasts.Learn(t.Context(), machine, forecast.Tick{Forecaster: "short", At: info.Last}, p.judge.Quarantined); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := p.forecasts.Forecast(t.Context(), machine, info.Last); err != nil {
+	if _, err := p.forecasts.Forecast(t.Context(), machine, forecast.Tick{Forecaster: "short", At: info.Last}); err != nil {
 		t.Fatal(err)
 	}
 	got := read[map[string]any](t, p.rig, "/predict/"+machine)

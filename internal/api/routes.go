@@ -13,6 +13,7 @@ import (
 const (
 	tagMachines = "machines"
 	tagAlarms   = "alarms"
+	tagModels   = "models"
 	tagServer   = "server"
 	tagInflux   = "InfluxDB"
 	tagOld      = "old routes"
@@ -34,6 +35,7 @@ func describe(version string) huma.Config {
 	c.Tags = []*huma.Tag{
 		{Name: tagMachines, Description: "Machines, their readings, forecasts and verdicts"},
 		{Name: tagAlarms, Description: "Alarms and events"},
+		{Name: tagModels, Description: "Versions of forecasting models, and which of them serve"},
 		{Name: tagServer, Description: "The program itself"},
 		{Name: tagInflux, Description: "Line protocol, from whatever writes to InfluxDB"},
 		{Name: tagOld, Description: "The routes of the system that fettle replaces, answering as they did"},

@@ -27,6 +27,7 @@ func (a *API) addV1Routes() {
 	a.addKeeping()
 	a.addKeys()
 	a.addUsers()
+	a.addModels()
 }
 
 // maxRows bounds the rows of one answer that is held in memory.

@@ -93,10 +93,7 @@ func (a *App) open() error {
 	if a.flow.alarms, err = alarm.Open(a.db, time.Now, a.flow.alarmed); err != nil {
 		return err
 	}
-	a.flow.forecasts, err = forecast.New(forecast.Config{
-		Interval: time.Duration(a.cfg.Forecast.Interval), Lookback: time.Duration(a.cfg.Forecast.Lookback),
-	}, rows, a.models, a.db, a.log)
-	if err != nil {
+	if a.flow.forecasts, err = forecast.New(forecast.Config{Forecasters: a.forecasters(), Steps: a.steps(), ModelBytes: int64(a.cfg.Limits.Memory) / 4}, rows, a.models, a.db, a.log); err != nil {
 		return err
 	}
 	a.flow.gate = ingest.New(ingest.Config{
@@ -142,6 +139,7 @@ func (a *App) brokerConfig() broker.Config {
 		Limits: broker.Limits{
 			Messages: a.cfg.MQTT.MaxMessages, Bytes: int(a.cfg.MQTT.MaxBytes), Sessions: a.cfg.MQTT.MaxSessions,
 			Subscriptions: a.cfg.MQTT.MaxSubscriptions, Keepalive: time.Duration(a.cfg.MQTT.MaxKeepalive),
+			Queue: int(a.cfg.MQTT.MaxQueued), QueueTotal: int(a.cfg.MQTT.MaxQueuedTotal),
 		},
 		Wants: func(topic string) bool { _, ok := a.flow.topics.Match(topic); return ok },
 	}

@@ -41,7 +41,7 @@ func TestReadingBecomesAlarm(t *testing.T) {
 	if _, err := server.flow.alarms.Acknowledge(raised.ID, "Ada", "fan is blocked"); err != nil {
 		t.Fatal(err)
 	}
-	if made, found := server.flow.forecasts.Latest(machine); !found || made.Steps() != 10 || made.Coverage != 0.9 {
+	if made, found := server.flow.forecasts.Latest(machine, fettle.ShortForecaster); !found || made.Steps() != 10 || made.Coverage != 0.9 {
 		t.Errorf("forecast %+v, %v", made.Forecast, found)
 	}
 	cursor := server.flow.judge.Cursor(machine)

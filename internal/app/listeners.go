@@ -45,10 +45,7 @@ type listeners struct {
 func (a *App) newListeners() (*listeners, error) {
 	page, err := web.New(web.Deps{
 		Machines: a.machines, Unit: a.unit, Version: a.version, Verdict: a.flow.judge.Latest, Broker: a.flow.broker.Addr,
-		Ahead: func(ctx context.Context, machine string) bool {
-			_, err := a.flow.forecasts.Fresh(ctx, machine)
-			return err == nil
-		},
+		Ahead: a.ahead,
 		Alarms: func(state, machine string, limit int) []fettle.Alarm {
 			return a.flow.alarms.List(alarm.Filter{State: state, Machine: machine, Limit: limit})
 		},
@@ -61,7 +58,7 @@ func (a *App) newListeners() (*listeners, error) {
 		Version: a.version, Interval: time.Duration(a.cfg.Forecast.Interval), Lookback: time.Duration(a.cfg.Forecast.Lookback),
 		Lines: lines(a.cfg.Ingest), LocalOpen: a.cfg.Auth.Local == "open", Hosts: a.cfg.HTTP.Hosts, Now: time.Now,
 	}, api.Deps{
-		Machines: a.machines, Models: a.models.List, Unit: a.unit, Readings: a.flow.readings, Ingest: a.flow.gate,
+		Machines: a.machines, Models: a.models.List, Registry: a.models, Unit: a.unit, Readings: a.flow.readings, Ingest: a.flow.gate,
 		Forecasts: a.flow.forecasts, Verdicts: a.flow.judge, Alarms: a.flow.alarms, Events: a.flow.events, Keys: a.keys, Users: a.accounts, Keeping: a,
 		Status: a.status, Samples: a.samples, Ready: a.isReady, Page: page.Handler(), AdminToken: l.token,
 	}, a.log)

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/url"
 	"runtime"
+	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -168,11 +169,17 @@ func (p *pipeline) tell(a fettle.Alarm) {
 	}
 	payload, err := json.Marshal(a)
 	if err == nil {
-		err = p.broker.Publish("fettle/alarm/"+url.PathEscape(a.Machine), payload, true)
+		err = p.broker.Publish(alarmTopic(a.Machine), payload, true)
 	}
 	if err != nil {
 		p.log.Warn("alarm is not on MQTT", "machine", a.Machine, "err", err)
 	}
+}
+
+// alarmTopic is where a machine's alarm is told. Its name is one level there,
+// escaped as in a URL's path, and so is the + that means something in MQTT only.
+func alarmTopic(machine string) string {
+	return "fettle/alarm/" + strings.ReplaceAll(url.PathEscape(machine), "+", "%2B")
 }
 
 // tellAll says again, after a restart, what was last said about each machine:

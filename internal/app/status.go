@@ -33,7 +33,7 @@ func (a *App) machineStatus(m fettle.Machine) api.MachineStatus {
 	if !m.Arrived.IsZero() {
 		s.Arrived = &m.Arrived
 	}
-	if next := a.flow.forecasts.Next(m.Name); !next.IsZero() {
+	if next := a.flow.forecasts.Next(m.Name, fettle.ShortForecaster); !next.IsZero() {
 		s.NextForecast = &next
 	}
 	return s
@@ -65,7 +65,7 @@ func (a *App) resources() api.Resources {
 
 func (a *App) brokerPart() api.Part {
 	s := a.flow.broker.Stats()
-	return api.Part{Name: "broker", State: api.PartOK, Detail: fmt.Sprintf("%d clients, %d messages acknowledged, %d refused on %s", s.Clients, s.Acknowledged, s.Refused, a.flow.broker.Addr())}
+	return api.Part{Name: "broker", State: api.PartOK, Detail: fmt.Sprintf("%d clients, %d messages acknowledged, %d refused, %d lost to slow subscribers, on %s", s.Clients, s.Acknowledged, s.Refused, s.Dropped, a.flow.broker.Addr())}
 }
 
 func (a *App) gatePart() api.Part {
@@ -170,6 +170,7 @@ func (a *App) samples() []api.Sample {
 		{Name: "fettle_broker_acknowledged_total", Value: float64(broker.Acknowledged)},
 		{Name: "fettle_broker_refused_total", Value: float64(broker.Refused)},
 		{Name: "fettle_broker_dropped_total", Value: float64(broker.Dropped)},
+		{Name: "fettle_broker_queue_bytes", Value: float64(broker.Queued)},
 		{Name: "fettle_forecasts_total", Value: float64(forecasts.Made)},
 		{Name: "fettle_forecasts_skipped_total", Value: float64(forecasts.Skipped)},
 		{Name: "fettle_readings_lost_days", Value: float64(files.Lost)},

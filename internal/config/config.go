@@ -77,6 +77,8 @@ type MQTT struct {
 	MaxMessages      int      `yaml:"max_messages_per_second" doc:"Messages that one client may publish a second; one that sends more is read more slowly. 0: no limit."`
 	MaxBytes         Bytes    `yaml:"max_bytes_per_second" doc:"The same in bytes. 0: no limit."`
 	MaxPacket        Bytes    `yaml:"max_packet" doc:"Largest MQTT packet."`
+	MaxQueued        Bytes    `yaml:"max_queued" doc:"What may wait for one subscriber, connected or away: messages and 256 bytes for each. Further ones are lost to it, counted and logged; one larger than this waits alone."`
+	MaxQueuedTotal   Bytes    `yaml:"max_queued_total" doc:"The same for all subscribers together. When it is full, those that hold most lose their newest messages to those that hold little."`
 }
 
 // A User may connect to the broker.
@@ -115,8 +117,25 @@ type MachineRetention struct {
 
 // Forecast is the section about forecasting.
 type Forecast struct {
+	Interval    Duration      `yaml:"interval" doc:"Time of a machine's own readings from one of its short forecasts to the next."`
+	Lookback    Duration      `yaml:"lookback" doc:"How far back a short forecast looks for the readings that it is made from."`
+	Machines    []MachineStep `yaml:"machines" doc:"Machines whose own step is set; of all others it is found in their readings."`
+	Forecasters []Forecaster  `yaml:"forecasters" doc:"Forecasters that every machine has beside the short one (its own step, 10 steps ahead), once it has the readings for them. A list takes the place of the default one; [] for none."`
+}
+
+// A MachineStep is how far apart one machine's readings are for a forecast.
+type MachineStep struct {
+	Machine string   `yaml:"machine" doc:"Its name."`
+	Step    Duration `yaml:"step" doc:"Time from one of its steps to the next; what a sensor says more often is averaged."`
+}
+
+// A Forecaster looks ahead at one scale of time.
+type Forecaster struct {
+	Name     string   `yaml:"name" doc:"Its name."`
+	Step     Duration `yaml:"step" doc:"Time from one of its steps to the next; a step is the mean of that time."`
+	Context  int      `yaml:"context" doc:"Steps that it looks back."`
+	Steps    int      `yaml:"steps" doc:"Steps that it looks ahead."`
 	Interval Duration `yaml:"interval" doc:"Time of a machine's own readings from one of its forecasts to the next."`
-	Lookback Duration `yaml:"lookback" doc:"How far back a forecast looks for the readings that it is made from."`
 }
 
 // Limits is the section about resources.
@@ -143,6 +162,8 @@ func Defaults() Config {
 			MaxClients:       1000,
 			MaxSubscriptions: 1000,
 			MaxPacket:        1 << 20,
+			MaxQueued:        8 << 20,
+			MaxQueuedTotal:   64 << 20,
 		},
 		Ingest: Ingest{
 			Topics:      []string{"sensor/data", "machine_sensor_data", "fettle/{machine}/readings"},
@@ -155,10 +176,18 @@ func Defaults() Config {
 		},
 		Influx:    defaultInflux(),
 		Retention: Retention{Machines: []MachineRetention{}, Every: Duration(30 * time.Second)},
-		Forecast:  Forecast{Interval: Duration(60 * time.Second), Lookback: Duration(10 * time.Minute)},
-		Limits:    Limits{Memory: 256 << 20},
-		Log:       Log{Level: "info", Format: "text"},
-		Units:     map[string]string{"current": "A", "accX": "g", "accY": "g", "accZ": "g", "tempA": "°C", "tempB": "°C"},
+		Forecast: Forecast{
+			Interval: Duration(60 * time.Second),
+			Lookback: Duration(10 * time.Minute),
+			Machines: []MachineStep{},
+			Forecasters: []Forecaster{
+				{Name: "hour", Step: Duration(time.Minute), Context: 120, Steps: 60, Interval: Duration(5 * time.Minute)},
+				{Name: "days", Step: Duration(time.Hour), Context: 168, Steps: 48, Interval: Duration(time.Hour)},
+			},
+		},
+		Limits: Limits{Memory: 256 << 20},
+		Log:    Log{Level: "info", Format: "text"},
+		Units:  map[string]string{"current": "A", "accX": "g", "accY": "g", "accZ": "g", "tempA": "°C", "tempB": "°C"},
 	}
 }
 

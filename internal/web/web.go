@@ -41,9 +41,10 @@ type Deps struct {
 	// What follows may be left out.
 
 	Verdict func(machine string) (fettle.Verdict, bool) // the newest verdict
-	// Ahead tells whether the API has a forecast from a machine's newest
-	// reading, so that the page does not ask for one in vain. nil: it has none.
-	Ahead  func(ctx context.Context, machine string) bool
+	// Ahead names the forecasters of which the API has a forecast of a machine,
+	// the one that is shown unless asked for another first, so that the page does
+	// not ask for one in vain. nil: it has none.
+	Ahead  func(ctx context.Context, machine string) []string
 	Broker func() string    // where sensors publish, host:port; nil: 127.0.0.1:1883
 	Zone   *time.Location   // the plant's; nil: the server's
 	Now    func() time.Time // wall clock; nil: time.Now
@@ -65,7 +66,7 @@ func New(deps Deps) (*Site, error) {
 		deps.Verdict = func(string) (fettle.Verdict, bool) { return fettle.Verdict{}, false }
 	}
 	if deps.Ahead == nil {
-		deps.Ahead = func(context.Context, string) bool { return false }
+		deps.Ahead = func(context.Context, string) []string { return nil }
 	}
 	if deps.Broker == nil {
 		deps.Broker = func() string { return "127.0.0.1:1883" }

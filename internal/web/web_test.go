@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"regexp"
 	"slices"
 	"strconv"
@@ -261,6 +262,41 @@ func TestSpansSuitTheRhythm(t *testing.T) {
 	}
 	if _, chosen := spans(2, map[string][]string{"range": {"2h0m0s"}}); chosen.Text != "2 h" || chosen.Rows != 3601 {
 		t.Errorf("?range=2h0m0s chose %+v", chosen)
+	}
+}
+
+// Who looks further ahead looks further back, and keeps what else was chosen.
+func TestHorizonsAreThoseThereAre(t *testing.T) {
+	for _, c := range []struct {
+		names         []string
+		query, chosen string
+		want          string // name address, the chosen one with *
+	}{
+		{nil, "", "", ""},
+		{[]string{"short"}, "", "short", ""},
+		{[]string{"short"}, "ahead=hour", "short", ""},
+		{[]string{"short", "hour"}, "", "short", "short* ?ahead=short, hour ?ahead=hour"},
+		{[]string{"short", "hour"}, "ahead=hour&range=3m0s&x=1", "hour", "short ?ahead=short&range=3m0s, hour* ?ahead=hour&range=3m0s"},
+	} {
+		query, err := url.ParseQuery(c.query)
+		if err != nil {
+			t.Fatal(err)
+		}
+		offered, chosen := horizons(c.names, query)
+		var texts []string
+		for _, o := range offered {
+			mark := map[bool]string{true: "*"}[o.Current]
+			texts = append(texts, o.Text+mark+" "+o.Href)
+		}
+		if got := strings.Join(texts, ", "); got != c.want || chosen != c.chosen {
+			t.Errorf("%q of %q: %s, %s chosen", c.query, c.names, got, chosen)
+		}
+	}
+	if _, chosen := spans(2, map[string][]string{"ahead": {"hour"}}); chosen.Text != "2 h" {
+		t.Errorf("who looks an hour ahead looks %s back", chosen.Text)
+	}
+	if offered, _ := spans(2, map[string][]string{"ahead": {"hour"}}); offered[0].Href != "?ahead=hour&range=3m0s" {
+		t.Errorf("another range forgets the choice: %s", offered[0].Href)
 	}
 }
 
