@@ -36,6 +36,11 @@ type cli struct {
 	Key         keyCmd         `cmd:"" help:"Create, list and revoke API keys."`
 	User        userCmd        `cmd:"" help:"Add, list, change and remove users of the MQTT broker."`
 	Model       modelCmd       `cmd:"" help:"List, promote, roll back, import and export forecasting models."`
+	Doctor      doctorCmd      `cmd:"" help:"Look everything over, and say what to do."`
+	Logs        logsCmd        `cmd:"" help:"Show what the server has logged, and follow it."`
+	Stop        stopCmd        `cmd:"" help:"End the running server."`
+	Completion  completionCmd  `cmd:"" help:"Print what makes a shell complete fettle's commands."`
+	Complete    completeCmd    `cmd:"" hidden:"" help:"Answer a shell that completes."`
 	Version     versionCmd     `cmd:"" help:"Print the version."`
 }
 
@@ -88,6 +93,12 @@ func usage(err error) error {
 	}
 	return usageError{err}
 }
+
+// An exitCode ends the program with a code of its own; what there was to say
+// has been said.
+type exitCode int
+
+func (c exitCode) Error() string { return fmt.Sprintf("exit code %d", int(c)) }
 
 // examples makes the end of a command's --help: what to type, and why.
 func examples(lines ...string) string {

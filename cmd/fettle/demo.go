@@ -77,7 +77,12 @@ func (c *demoCmd) Run(ctx context.Context, out io.Writer, g *globals) error {
 	if err != nil {
 		return usage(err)
 	}
-	server, err := app.New(cfg, versionText(), newLogger(os.Stderr, cfg.Log))
+	log, file, err := openLog(os.Stderr, cfg)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	server, err := app.New(cfg, versionText(), log)
 	if fettle.KindOf(err) == fettle.Conflict {
 		return fmt.Errorf("%w; for a demo, --dir names another folder", err)
 	}
@@ -90,7 +95,12 @@ func (c *demoCmd) Run(ctx context.Context, out io.Writer, g *globals) error {
 		defer cancel()
 	}
 	parts, ctx := errgroup.WithContext(ctx)
-	parts.Go(func() error { return server.Run(ctx) })
+	ctx, end := context.WithCancel(ctx)
+	defer end()
+	parts.Go(func() error {
+		defer end() // fettle stop ends the server alone
+		return server.Run(ctx)
+	})
 	parts.Go(func() error {
 		if err := c.play(ctx, out, server, machines, live); err != nil && ctx.Err() == nil {
 			return err

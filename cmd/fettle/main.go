@@ -45,8 +45,12 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second Ctrl-C ends the program at once
 	command.BindTo(ctx, (*context.Context)(nil))
+	command.Bind(parser)
 	command.BindTo(os.Stdout, (*io.Writer)(nil))
 	if err := command.Run(&c.globals); err != nil {
+		if code := exitCode(0); errors.As(err, &code) {
+			os.Exit(int(code))
+		}
 		fmt.Fprintf(os.Stderr, "fettle: %v\n", err)
 		if wrong := new(usageError); errors.As(err, wrong) {
 			fmt.Fprintf(os.Stderr, "See %s --help\n", commandPath(command))

@@ -18,13 +18,18 @@ func (serveCmd) Help() string {
 	)
 }
 
-// Run serves until Ctrl-C or SIGTERM.
+// Run serves until Ctrl-C, SIGTERM or fettle stop.
 func (serveCmd) Run(ctx context.Context, g *globals) error {
 	cfg, err := g.config()
 	if err != nil {
 		return err
 	}
-	server, err := app.New(cfg, versionText(), newLogger(os.Stderr, cfg.Log))
+	log, file, err := openLog(os.Stderr, cfg)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	server, err := app.New(cfg, versionText(), log)
 	if err != nil {
 		return err
 	}

@@ -80,6 +80,7 @@ func newRig(t testing.TB, change ...func(*Config, *Deps)) rig {
 
 // rooms answer what a test put into them.
 type rooms struct {
+	stopped  bool
 	machines []fettle.Machine
 	models   []fettle.Model
 	rows     []fettle.Reading
@@ -126,6 +127,8 @@ func (r *rooms) Points(string, []string, time.Time, time.Time, int) (readings.Po
 func (r *rooms) Backup(_ context.Context, dir string) (backup.Note, error) {
 	return backup.Note{Version: dir}, r.submit
 }
+
+func (r *rooms) Stop() { r.stopped = true }
 
 func (r *rooms) Check(context.Context) (readings.Report, error) {
 	return readings.Report{Rows: 7, Faults: []string{}}, nil

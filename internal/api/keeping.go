@@ -12,8 +12,10 @@ import (
 	"fettle/internal/readings"
 )
 
-// Keeping is what the API needs to look after the data folder.
+// Keeping is what the API needs to look after the data folder, and the server
+// that holds it.
 type Keeping interface {
+	Stop() // returns at once
 	Backup(ctx context.Context, dir string) (backup.Note, error)
 	Check(ctx context.Context) (readings.Report, error)
 }
@@ -35,6 +37,14 @@ func (a *API) addKeeping() {
 	}
 	add(a, Admin, op, func(context.Context, *struct{}) (*huma.StreamResponse, error) {
 		return a.takeTime("check-readings", func(ctx context.Context) (any, error) { return a.Keeping.Check(ctx) }), nil
+	})
+	op = huma.Operation{
+		Method: http.MethodPost, Path: "/api/v1/stop", OperationID: "stop-server", Tags: []string{tagServer}, DefaultStatus: http.StatusAccepted,
+		Summary: "End the server, as Ctrl-C does: what is under way is finished first",
+	}
+	add(a, Admin, op, func(context.Context, *struct{}) (*struct{}, error) {
+		a.Keeping.Stop()
+		return nil, nil
 	})
 }
 

@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"os"
 	"runtime/debug"
+	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -48,7 +49,9 @@ type App struct {
 	web      *listeners
 	influx   neighbours
 
-	ready chan struct{} // closed when everything answers
+	ready chan struct{}   // closed when everything answers
+	stop  func()          // ends Run; may be called before it begins
+	asked <-chan struct{} // closed when somebody has asked for the end
 }
 
 // New opens the data folder and everything in it, and starts nothing. The
@@ -62,7 +65,11 @@ func New(cfg config.Config, version string, log *slog.Logger) (*App, error) {
 	if err != nil {
 		return nil, err
 	}
-	a := &App{cfg: cfg, version: version, log: log, started: time.Now(), db: store, ready: make(chan struct{})}
+	asked := make(chan struct{})
+	a := &App{
+		cfg: cfg, version: version, log: log, started: time.Now(), db: store, ready: make(chan struct{}),
+		stop: sync.OnceFunc(func() { close(asked) }), asked: asked,
+	}
 	if err := a.open(); err != nil {
 		return nil, errors.Join(err, store.Close())
 	}
@@ -87,32 +94,32 @@ func limitMemory(limits config.Limits) {
 
 // open makes the parts, lowest floor first, and gives each what it needs.
 func (a *App) open() error {
-	rows, err := readings.Open(a.db, a.cfg.Data.Dir, a.log)
+	rows, err := readings.Open(a.db, a.cfg.Data.Dir, a.logOf("readings"))
 	if err != nil {
 		return err
 	}
-	a.keeper = readings.NewKeeper(keepConfig(a.cfg.Retention), rows, a.log)
+	a.keeper = readings.NewKeeper(keepConfig(a.cfg.Retention), rows, a.logOf("readings"))
 	log, err := events.Open(a.db, time.Now)
 	if err != nil {
 		return err
 	}
-	a.flow = &pipeline{readings: rows, events: log, awake: newWakeSet(), curves: newWakeSet(), rhythm: newRhythm(rows), unit: a.unit, log: a.log}
+	a.flow = &pipeline{readings: rows, events: log, awake: newWakeSet(), curves: newWakeSet(), rhythm: newRhythm(rows), unit: a.unit, log: a.logOf("pipeline")}
 	if a.flow.topics, err = codec.NewTopics(a.cfg.Ingest.Topics); err != nil {
 		return err
 	}
-	if a.models, err = model.Open(a.cfg.Data.Models(), time.Now, a.modelsChanged, a.log); err != nil {
+	if a.models, err = model.Open(a.cfg.Data.Models(), time.Now, a.modelsChanged, a.logOf("models")); err != nil {
 		return err
 	}
-	if a.flow.judge, err = verdict.New(a.db, rows, a.log); err != nil {
+	if a.flow.judge, err = verdict.New(a.db, rows, a.logOf("verdict")); err != nil {
 		return err
 	}
 	if a.flow.alarms, err = alarm.Open(a.db, time.Now, a.flow.alarmed); err != nil {
 		return err
 	}
-	if a.flow.forecasts, err = forecast.New(forecast.Config{Forecasters: a.forecasters(), Steps: a.steps(), ModelBytes: int64(a.cfg.Limits.Memory) / 4}, rows, a.models, a.db, a.log); err != nil {
+	if a.flow.forecasts, err = forecast.New(forecast.Config{Forecasters: a.forecasters(), Steps: a.steps(), ModelBytes: int64(a.cfg.Limits.Memory) / 4}, rows, a.models, a.db, a.logOf("forecast")); err != nil {
 		return err
 	}
-	if a.training, err = train.New(a.trainingConfig(), a.trainingDeps(), a.log); err != nil {
+	if a.training, err = train.New(a.trainingConfig(), a.trainingDeps(), a.logOf("training")); err != nil {
 		return err
 	}
 	a.flow.gate = ingest.New(ingest.Config{
@@ -124,7 +131,7 @@ func (a *App) open() error {
 	if a.accounts, err = broker.OpenAccounts(a.db, time.Now); err != nil {
 		return err
 	}
-	if a.flow.broker, err = broker.New(a.brokerConfig(), a.flow.receive, a.log); err != nil {
+	if a.flow.broker, err = broker.New(a.brokerConfig(), a.flow.receive, a.logOf("broker")); err != nil {
 		return err
 	}
 	if a.keys, err = api.OpenKeys(a.db, time.Now); err != nil {
@@ -168,6 +175,8 @@ func (a *App) brokerConfig() broker.Config {
 // after all have stopped and the folder is closed.
 func (a *App) Run(ctx context.Context) (err error) {
 	defer func() { err = errors.Join(err, a.db.Close()) }()
+	ctx, end := context.WithCancel(ctx)
+	defer end()
 	if err := a.web.listen(); err != nil {
 		return err
 	}
@@ -189,10 +198,25 @@ func (a *App) Run(ctx context.Context) (err error) {
 	parts.Go(func() error { return a.watchDrift(ctx) })
 	parts.Go(func() error { return a.usage.run(ctx) })
 	parts.Go(func() error { return a.announce(ctx) })
+	parts.Go(func() error { return a.endWhenAsked(ctx, end) })
 	err = parts.Wait()
 	stopGate()
 	return errors.Join(err, <-gate)
 }
+
+// endWhenAsked ends the server once somebody has asked for it.
+func (a *App) endWhenAsked(ctx context.Context, end context.CancelFunc) error {
+	select {
+	case <-a.asked:
+		a.log.Info("stopping, as asked for")
+		end()
+	case <-ctx.Done():
+	}
+	return nil
+}
+
+// logOf is the log of one part, whose lines fettle logs PART shows.
+func (a *App) logOf(part string) *slog.Logger { return a.log.With("part", part) }
 
 // announce waits for the broker, then tells the commands beside the server (by
 // server.json) and the log where everything is.

@@ -30,7 +30,7 @@ func (a *App) openNeighbours() error {
 			Target: influx.Target{URL: m.URL, Org: m.Org, Token: m.Token.Reveal()},
 			Bucket: m.Bucket, Retention: time.Duration(m.Retention),
 			Anomalies: m.Anomalies, AnomaliesRetention: time.Duration(m.AnomaliesRetention), Now: time.Now,
-		}, a.db, a.flow.readings, a.flow.judge.AnomaliesAfter, a.log)
+		}, a.db, a.flow.readings, a.flow.judge.AnomaliesAfter, a.logOf("influx"))
 		if err != nil {
 			return err
 		}
@@ -44,7 +44,7 @@ func (a *App) openNeighbours() error {
 		Target: influx.Target{URL: f.URL, Org: f.Org, Token: f.Token.Reveal()},
 		Bucket: f.Bucket, Measurement: f.Measurement, MachineTag: f.MachineTag,
 		Every: time.Duration(f.Every), Lookback: time.Duration(f.Lookback), Backfill: time.Duration(f.Backfill), Now: time.Now,
-	}, a.db, a.flow.readings, a.submit, a.log)
+	}, a.db, a.flow.readings, a.submit, a.logOf("influx"))
 	a.influx.follow = follow
 	return err
 }

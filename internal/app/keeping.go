@@ -9,6 +9,9 @@ import (
 	"fettle/internal/readings"
 )
 
+// Stop ends the server as if its context had ended, and returns at once.
+func (a *App) Stop() { a.stop() }
+
 // Backup copies the data folder into another while the server goes on.
 func (a *App) Backup(ctx context.Context, dir string) (backup.Note, error) {
 	begin := time.Now()

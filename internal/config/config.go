@@ -32,7 +32,7 @@ type Config struct {
 	Forecast  Forecast          `yaml:"forecast" doc:"When machines are forecast, and from what."`
 	Training  Training          `yaml:"training" doc:"When models are trained, by what, and what that may take. Training runs in processes of its own at the lowest priority."`
 	Limits    Limits            `yaml:"limits" doc:"What fettle may take of the computer."`
-	Log       Log               `yaml:"log" doc:"What fettle says while it runs, on standard error."`
+	Log       Log               `yaml:"log" doc:"What fettle says while it runs, on standard error and in a file."`
 	Units     map[string]string `yaml:"units" doc:"The unit of a sensor, by the sensor's name, for the page and the API. Entries are added to the default ones; an empty unit removes one."`
 
 	warnings []string
@@ -48,6 +48,14 @@ func (d Data) Store() string { return filepath.Join(d.Dir, "db") }
 
 // Models is the folder of model versions, inside the data folder.
 func (d Data) Models() string { return filepath.Join(d.Dir, "models") }
+
+// LogFile is the path of the log's file; empty if there is none.
+func (c *Config) LogFile() string {
+	if c.Log.File == "" || filepath.IsAbs(c.Log.File) {
+		return c.Log.File
+	}
+	return filepath.Join(c.Data.Dir, c.Log.File)
+}
 
 // HTTP is the section about the two HTTP listeners.
 type HTTP struct {
@@ -162,8 +170,11 @@ type Limits struct {
 
 // Log is the section about logging.
 type Log struct {
-	Level  string `yaml:"level" enum:"debug,info,warn,error" doc:"The least important lines still shown."`
-	Format string `yaml:"format" enum:"text,json" doc:"Text for people (coloured on a terminal), or JSON lines for programs."`
+	Level   string `yaml:"level" enum:"debug,info,warn,error" doc:"The least important lines still shown."`
+	Format  string `yaml:"format" enum:"text,json" doc:"Text for people (coloured on a terminal), or JSON lines for programs."`
+	File    string `yaml:"file" doc:"File that has the log too, for fettle logs. A relative path starts at the data folder. Empty: none."`
+	MaxSize Bytes  `yaml:"max_size" doc:"Size of that file at which a new one is begun."`
+	Keep    int    `yaml:"keep" doc:"Older files that are kept beside it (.1, .2 and so on)."`
 }
 
 // Defaults is a Config as it is when nobody says anything.
@@ -207,7 +218,7 @@ func Defaults() Config {
 			Parallel: 1, Memory: 512 << 20, Budget: Duration(30 * time.Minute), Windows: 20_000, Margin: 0.01, Attempts: 3,
 		},
 		Limits: Limits{Memory: 256 << 20},
-		Log:    Log{Level: "info", Format: "text"},
+		Log:    Log{Level: "info", Format: "text", File: "fettle.log", MaxSize: 8 << 20, Keep: 3},
 		Units:  map[string]string{"current": "A", "accX": "g", "accY": "g", "accZ": "g", "tempA": "°C", "tempB": "°C"},
 	}
 }

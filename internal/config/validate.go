@@ -30,6 +30,8 @@ func (c *Config) problems() []*fettle.Error {
 	v.forecast(c.Forecast)
 	v.training(c.Training)
 	v.check(c.Limits.Memory == 0 || within(c.Limits.Memory, 32<<20, 1<<40), "limits.memory", c.Limits.Memory.String(), "0 (no limit), or 32MiB to 1024GiB")
+	v.check(within(c.Log.MaxSize, 64<<10, 1<<40), "log.max_size", c.Log.MaxSize.String(), "64KiB to 1024GiB")
+	v.count(c.Log.Keep, "log.keep", 0, 100)
 	v.units(c.Units)
 	return v.problems
 }

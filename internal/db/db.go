@@ -40,6 +40,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"sync"
 
@@ -148,6 +149,26 @@ func lockFolder(dir string, disk vfs.FS) (*pebble.Lock, error) {
 	}
 	return nil, fettle.Errorf(fettle.Conflict,
 		"folder %s is in use by another fettle; stop that one, or give this one a folder of its own (data.dir): %w", dir, err)
+}
+
+// Held tells whether a process has the store in a folder open, this one or
+// another. A folder that is not there nobody holds.
+func Held(dir string) (bool, error) {
+	if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	dir, err := makeFolder(dir, vfs.Default)
+	if err != nil {
+		return false, fmt.Errorf("look at store: %w", err)
+	}
+	lock, err := lockFolder(dir, vfs.Default)
+	if fettle.KindOf(err) == fettle.Conflict {
+		return true, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	return false, lock.Close()
 }
 
 // openPebble opens Pebble on the guard. Damage in the folder comes back as an

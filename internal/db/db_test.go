@@ -199,6 +199,9 @@ func TestFolderInUse(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, name := range []string{dir, dir + "/.", link} {
+		if held, err := Held(name); !held || err != nil {
+			t.Errorf("held: %v, %v", held, err)
+		}
 		_, err := Open(name, Options{})
 		wantKind(t, err, fettle.Conflict, "in use by another fettle", dir)
 	}

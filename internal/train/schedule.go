@@ -27,8 +27,8 @@ func checkSchedule(expression string) error {
 	return nil
 }
 
-// comes is when a schedule comes next after a time.
-func comes(expression string, after time.Time) time.Time {
+// Comes is when a schedule comes next after a time; zero if it never does.
+func Comes(expression string, after time.Time) time.Time {
 	next, err := gronx.NextTickAfter(expression, after, false)
 	if err != nil {
 		return time.Time{}
@@ -55,7 +55,7 @@ func (m *Manager) keepSchedule(ctx context.Context) {
 	}
 	seen := m.scheduleSeen()
 	for ctx.Err() == nil {
-		due := comes(m.cfg.Schedule, seen)
+		due := Comes(m.cfg.Schedule, seen)
 		if due.IsZero() {
 			return
 		}

@@ -50,7 +50,7 @@ func TestSchedules(t *testing.T) {
 		if err := checkSchedule(expression); err != nil {
 			t.Error(err)
 		}
-		if got := comes(expression, at).Format("2006-01-02 15:04"); got != want {
+		if got := Comes(expression, at).Format("2006-01-02 15:04"); got != want {
 			t.Errorf("%s comes at %s, expected %s", expression, got, want)
 		}
 	}
