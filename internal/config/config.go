@@ -90,6 +90,8 @@ type Ingest struct {
 	MaxFuture   Duration `yaml:"max_future" doc:"How far ahead of the clock the time of a reading may be."`
 	Queue       Bytes    `yaml:"queue" doc:"Readings that may wait for the disk before senders are held back."`
 	MaxMachines int      `yaml:"max_machines" doc:"Machines that may appear by themselves; readings of further ones are refused."`
+
+	MQTT []OutsideBroker `yaml:"mqtt" doc:"Brokers next door whose messages are taken in too, each acknowledged to its broker once it is on disk."`
 }
 
 // Retention is the section about how long readings are kept.
@@ -146,6 +148,7 @@ func Defaults() Config {
 			MaxFuture:   Duration(5 * time.Minute),
 			Queue:       64 << 20,
 			MaxMachines: 10_000,
+			MQTT:        []OutsideBroker{},
 		},
 		Retention: Retention{Machines: []MachineRetention{}, Every: Duration(30 * time.Second)},
 		Forecast:  Forecast{Interval: Duration(60 * time.Second), Lookback: Duration(10 * time.Minute)},

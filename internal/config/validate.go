@@ -25,6 +25,7 @@ func (c *Config) problems() []*fettle.Error {
 	v.hosts(c.HTTP.Hosts)
 	v.broker(c.MQTT)
 	v.ingest(c.Ingest)
+	v.outside(c)
 	v.retention(c.Retention)
 	v.duration(c.Forecast.Interval, "forecast.interval", time.Second, 24*time.Hour)
 	v.duration(c.Forecast.Lookback, "forecast.lookback", time.Second, 30*24*time.Hour)
