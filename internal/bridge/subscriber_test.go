@@ -345,3 +345,20 @@ func TestLongPacket(t *testing.T) {
 		t.Errorf("next: %+v, %v", f, err)
 	}
 }
+
+// A topic that the broker does not grant is named, and the others come.
+func TestSubscriberRefusedATopic(t *testing.T) {
+	for version, change := range versions {
+		t.Run(version, func(t *testing.T) {
+			p := startBroker(t, broker.Config{Limits: broker.Limits{Subscriptions: 1}}, nil)
+			var e ear
+			s, _ := listening(t, Subscription{URL: p.Addr(), Filters: []string{"sensor/#", "plant/#"}}, e.receive, change)
+			eventually(t, "the refusal", func() bool { return strings.Contains(s.State().LastError, "refuses the subscription to plant/#") })
+			publish(t, dial(t, Options{URL: p.Addr()}), 0, 1, 1)
+			eventually(t, "the message", func() bool { return len(e.messages()) == 1 })
+			if got := s.State(); !got.Connected || got.Connections != 1 {
+				t.Errorf("state %+v", got)
+			}
+		})
+	}
+}
