@@ -7,7 +7,7 @@ CONCURRENT := ./internal/db ./internal/readings ./internal/backup ./internal/ing
 	./internal/events ./internal/model ./internal/forecast ./internal/verdict ./internal/alarm ./internal/api ./internal/app
 STATICCHECK = $(CURDIR)/bin/staticcheck
 
-.PHONY: help build run quick vet test needs race test-peers torture bench-readings story bench bench-engine ett picture gen docs clean
+.PHONY: help build run quick vet test needs race test-peers torture bench-readings story bench bench-outside bench-engine ett picture gen docs clean
 .DEFAULT_GOAL := help
 
 help: ## This list
@@ -57,6 +57,10 @@ story: build ## The main job on real input ($$FETTLE_DATA): SKAB, NAB, the old s
 bench: build ## Start-up, memory, messages a second beside Mosquitto, latency; about 3 minutes, best on a quiet machine
 	@scripts/needs.sh bench
 	PATH="$$PATH:/usr/sbin" go run ./bench -fettle bin/fettle
+
+bench-outside: build ## Messages a second from a Mosquitto next door, each on disk before it is acknowledged; under a minute
+	@scripts/needs.sh bench
+	PATH="$$PATH:/usr/sbin" go run ./bench -fettle bin/fettle -part outside
 
 bench-engine: ## The PatchTST engine beside PyTorch in all its modes and ONNX Runtime; about 15 minutes, alone on the machine
 	go run ./bench/engine
