@@ -66,8 +66,10 @@ func (b *books) settle(a *arrival) {
 	b.settled[a.id] = a.sum
 }
 
-// isSettled tells whether a message that comes again was dealt with. Only the
-// identifier together with the bytes says that it is the same message.
+// isSettled tells whether a message that comes again was dealt with: the broker
+// says that it was sent before, and the last message under its identifier had the
+// same bytes. This matters for readings without a time of their own; those with
+// one would only be merged with themselves.
 func (b *books) isSettled(id uint16, sum uint64) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -56,7 +56,7 @@ func (s *Subscriber) dial(ctx context.Context, v protocol) (*link, error) {
 }
 
 func (l *link) introduce() (welcome, error) {
-	at := l.address.Redacted()
+	at := l.address.String()
 	if err := l.conn.SetDeadline(time.Now().Add(connectTime)); err != nil {
 		return welcome{}, fmt.Errorf("connect to mqtt broker at %s: %w", at, err)
 	}
@@ -103,6 +103,8 @@ func (l *link) run(ctx context.Context) error {
 	writer.Go(func() { l.write(stop) })
 	l.fail(l.read()) // the first cause counts
 	l.settle(ctx)
+	// A broker that takes no more bytes does not hold us up.
+	defer time.AfterFunc(closeTime, func() { l.conn.Close() }).Stop()
 	close(stop)
 	writer.Wait()
 	return context.Cause(l.ctx)
@@ -141,7 +143,7 @@ func (l *link) read() error {
 			err = l.answered(f.body)
 		case disconnectKind:
 			d := parseDisconnect(f.body)
-			err = fettle.Errorf(fettle.Unavailable, "mqtt broker at %s ends the connection: %s (reason %#x)", l.address.Redacted(), cmp.Or(d.reason, farewells[d.code], "it does not say why"), d.code)
+			err = fettle.Errorf(fettle.Unavailable, "mqtt broker at %s ends the connection: %s (reason %#x)", l.address.String(), cmp.Or(d.reason, farewells[d.code], "it does not say why"), d.code)
 		case pingrespKind:
 		default:
 			err = fmt.Errorf("%w: packet %d", errMalformed, f.kind)
@@ -211,11 +213,11 @@ func (l *link) broken(err error) error {
 	var timeout net.Error
 	switch {
 	case errors.As(err, &timeout) && timeout.Timeout():
-		return fettle.Errorf(fettle.Unavailable, "mqtt broker at %s is silent for %v", l.address.Redacted(), l.keepAlive*3/2)
+		return fettle.Errorf(fettle.Unavailable, "mqtt broker at %s is silent for %v", l.address.String(), l.keepAlive*3/2)
 	case errors.Is(err, io.EOF):
-		return fettle.Errorf(fettle.Unavailable, "mqtt broker at %s has hung up", l.address.Redacted())
+		return fettle.Errorf(fettle.Unavailable, "mqtt broker at %s has hung up", l.address.String())
 	default:
-		return fettle.Errorf(fettle.Unavailable, "connection to mqtt broker at %s: %w", l.address.Redacted(), err)
+		return fettle.Errorf(fettle.Unavailable, "connection to mqtt broker at %s: %w", l.address.String(), err)
 	}
 }
 
@@ -261,18 +263,16 @@ func (l *link) send(packets []byte) error {
 // settle waits for the answers to what has come, so that the next connection
 // knows which messages it need not take again.
 func (l *link) settle(ctx context.Context) {
-	most := lastAnswers
-	if ctx.Err() != nil {
-		most = lastAnswersStopping
-	}
-	deadline := time.After(most)
+	enough, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastAnswers)
+	defer cancel()
+	defer context.AfterFunc(ctx, func() { time.AfterFunc(lastAnswersStopping, cancel) })()
 	for {
 		if n, _ := l.arrivals.waiting(); n == 0 {
 			return
 		}
 		select {
 		case <-l.arrivals.room:
-		case <-deadline:
+		case <-enough.Done():
 			return
 		}
 	}

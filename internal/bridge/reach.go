@@ -66,11 +66,11 @@ func (s *Subscriber) reach(ctx context.Context) (net.Conn, error) {
 		conn, err = dialer.DialContext(ctx, "tcp", s.address.Host)
 	}
 	if err != nil {
-		return nil, fettle.Errorf(fettle.Unavailable, "reach mqtt broker at %s: %w", s.address.Redacted(), err)
+		return nil, fettle.Errorf(fettle.Unavailable, "reach mqtt broker at %s: %w", s.address.String(), err)
 	}
 	if s.isOwn(conn) {
 		conn.Close()
-		return nil, fettle.Errorf(fettle.Conflict, "the broker at %s is fettle's own; what is published there arrives already, so take it out of the outside brokers", s.address.Redacted())
+		return nil, fettle.Errorf(fettle.Conflict, "the broker at %s is fettle's own; what is published there arrives already, so take it out of the outside brokers", s.address.String())
 	}
 	return conn, nil
 }

@@ -16,7 +16,7 @@ import (
 
 // A Subscription says which broker to listen to, and for what.
 type Subscription struct {
-	// URL is as in Options, but may not hold a password.
+	// URL is as in Options, but may not hold user and password.
 	URL            string
 	User, Password string
 	TLS            TLSFiles
@@ -81,13 +81,12 @@ func NewSubscriber(s Subscription, receive func(ctx context.Context, m Message, 
 	if err != nil {
 		return nil, err
 	}
-	_, holdsPassword := address.User.Password()
 	bad := func(field, value, expected string) (*Subscriber, error) {
 		return nil, fettle.BadField("bad option", field, value, expected)
 	}
 	switch {
-	case holdsPassword:
-		return bad("broker", address.Redacted(), "no password in the URL, where others can see it")
+	case address.User != nil:
+		return bad("broker", address.Redacted(), "no user and password in the URL, where others can see them")
 	case s.ClientID == "" || len(s.ClientID) > maxText:
 		return bad("client id", fmt.Sprintf("%q", fettle.Shorten(s.ClientID)), "a name that stays the same")
 	case s.Window < 0 || s.Window > MaxWindow:
@@ -104,10 +103,6 @@ func NewSubscriber(s Subscription, receive func(ctx context.Context, m Message, 
 		return nil, err
 	}
 	s.Window = cmp.Or(s.Window, DefaultWindow)
-	if s.User == "" && address.User != nil {
-		s.User = address.User.Username()
-	}
-	address.User = nil
 	log := cmp.Or(s.Log, slog.New(slog.DiscardHandler)).With("broker", address.String())
 	return &Subscriber{
 		Subscription: s, address: address, receive: receive, books: newBooks(address.String(), time.Now),
@@ -228,7 +223,7 @@ func (p *pauses) next(err error) time.Duration {
 
 // refusal says what can be done about the code of a CONNACK.
 func (s *Subscriber) refusal(w welcome) error {
-	at := s.address.Redacted()
+	at := s.address.String()
 	code := w.code
 	if w.old { // the codes of 3.1.1 in the words of MQTT 5
 		code = map[byte]byte{1: unsupportedVersion, 2: 0x85, 3: 0x88, 4: badUserOrPassword, 5: notAuthorized}[w.code]
@@ -257,5 +252,5 @@ func (s *Subscriber) refusedFilters(codes []byte) (err error, all bool) {
 	if len(refused) == 0 {
 		return nil, false
 	}
-	return fettle.Errorf(fettle.Forbidden, "mqtt broker at %s refuses the subscription to %s", s.address.Redacted(), strings.Join(refused, ", ")), len(refused) == len(s.Filters)
+	return fettle.Errorf(fettle.Forbidden, "mqtt broker at %s refuses the subscription to %s", s.address.String(), strings.Join(refused, ", ")), len(refused) == len(s.Filters)
 }

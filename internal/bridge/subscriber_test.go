@@ -263,7 +263,7 @@ func TestBadSubscriptions(t *testing.T) {
 		want   string
 	}{
 		{func(s *Subscription) { s.URL = "http://x" }, "mqtt://"},
-		{func(s *Subscription) { s.URL = "mqtt://me:hunter2@h" }, "no password in the URL"},
+		{func(s *Subscription) { s.URL = "mqtt://me:hunter2@h" }, "no user and password in the URL"},
 		{func(s *Subscription) { s.ClientID = "" }, "a name that stays the same"},
 		{func(s *Subscription) { s.Window = MaxWindow + 1 }, "1 to 65535 messages"},
 		{func(s *Subscription) { s.Filters = nil }, "0 topics"},
