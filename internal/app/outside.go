@@ -5,7 +5,9 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -58,9 +60,13 @@ func (a *App) newOutside(b config.OutsideBroker, folder string) (*bridge.Subscri
 		sum := sha256.Sum256([]byte(folder + " " + b.Title()))
 		id = "fettle" + hex.EncodeToString(sum[:8]) // 22 letters: 3.1.1 promises to take 23
 	}
+	former, err := a.formerFilters(b.Title(), topics.Filters())
+	if err != nil {
+		return nil, err
+	}
 	return bridge.NewSubscriber(bridge.Subscription{
 		URL: b.URL, User: b.User, Password: b.Password.Reveal(), TLS: bridge.TLSFiles{CA: b.TLSCA, Cert: b.TLSCert, Key: b.TLSKey},
-		ClientID: id, Filters: topics.Filters(), Window: b.Window, Own: a.ownBrokers, Log: a.log,
+		ClientID: id, Filters: topics.Filters(), Former: former, Window: b.Window, Own: a.ownBrokers, Log: a.log,
 	}, a.flow.receiveFrom(b.Title(), topics))
 }
 
@@ -81,6 +87,41 @@ func (a *App) folderID() (string, error) {
 		return "", fmt.Errorf("keep the folder's identity: %w", err)
 	}
 	return fresh, nil
+}
+
+// formerPrefix stands before the name of a broker. The record holds the filters
+// that were ever subscribed to there, the newest first.
+const formerPrefix = "b/f/"
+
+// formerFilters returns the filters that a broker may still have in our session
+// and that are none of those wanted now, and remembers these.
+func (a *App) formerFilters(broker string, now []string) (former []string, err error) {
+	key := []byte(formerPrefix + broker)
+	text, found, err := a.db.Get(key)
+	if err != nil {
+		return nil, err
+	}
+	var known []string
+	if found {
+		if err := json.Unmarshal(text, &known); err != nil {
+			return nil, fmt.Errorf("read the subscriptions at %s: %w", broker, err)
+		}
+	}
+	former = slices.DeleteFunc(slices.Clone(known), func(filter string) bool { return slices.Contains(now, filter) })
+	former = former[:min(len(former), max(0, bridge.MaxFilters-len(now)))]
+	all := append(slices.Clone(now), former...)
+	if slices.Equal(all, known) {
+		return former, nil
+	}
+	if text, err = json.Marshal(all); err != nil {
+		return nil, err
+	}
+	batch := a.db.NewBatch()
+	batch.Set(key, text)
+	if err := a.db.Commit(batch, db.Synced); err != nil {
+		return nil, fmt.Errorf("keep the subscriptions at %s: %w", broker, err)
+	}
+	return former, nil
 }
 
 // ownBrokers are the addresses of the embedded broker.
@@ -110,7 +151,7 @@ func (p *pipeline) receiveFrom(name string, topics *codec.Topics) func(context.C
 	from := "mqtt " + name
 	return func(ctx context.Context, m bridge.Message, done func(error)) {
 		names, wanted := topics.Match(m.Topic)
-		if !wanted { // a subscription of an earlier configuration lives on in the session
+		if !wanted { // as a topic with an empty name, or one of an earlier subscription that waited
 			p.gate.Refuse(from+" "+m.Topic, m.Payload, fettle.BadField("unknown topic", "topic", fettle.Shorten(m.Topic), "one of the broker's topics"))
 			done(nil)
 			return

@@ -101,6 +101,20 @@ func TestSessionNameStays(t *testing.T) {
 	}
 }
 
+// Filters of an earlier configuration are taken back, however long ago it was.
+func TestFormerFilters(t *testing.T) {
+	server := startApp(t, settings(t.TempDir()))
+	defer server.stop(t)
+	for _, c := range []struct{ now, want string }{
+		{"a b", ""}, {"a b", ""}, {"b c", "a"}, {"c", "b a"}, {"a", "c b"}, {"$share/g/a", "a c b"},
+	} {
+		got, err := server.formerFilters("hall", strings.Fields(c.now))
+		if err != nil || strings.Join(got, " ") != c.want {
+			t.Errorf("now %s: former are %q, %v; want %s", c.now, got, err, c.want)
+		}
+	}
+}
+
 // What fettle's own broker listens on is known to those who must not connect
 // there.
 func TestOwnBrokerIsNoOutsideBroker(t *testing.T) {

@@ -111,14 +111,20 @@ func (l *link) run(ctx context.Context) error {
 }
 
 // subscribe asks for our topics, in a session that was kept too: they may be
-// others since the last start. A broker of 3.1.1 sends what it retains with each
-// subscription, new or not, so it is asked only once.
+// others since the last start, and then the former ones are taken back. A broker
+// of 3.1.1 sends what it retains with each subscription, new or not, so it is
+// asked only once.
 func (l *link) subscribe() error {
 	if l.resumed && l.granted && l.protocol == mqtt311 {
 		l.books.subscribed()
 		return nil
 	}
 	l.granted = false
+	if l.resumed && len(l.Former) > 0 {
+		if err := l.send(l.protocol.unsubscribe(2, l.Former)); err != nil {
+			return err
+		}
+	}
 	return l.send(l.protocol.subscribe(1, l.Filters))
 }
 
@@ -144,7 +150,7 @@ func (l *link) read() error {
 		case disconnectKind:
 			d := parseDisconnect(f.body)
 			err = fettle.Errorf(fettle.Unavailable, "mqtt broker at %s ends the connection: %s (reason %#x)", l.address.String(), cmp.Or(d.reason, farewells[d.code], "it does not say why"), d.code)
-		case pingrespKind:
+		case pingrespKind, unsubackKind:
 		default:
 			err = fmt.Errorf("%w: packet %d", errMalformed, f.kind)
 		}

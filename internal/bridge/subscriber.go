@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -24,6 +25,7 @@ type Subscription struct {
 	// restart, and nobody else's: the broker hangs up on the older of two.
 	ClientID string
 	Filters  []string // MQTT topic filters, $share/group/... among them
+	Former   []string // those that the session may have from before, and that are to go
 	Window   int      // messages that may come before the first is answered; 0: DefaultWindow, at most MaxWindow
 	// Own lists the addresses, host:port, of this program's own broker, to which
 	// it must not subscribe: what it heard there would come to it twice.
@@ -35,7 +37,7 @@ type Subscription struct {
 const (
 	DefaultWindow = 2_000
 	MaxWindow     = 65_535
-	maxFilters    = 1_000
+	MaxFilters    = 1_000
 	maxText       = 65_535 // bytes of any text in MQTT
 )
 
@@ -91,10 +93,10 @@ func NewSubscriber(s Subscription, receive func(ctx context.Context, m Message, 
 		return bad("client id", fmt.Sprintf("%q", fettle.Shorten(s.ClientID)), "a name that stays the same")
 	case s.Window < 0 || s.Window > MaxWindow:
 		return bad("window", fmt.Sprint(s.Window), fmt.Sprintf("1 to %d messages", MaxWindow))
-	case len(s.Filters) == 0 || len(s.Filters) > maxFilters:
-		return bad("topics", fmt.Sprintf("%d topics", len(s.Filters)), fmt.Sprintf("1 to %d", maxFilters))
+	case len(s.Filters) == 0 || max(len(s.Filters), len(s.Former)) > MaxFilters:
+		return bad("topics", fmt.Sprintf("%d topics", len(s.Filters)), fmt.Sprintf("1 to %d", MaxFilters))
 	}
-	for _, text := range append([]string{s.User, s.Password}, s.Filters...) {
+	for _, text := range slices.Concat([]string{s.User, s.Password}, s.Filters, s.Former) {
 		if len(text) > maxText {
 			return bad("text", fmt.Sprintf("%d bytes long", len(text)), fmt.Sprintf("at most %d bytes", maxText))
 		}

@@ -132,6 +132,27 @@ func TestMosquittoKeepsWhatComesMeanwhile(t *testing.T) {
 	}
 }
 
+// A topic that is no longer wanted is taken back from the session.
+func TestMosquittoTakesBackATopic(t *testing.T) {
+	for version, change := range versions {
+		t.Run(version, func(t *testing.T) {
+			m := startMosquitto(t)
+			var e ear
+			s, stop := listening(t, Subscription{URL: m.address(), Filters: []string{"plant/#", "hall/#"}}, e.receive, change)
+			eventually(t, "connected", connected(s))
+			stop()
+			s, _ = listening(t, Subscription{URL: m.address(), Filters: []string{"plant/#"}, Former: []string{"hall/#", "never/was"}}, e.receive, change)
+			eventually(t, "connected again", connected(s))
+			m.publish("hall/a", 0, 1)
+			m.publish("plant/a/b", 1, 2)
+			eventually(t, "a message", func() bool { return len(e.messages()) > 0 })
+			if got := e.messages(); len(got) != 1 || got[0].Topic != "plant/a/b" || s.State().Resumed != 1 {
+				t.Errorf("got %+v", got)
+			}
+		})
+	}
+}
+
 func TestMosquittoKilledAndStartedAgain(t *testing.T) {
 	for version, change := range versions {
 		t.Run(version, func(t *testing.T) {

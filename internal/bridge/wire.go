@@ -42,6 +42,8 @@ const (
 	pubackKind     = 4
 	subscribeKind  = 8
 	subackKind     = 9
+	unsubKind      = 10
+	unsubackKind   = 11
 	pingreqKind    = 12
 	pingrespKind   = 13
 	disconnectKind = 14
@@ -326,6 +328,18 @@ func (v protocol) subscribe(id uint16, filters []string) []byte {
 		b = append(appendText(b, filter), options)
 	}
 	return packetOf(subscribeKind<<4|2, b)
+}
+
+// unsubscribe takes filters back.
+func (v protocol) unsubscribe(id uint16, filters []string) []byte {
+	b := binary.BigEndian.AppendUint16(nil, id)
+	if v == mqtt5 {
+		b = append(b, 0)
+	}
+	for _, filter := range filters {
+		b = appendText(b, filter)
+	}
+	return packetOf(unsubKind<<4|2, b)
 }
 
 // appendPuback acknowledges a message; it is the same in both versions.
