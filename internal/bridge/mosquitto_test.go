@@ -3,7 +3,6 @@
 package bridge
 
 import (
-	"bytes"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -27,8 +26,9 @@ type mosquitto struct {
 	t       testing.TB
 	conf    string // file
 	port    string
-	said    bytes.Buffer
+	said    lockedBuffer
 	process *exec.Cmd
+	ended   chan struct{} // closed when the process is gone
 }
 
 // startMosquitto runs one; the lines are added to its configuration, in which
@@ -55,7 +55,7 @@ func startMosquitto(t testing.TB, lines ...string) *mosquitto {
 	t.Cleanup(func() {
 		m.kill()
 		if t.Failed() {
-			t.Logf("mosquitto said:\n%s", &m.said)
+			t.Logf("mosquitto said:\n%s", m.said.String())
 		}
 	})
 	return m
@@ -63,18 +63,16 @@ func startMosquitto(t testing.TB, lines ...string) *mosquitto {
 
 func (m *mosquitto) address() string { return "127.0.0.1:" + m.port }
 
+// start tries again if somebody else has the port for a moment.
 func (m *mosquitto) start() {
 	m.t.Helper()
-	name := "mosquitto"
-	if _, err := exec.LookPath(name); err != nil {
-		name = "/usr/sbin/mosquitto" // which is on the PATH of root only
-	}
-	m.process = exec.Command(name, "-c", m.conf)
-	m.process.Stdout, m.process.Stderr = &m.said, &m.said
-	if err := m.process.Start(); err != nil {
-		m.t.Fatalf("%v; scripts/needs.sh installs it", err)
-	}
+	m.run()
 	eventually(m.t, "mosquitto listens", func() bool {
+		select {
+		case <-m.ended:
+			m.run()
+		default:
+		}
 		conn, err := net.Dial("tcp", m.address())
 		if err == nil {
 			conn.Close()
@@ -83,16 +81,31 @@ func (m *mosquitto) start() {
 	})
 }
 
+func (m *mosquitto) run() {
+	m.t.Helper()
+	name := "mosquitto"
+	if _, err := exec.LookPath(name); err != nil {
+		name = "/usr/sbin/mosquitto" // which is on the PATH of root only
+	}
+	process, ended := exec.Command(name, "-c", m.conf), make(chan struct{})
+	process.Stdout, process.Stderr = &m.said, &m.said
+	if err := process.Start(); err != nil {
+		m.t.Fatalf("%v; scripts/needs.sh installs it", err)
+	}
+	go func() {
+		_ = process.Wait() // how it ended is of no interest
+		close(ended)
+	}()
+	m.process, m.ended = process, ended
+}
+
 // kill ends it as kill -9 does; stop as a service manager does.
 func (m *mosquitto) kill() { m.end(os.Kill) }
 func (m *mosquitto) stop() { m.end(os.Interrupt) }
 
 func (m *mosquitto) end(how os.Signal) {
-	if m.process != nil {
-		_ = m.process.Process.Signal(how)
-		_ = m.process.Wait()
-		m.process = nil
-	}
+	_ = m.process.Process.Signal(how) // it may be gone already
+	<-m.ended
 }
 
 // publish sends numbers on a topic with mosquitto_pub, and returns when the
