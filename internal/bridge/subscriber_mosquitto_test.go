@@ -46,6 +46,7 @@ func TestMosquittoTLSAndUsers(t *testing.T) {
 		{"TLS where there is none", open, "mqtts", "", "", ca, "reach mqtt broker"},
 		{"no TLS where there is", encrypted, "mqtt", "", "", TLSFiles{}, "mqtt broker"},
 		{"client certificate", byCertificate, "mqtts", "", "", press, ""},
+		{"websocket where there is none", open, "ws", "", "", TLSFiles{}, "reach mqtt broker"},
 		{"no client certificate", byCertificate, "mqtts", "", "", ca, "mqtt broker"},
 	} {
 		for version, change := range versions {

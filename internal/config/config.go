@@ -94,7 +94,7 @@ type Ingest struct {
 	Queue       Bytes    `yaml:"queue" doc:"Readings that may wait for the disk before senders are held back."`
 	MaxMachines int      `yaml:"max_machines" doc:"Machines that may appear by themselves; readings of further ones are refused."`
 
-	MQTT []OutsideBroker `yaml:"mqtt" doc:"Brokers next door whose messages are taken in too, each acknowledged to its broker once it is on disk."`
+	MQTT []OutsideBroker `yaml:"mqtt" doc:"Brokers next door whose messages are taken in too, each acknowledged to its broker once it is on disk. A reading without a time of its own may be stored twice if fettle dies between the two."`
 }
 
 // Retention is the section about how long readings are kept.

@@ -17,7 +17,7 @@ type OutsideBroker struct {
 	TLSCA    string   `yaml:"tls_ca" doc:"File of the certificates, in PEM, that sign the broker's. Empty: those of the system."`
 	TLSCert  string   `yaml:"tls_cert" doc:"File of fettle's own certificate, in PEM, for a broker that wants one."`
 	TLSKey   string   `yaml:"tls_key" doc:"File of its key, in PEM."`
-	ClientID string   `yaml:"client_id" doc:"Names fettle's session at the broker: always the same, and nobody else's. Empty: made up once for this data folder."`
+	ClientID string   `yaml:"client_id" doc:"Names fettle's session at the broker: always the same, and nobody else's. Empty: made up once for this data folder. A broker of MQTT 5 is asked to keep the session for 7 days."`
 	Window   int      `yaml:"window" doc:"Messages that the broker may send before the first of them is on disk and acknowledged. A broker of 3.1.1 has a bound of its own. 0: 2,000."`
 }
 
