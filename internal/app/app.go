@@ -47,6 +47,7 @@ type App struct {
 	training *train.Manager
 	usage    usage
 	web      *listeners
+	outside  []outsideBroker
 	influx   neighbours
 
 	ready chan struct{}   // closed when everything answers
@@ -134,6 +135,9 @@ func (a *App) open() error {
 	if a.flow.broker, err = broker.New(a.brokerConfig(), a.flow.receive, a.logOf("broker")); err != nil {
 		return err
 	}
+	if err := a.openOutside(); err != nil {
+		return err
+	}
 	if a.keys, err = api.OpenKeys(a.db, time.Now); err != nil {
 		return err
 	}
@@ -188,6 +192,7 @@ func (a *App) Run(ctx context.Context) (err error) {
 
 	parts, ctx := errgroup.WithContext(ctx)
 	parts.Go(func() error { return a.flow.broker.Run(ctx) })
+	parts.Go(func() error { return a.listenOutside(ctx) })
 	parts.Go(func() error { return a.models.Run(ctx) })
 	parts.Go(func() error { return a.flow.run(ctx) })
 	parts.Go(func() error { return a.web.run(ctx) })
