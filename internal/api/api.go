@@ -42,6 +42,7 @@ type Deps struct {
 	Forecasts Forecasts
 	Verdicts  Verdicts
 	Alarms    Alarms
+	Notices   Notices
 	Events    *events.Log
 	Keys      *Keys
 	Keeping   Keeping

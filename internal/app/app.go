@@ -25,6 +25,7 @@ import (
 	"fettle/internal/forecast"
 	"fettle/internal/ingest"
 	"fettle/internal/model"
+	"fettle/internal/notify"
 	"fettle/internal/readings"
 	"fettle/internal/verdict"
 )
@@ -40,6 +41,7 @@ type App struct {
 	models   *model.Folder
 	keys     *api.Keys
 	accounts *broker.Accounts
+	notices  *notify.Box
 	flow     *pipeline
 	keeper   *readings.Keeper
 	usage    usage
@@ -92,6 +94,14 @@ func (a *App) open() error {
 	if a.flow.alarms, err = alarm.Open(a.db, time.Now, a.flow.alarmed); err != nil {
 		return err
 	}
+	told, err := a.noticeConfig()
+	if err != nil {
+		return err
+	}
+	if a.notices, err = notify.Open(a.db, told, time.Now, a.log); err != nil {
+		return err
+	}
+	a.flow.alarms.Outbox = a.notices
 	a.flow.forecasts, err = forecast.New(forecast.Config{
 		Interval: time.Duration(a.cfg.Forecast.Interval), Lookback: time.Duration(a.cfg.Forecast.Lookback),
 	}, rows, a.models, a.db, a.log)
@@ -162,6 +172,7 @@ func (a *App) Run(ctx context.Context) (err error) {
 	parts.Go(func() error { return a.flow.run(ctx) })
 	parts.Go(func() error { return a.web.run(ctx) })
 	parts.Go(func() error { return a.keeper.Run(ctx) })
+	parts.Go(func() error { return a.notices.Run(ctx) })
 	parts.Go(func() error { return a.usage.run(ctx) })
 	parts.Go(func() error { return a.announce(ctx) })
 	err = parts.Wait()

@@ -62,7 +62,7 @@ func (a *App) newListeners() (*listeners, error) {
 		LocalOpen: a.cfg.Auth.Local == "open", Hosts: a.cfg.HTTP.Hosts, Now: time.Now,
 	}, api.Deps{
 		Machines: a.machines, Models: a.models.List, Unit: a.unit, Readings: a.flow.readings, Ingest: a.flow.gate,
-		Forecasts: a.flow.forecasts, Verdicts: a.flow.judge, Alarms: a.flow.alarms, Events: a.flow.events, Keys: a.keys, Users: a.accounts, Keeping: a,
+		Forecasts: a.flow.forecasts, Verdicts: a.flow.judge, Alarms: a.flow.alarms, Notices: a.notices, Events: a.flow.events, Keys: a.keys, Users: a.accounts, Keeping: a,
 		Status: a.status, Samples: a.samples, Ready: a.isReady, Page: page.Handler(), AdminToken: l.token,
 	}, a.log)
 	return l, err

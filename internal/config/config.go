@@ -29,6 +29,8 @@ type Config struct {
 	Ingest    Ingest            `yaml:"ingest" doc:"What is taken in as a reading, and how much at once."`
 	Retention Retention         `yaml:"retention" doc:"How long readings are kept. Files go by whole days (UTC), once their day is that much older than the machine's newest reading."`
 	Forecast  Forecast          `yaml:"forecast" doc:"When machines are forecast, and from what."`
+	Notify    Notify            `yaml:"notify" doc:"Whom alarms are told to, beside the page and MQTT. docs/notices.md tells more."`
+	SMTP      SMTP              `yaml:"smtp" doc:"The server that takes e-mails, for receivers with e-mail addresses."`
 	Limits    Limits            `yaml:"limits" doc:"What fettle may take of the computer."`
 	Log       Log               `yaml:"log" doc:"What fettle says while it runs, on standard error."`
 	Units     map[string]string `yaml:"units" doc:"The unit of a sensor, by the sensor's name, for the page and the API. Entries are added to the default ones; an empty unit removes one."`
@@ -116,6 +118,37 @@ type Forecast struct {
 	Lookback Duration `yaml:"lookback" doc:"How far back a forecast looks for the readings that it is made from."`
 }
 
+// Notify is the section about telling people.
+type Notify struct {
+	Receivers []Receiver `yaml:"receivers" doc:"Who is told. email is a list of addresses, webhook a URL: one of the two. priorities (high, medium, low), machines (names, * standing for any part) and on (raised, escalated, cleared) pick what; left out, everything. secret signs what goes to the webhook."`
+	Link      string     `yaml:"link" doc:"Address of the page for links, such as https://fettle.example.com. Empty: that of http.listen."`
+	Group     Duration   `yaml:"group" doc:"From one message to an address to the next: alarms of that time go out in one."`
+	PerHour   int        `yaml:"max_per_hour" doc:"Messages to one address in an hour. What comes after is one summary at the end of the hour."`
+	MaxAge    Duration   `yaml:"max_age" doc:"How old a machine's newest readings may be for its alarms to be told; so a back-fill of old readings tells nobody."`
+	GiveUp    Duration   `yaml:"give_up" doc:"How long a message that nobody takes is tried again, before it is listed as given up."`
+	CA        string     `yaml:"ca" doc:"File of certificates, in PEM, to trust beside those of the system: of a mail server or webhook in the plant."`
+}
+
+// A Receiver is somebody to tell.
+type Receiver struct {
+	Name       string   `yaml:"name" doc:"Its name."`
+	Email      []string `yaml:"email" doc:"E-mail addresses."`
+	Webhook    Secret   `yaml:"webhook" doc:"URL of a webhook; a secret, since many carry a token."`
+	Secret     Secret   `yaml:"secret" doc:"Signs what goes to the webhook."`
+	Priorities []string `yaml:"priorities" doc:"Priorities of alarms."`
+	Machines   []string `yaml:"machines" doc:"Names of machines, or patterns."`
+	On         []string `yaml:"on" doc:"Changes of alarms."`
+}
+
+// SMTP is the section about the mail server.
+type SMTP struct {
+	Server   string `yaml:"server" doc:"Its address, such as mail.example.com:587. Empty: no e-mails."`
+	Security string `yaml:"security" enum:"starttls,tls,none" doc:"How the connection is protected: starttls (port 587), tls from its first byte (port 465), or none."`
+	User     string `yaml:"user" doc:"User to log in as. Empty: no login."`
+	Password Secret `yaml:"password" doc:"Password of that user."`
+	From     string `yaml:"from" doc:"Address that e-mails come from."`
+}
+
 // Limits is the section about resources.
 type Limits struct {
 	Memory Bytes `yaml:"memory" doc:"Memory that fettle tries to stay within (GOMEMLIMIT, and the size of its caches). 0: no limit."`
@@ -149,9 +182,13 @@ func Defaults() Config {
 		},
 		Retention: Retention{Machines: []MachineRetention{}, Every: Duration(30 * time.Second)},
 		Forecast:  Forecast{Interval: Duration(60 * time.Second), Lookback: Duration(10 * time.Minute)},
-		Limits:    Limits{Memory: 256 << 20},
-		Log:       Log{Level: "info", Format: "text"},
-		Units:     map[string]string{"current": "A", "accX": "g", "accY": "g", "accZ": "g", "tempA": "°C", "tempB": "°C"},
+		Notify: Notify{
+			Receivers: []Receiver{}, Group: Duration(time.Minute), PerHour: 20, MaxAge: Duration(time.Hour), GiveUp: Duration(24 * time.Hour),
+		},
+		SMTP:   SMTP{Security: "starttls"},
+		Limits: Limits{Memory: 256 << 20},
+		Log:    Log{Level: "info", Format: "text"},
+		Units:  map[string]string{"current": "A", "accX": "g", "accY": "g", "accZ": "g", "tempA": "°C", "tempB": "°C"},
 	}
 }
 
