@@ -4,11 +4,13 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"net"
 	"slices"
 	"strings"
 
 	"github.com/wneessen/go-mail"
+	"github.com/wneessen/go-mail/smtp"
 
 	"fettle"
 )
@@ -96,7 +98,7 @@ func (m *mailer) client(ctx context.Context) (*mail.Client, error) {
 		options = append(options, mail.WithSSL())
 	}
 	if m.server.User != "" {
-		options = append(options, mail.WithSMTPAuth(mail.SMTPAuthAutoDiscover), mail.WithUsername(m.server.User), mail.WithPassword(m.server.Password))
+		options = append(options, mail.WithSMTPAuthCustom(&login{Mail: m.server}))
 	}
 	return mail.NewClient(m.server.Host, options...)
 }
@@ -113,6 +115,34 @@ func (m *mailer) dial(ctx context.Context, network, address string, trust *tls.C
 		conn = tls.Client(conn, trust)
 	}
 	return conn, nil
+}
+
+// A login takes the best way to log in that the server offers. The library's
+// own choice knows nothing of a connection that we encrypted (mailer.dial).
+type login struct {
+	Mail
+	smtp.Auth // the way taken
+}
+
+func (l *login) Start(server *smtp.ServerInfo) (proto string, toServer []byte, err error) {
+	if !server.TLS {
+		return "", nil, errors.New("the connection is not encrypted, so the password is not sent")
+	}
+	for _, way := range []struct {
+		name string
+		auth smtp.Auth
+	}{
+		{"SCRAM-SHA-256", smtp.ScramSHA256Auth(l.User, l.Password)},
+		{"PLAIN", smtp.PlainAuth("", l.User, l.Password, l.Host, false)},
+		{"LOGIN", smtp.LoginAuth(l.User, l.Password, l.Host, false)},
+		{"CRAM-MD5", smtp.CRAMMD5Auth(l.User, l.Password)},
+	} {
+		if slices.Contains(server.Auth, way.name) {
+			l.Auth = way.auth
+			return l.Auth.Start(server)
+		}
+	}
+	return "", nil, fmt.Errorf("the server offers no way to log in that fettle knows (SCRAM-SHA-256, PLAIN, LOGIN, CRAM-MD5), but %q", server.Auth)
 }
 
 // Answers of a mail server that begin with 5 though somebody may put it right:
