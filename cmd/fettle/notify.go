@@ -30,8 +30,8 @@ type notifyListCmd struct {
 }
 
 type noticeAnswer struct {
-	Receivers []notify.AddressStatus     `json:"receivers"`
-	Dead      []notify.DeadLetter `json:"dead"`
+	Receivers []notify.AddressStatus `json:"receivers"`
+	Dead      []notify.DeadLetter    `json:"dead"`
 }
 
 func (c *notifyListCmd) Run(ctx context.Context, g *globals, out io.Writer) error {

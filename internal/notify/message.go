@@ -88,12 +88,15 @@ func (l letter) filled(e Envelope, blocks []string) letter {
 }
 
 // newest leaves the last notice of each alarm, and puts what needs people most
-// first.
+// first. One whose priority rose before anybody was told is simply raised.
 func newest(notices []notice) []notice {
 	var alarms []notice
 	at := map[uint64]int{}
 	for _, n := range notices {
 		if i, known := at[n.Alarm.ID]; known {
+			if alarms[i].Change == Raised && n.Change == Escalated {
+				n.Change, n.Time = Raised, alarms[i].Time
+			}
 			alarms[i] = n
 			continue
 		}

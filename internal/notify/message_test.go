@@ -16,7 +16,7 @@ func TestWhatAMessageSays(t *testing.T) {
 	press := open(1, fettle.Medium, noon)
 	worse := open(1, fettle.High, noon)
 	lathe := open(2, fettle.Medium, noon)
-	lathe.Machine, lathe.Sentence = "lathe 1/left", "oil reads 3"
+	lathe.Machine, lathe.Sentence = "lathe 1", "oil reads 3"
 	for _, c := range []struct {
 		what, subject, text string
 		notices             []notice
@@ -31,6 +31,11 @@ func TestWhatAMessageSays(t *testing.T) {
 			"press-3, priority is now high: vib reads 81.2\n" +
 			"http://page/m/press-3\n",
 			[]notice{{Escalated, worse, noon.Add(time.Minute), noon}}},
+		{"raised, and worse before anybody was told", "Machine Condition Alert", "" +
+			"Machine at Risk: Stay alert on vib, oil (Checked at: 2026-01-01T12:00:00Z)\n" +
+			"press-3, priority high: vib reads 81.2\n" +
+			"http://page/m/press-3\n",
+			[]notice{{Raised, press, noon, noon}, {Escalated, worse, noon.Add(time.Minute), noon}}},
 		{"over", "Machine Condition Alert: over", "" +
 			"Machine Condition Normal: press-3 was at risk from 2026-01-01T12:00:00Z to 2026-01-01T12:05:00Z.\n" +
 			"It was: vib reads 81.2\n" +
@@ -41,8 +46,8 @@ func TestWhatAMessageSays(t *testing.T) {
 			"press-3, priority high: vib reads 81.2\n" +
 			"http://page/m/press-3\n\n" +
 			"Machine at Risk: Stay alert on vib, oil (Checked at: 2026-01-01T12:00:00Z)\n" +
-			"lathe 1/left, priority medium: oil reads 3\n" +
-			"http://page/m/lathe%201%2Fleft\n\n" +
+			"lathe 1, priority medium: oil reads 3\n" +
+			"http://page/m/lathe%201\n\n" +
 			"Machine Condition Normal: press-3 was at risk from 2026-01-01T12:00:00Z to 2026-01-01T12:00:00Z.\n" +
 			"It was: vib reads 81.2\n" +
 			"http://page/m/press-3\n",

@@ -99,8 +99,8 @@ func TestPatternsOfMachines(t *testing.T) {
 	}{
 		{"press-*", "press-3", true},
 		{"press-*", "lathe-3", false},
-		{"press-*", "press-3/left", true},
-		{"hall 1/*", "hall 1/press/3", true},
+		{"hall 1*", "hall 1: press 3", true},
+		{"*-3", "press-3", true},
 		{"press-[12]", "press-2", true},
 		{"press-[12]", "press-3", false},
 		{"Mühle 7", "Mühle 7", true},

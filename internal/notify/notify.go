@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"path"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -66,9 +65,7 @@ type Receiver struct {
 func (r Receiver) wants(a fettle.Alarm) bool {
 	return slices.Contains(r.Priorities, a.Priority) && (len(r.Machines) == 0 ||
 		slices.ContainsFunc(r.Machines, func(pattern string) bool {
-			// path.Match lets * stop at a slash, which is nothing special here.
-			plain := strings.NewReplacer("/", "\x00")
-			matched, err := path.Match(plain.Replace(pattern), plain.Replace(a.Machine))
+			matched, err := path.Match(pattern, a.Machine) // no name has a slash in it
 			return err == nil && matched || pattern == a.Machine
 		}))
 }
