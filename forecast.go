@@ -12,7 +12,7 @@ type Forecast struct {
 	Machine     string           `json:"machine"`
 	Forecaster  string           `json:"forecaster" doc:"Name of the configured forecaster that it belongs to, such as short"`
 	Model       string           `json:"model" doc:"Name of the model version that made it"`
-	Origin      time.Time        `json:"origin" doc:"Event time of the newest reading it was made from"`
+	Origin      time.Time        `json:"origin" doc:"Event time of the newest reading it was made from; of a forecaster with a step of its own, when the newest whole step began"`
 	StepSeconds float64          `json:"step_seconds" doc:"Time from one step to the next"`
 	Coverage    float64          `json:"coverage" doc:"Share of readings that the band promises to hold, 0.9 for a 90 % band; 0 if there is no band"`
 	Sensors     []SensorForecast `json:"sensors"`
@@ -54,5 +54,21 @@ type Model struct {
 	StepSeconds float64   `json:"step_seconds,omitempty" doc:"Step it was fitted on; absent: the machine's own"`
 	Parameters  int       `json:"parameters"`
 	TrainedRows int64     `json:"trained_rows,omitempty"`
-	Champion    bool      `json:"champion" doc:"Serves the machine now"`
+	Champion    bool      `json:"champion" doc:"Serves its forecaster now"`
+
+	State  ModelState `json:"state" enum:"champion,challenger,retired,refused"`
+	Since  time.Time  `json:"since" doc:"When it came into that state"`
+	Reason string     `json:"reason,omitempty" doc:"Why it is in that state"`
+	By     string     `json:"by,omitempty" doc:"Who decided so"`
 }
+
+// A ModelState says what a version is to its machine and forecaster.
+type ModelState string
+
+// The states of versions.
+const (
+	ModelChampion   ModelState = "champion"   // serves
+	ModelChallenger ModelState = "challenger" // waits for someone to promote or refuse it
+	ModelRetired    ModelState = "retired"    // served, or may stand in for one that served
+	ModelRefused    ModelState = "refused"    // was found wanting: never serves unless promoted by hand
+)

@@ -27,6 +27,7 @@ type backend interface {
 	Backup(ctx context.Context, dir string) (backup.Note, error)
 	Check(ctx context.Context) (readings.Report, error)
 	Users() (userBook, error)
+	Models() (modelBook, error)
 	Close() error
 }
 

@@ -15,7 +15,9 @@ import (
 
 	"github.com/alecthomas/kong"
 
+	"fettle"
 	"fettle/internal/config"
+	"fettle/internal/model"
 )
 
 // Exit codes, as --help tells them.
@@ -27,7 +29,7 @@ const (
 func main() {
 	var c cli
 	parser := kong.Must(&c, kong.Name("fettle"), kong.Description(description), kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: true}),
-		kong.Vars{"default_config": config.DefaultFile, "demo_dir": demoDir})
+		kong.Vars{"default_config": config.DefaultFile, "demo_dir": demoDir, "short_forecaster": fettle.ShortForecaster, "sklearn_version": model.SklearnVersion})
 	args := os.Args[1:]
 	if len(args) == 0 {
 		args = []string{"--help"}

@@ -18,7 +18,9 @@ import (
 	"fettle/internal/events"
 	"fettle/internal/forecast"
 	"fettle/internal/ingest"
+	"fettle/internal/model"
 	"fettle/internal/readings"
+	"fettle/internal/train"
 )
 
 // A Config says how the API behaves.
@@ -40,13 +42,16 @@ type Deps struct {
 	Readings  Readings
 	Ingest    Ingest
 	Forecasts Forecasts
+	Scores    Scores
 	Verdicts  Verdicts
 	Alarms    Alarms
 	Notices   Notices
 	Events    *events.Log
+	Training  Training
 	Keys      *Keys
 	Keeping   Keeping
 	Users     *broker.Accounts
+	Registry  *model.Folder // Models are its versions
 
 	Status  func() Status
 	Samples func() []Sample // what /metrics tells beside the status; may be nil
@@ -77,10 +82,17 @@ type Ingest interface {
 
 // Forecasts is what the API needs of the forecasters.
 type Forecasts interface {
-	Latest(machine string) (forecast.Made, bool)
-	Fresh(ctx context.Context, machine string) (forecast.Made, error)
-	Explain(machine string) error // why there is no forecast
+	Latest(machine, forecaster string) (forecast.Made, bool)
+	Fresh(ctx context.Context, machine, forecaster string) (forecast.Made, error)
+	Explain(machine, forecaster string) error // why there is no forecast
 	Validate(ctx context.Context, machine string) (forecast.Validation, error)
+}
+
+// Scores is what the API needs of how the forecasts came out.
+type Scores interface {
+	Accuracy(machine, forecaster string, from, to time.Time) (forecast.Accuracy, error)
+	Coverage(machine, forecaster string) ([]forecast.SensorCoverage, error)
+	Drift(machine, forecaster string) (d forecast.Drift, known bool)
 }
 
 // Verdicts is what the API needs of the judge.
@@ -95,6 +107,14 @@ type Alarms interface {
 	List(alarm.Filter) []fettle.Alarm
 	Get(id uint64) (fettle.Alarm, error)
 	Acknowledge(id uint64, by, note string) (fettle.Alarm, error)
+}
+
+// Training is what the API needs of whoever trains.
+type Training interface {
+	Start(train.Request) (started []fettle.Training, refused []train.Refusal, err error)
+	List(train.Filter) []fettle.Training
+	Get(id uint64) (fettle.Training, error)
+	Control(id uint64, what train.Action, by string) (fettle.Training, error)
 }
 
 // An API is all routes over one set of rooms.

@@ -17,6 +17,7 @@ import (
 	"fettle/internal/events"
 	"fettle/internal/forecast"
 	"fettle/internal/ingest"
+	"fettle/internal/model"
 	"fettle/internal/notify"
 	"fettle/internal/readings"
 )
@@ -55,10 +56,15 @@ func newRig(t *testing.T, change ...func(*Config, *Deps)) rig {
 	}
 	rooms := &rooms{made: map[string]forecast.Made{}}
 	cfg := Config{Version: "1.2.3", Interval: time.Minute, Lookback: 10 * time.Minute, LocalOpen: true, Hosts: []string{"Fettle.Plant.Example"}, Now: clock}
+	registry, err := model.Open(t.TempDir(), clock, nil, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
 	deps := Deps{
+		Registry: registry,
 		Machines: func() []fettle.Machine { return rooms.machines }, Models: func() []fettle.Model { return rooms.models },
 		Unit:     func(sensor string) string { return map[string]string{"current": "A", "tempA": "°C"}[sensor] },
-		Readings: rooms, Ingest: rooms, Forecasts: rooms, Verdicts: verdictRoom{rooms}, Alarms: rooms, Notices: rooms,
+		Readings: rooms, Ingest: rooms, Forecasts: rooms, Scores: rooms, Verdicts: verdictRoom{rooms}, Alarms: rooms, Notices: rooms,
 		Events: log, Keys: keys, Users: users, Keeping: rooms, Status: func() Status { return rooms.status }, Ready: func() error { return rooms.notReady },
 		AdminToken: "secret of this run",
 	}
@@ -150,14 +156,22 @@ func (r *rooms) Submit(_ context.Context, rows []fettle.Reading) (ingest.Result,
 func (r *rooms) Refuse(string, []byte, error) { r.refused++ }
 func (r *rooms) Rejected() []ingest.Rejection { return nil }
 
-func (r *rooms) Latest(machine string) (forecast.Made, bool) {
+func (r *rooms) Latest(machine, _ string) (forecast.Made, bool) {
 	made, found := r.made[machine]
 	return made, found
 }
-func (r *rooms) Fresh(_ context.Context, machine string) (forecast.Made, error) {
+func (r *rooms) Fresh(_ context.Context, machine, _ string) (forecast.Made, error) {
 	return r.made[machine], r.why
 }
-func (r *rooms) Explain(string) error { return r.why }
+func (r *rooms) Explain(_, _ string) error { return r.why }
+func (r *rooms) Accuracy(machine, forecaster string, from, to time.Time) (forecast.Accuracy, error) {
+	return forecast.Accuracy{Machine: machine, Forecaster: forecaster, From: from, To: to, Beaten: true, BeatenBy: forecast.LastValue}, nil
+}
+func (r *rooms) Coverage(string, string) ([]forecast.SensorCoverage, error) {
+	held := 0.89
+	return []forecast.SensorCoverage{{Sensor: "current", Promise: 0.9, Coverage: &held, Scored: 500, Width: 2.5}}, nil
+}
+func (r *rooms) Drift(string, string) (forecast.Drift, bool) { return forecast.Drift{}, false }
 func (r *rooms) Validate(context.Context, string) (forecast.Validation, error) {
 	return r.checked, r.checkErr
 }

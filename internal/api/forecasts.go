@@ -16,9 +16,10 @@ func (a *API) addForecasts() {
 	op.Description = "404 if there is none: code says why, have and need how many readings there are and how many it takes."
 	add(a, Read, op, func(ctx context.Context, in *struct {
 		MachinePath
-		Fresh bool `query:"fresh" doc:"Look ahead from the newest reading, instead of the last time a forecast fell due"`
+		Forecaster string `query:"forecaster" maxLength:"128" default:"short" doc:"Which of the configured forecasters: short, hour, days"`
+		Fresh      bool   `query:"fresh" doc:"Look ahead from the newest reading, instead of the last time a forecast fell due"`
 	}) (*answer[forecastDetail], error) {
-		newest, err := a.newestForecast(ctx, in.Machine, in.Fresh)
+		newest, err := a.newestForecast(ctx, in.Machine, in.Forecaster, in.Fresh)
 		if err != nil {
 			return nil, err
 		}
@@ -26,8 +27,10 @@ func (a *API) addForecasts() {
 		for i, s := range newest.Sensors {
 			sensors[i] = s.Sensor
 		}
-		return &answer[forecastDetail]{forecastDetail{Forecast: newest.Forecast, Units: a.unitsOf(sensors)}}, nil
+		bands, err := a.Scores.Coverage(in.Machine, in.Forecaster)
+		return &answer[forecastDetail]{forecastDetail{Forecast: newest.Forecast, Units: a.unitsOf(sensors), Bands: bands}}, err
 	})
+	a.addAccuracy()
 
 	add(a, Read, get("/machines/{machine}/verdicts", "get-verdicts", tagMachines, "How a machine's readings were judged"),
 		func(_ context.Context, in *struct {
@@ -53,20 +56,20 @@ func (a *API) addForecasts() {
 
 // newestForecast is the last one that fell due, or one made for the asker. Its
 // error is a 404 whatever the reason is.
-func (a *API) newestForecast(ctx context.Context, machine string, fresh bool) (forecast.Made, error) {
+func (a *API) newestForecast(ctx context.Context, machine, forecaster string, fresh bool) (forecast.Made, error) {
 	if err := a.mustExist(machine); err != nil {
 		return forecast.Made{}, err
 	}
 	if fresh {
-		made, err := a.Forecasts.Fresh(ctx, machine)
+		made, err := a.Forecasts.Fresh(ctx, machine, forecaster)
 		if err != nil {
 			return forecast.Made{}, noForecast(machine, err)
 		}
 		return made, nil
 	}
-	made, found := a.Forecasts.Latest(machine)
+	made, found := a.Forecasts.Latest(machine, forecaster)
 	if !found {
-		return forecast.Made{}, noForecast(machine, a.Forecasts.Explain(machine))
+		return forecast.Made{}, noForecast(machine, a.Forecasts.Explain(machine, forecaster))
 	}
 	return made, nil
 }
@@ -82,7 +85,8 @@ type anomalyList struct {
 // forecastDetail is a forecast with what it takes to show it.
 type forecastDetail struct {
 	fettle.Forecast
-	Units map[string]string `json:"units" doc:"Units of the sensors, where they are known"`
+	Units map[string]string         `json:"units" doc:"Units of the sensors, where they are known"`
+	Bands []forecast.SensorCoverage `json:"bands" doc:"How often the readings lay within the bands of the newest 500 forecasts, beside the promise; empty until some were scored"`
 }
 
 // noForecast says why a machine has no forecast: 404 whatever the reason is,

@@ -52,7 +52,7 @@ type predictError struct {
 
 func (a *API) predict(w http.ResponseWriter, r *http.Request) {
 	machine := r.PathValue("machine")
-	made, found := a.Forecasts.Latest(machine)
+	made, found := a.Forecasts.Latest(machine, fettle.ShortForecaster)
 	if !found {
 		writeJSON(w, http.StatusOK, a.noPrediction(machine))
 		return
@@ -66,7 +66,7 @@ func (a *API) noPrediction(machine string) predictError {
 		Message: "No predictions available for " + machine + ". Wait for inference cycle.",
 		Code:    forecast.ReasonPending,
 	}
-	err := a.Forecasts.Explain(machine)
+	err := a.Forecasts.Explain(machine, fettle.ShortForecaster)
 	switch reason := fettle.ReasonOf(err); reason {
 	case forecast.ReasonUnknown, forecast.ReasonNotEnough:
 		body.Code = reason

@@ -27,6 +27,7 @@ import (
 // A plant is an API over the real rooms, each over a real store. What the
 // pipeline does between them the tests do by hand.
 type plant struct {
+	models *model.Folder
 	rig
 	rows      *readings.Store
 	forecasts *forecast.Engine
@@ -63,7 +64,8 @@ func newPlant(t *testing.T) plant {
 		check(t, <-done)
 	})
 	p.rig = newRig(t, func(_ *Config, deps *Deps) {
-		deps.Readings, deps.Ingest, deps.Forecasts, deps.Verdicts, deps.Alarms, deps.Models = p.rows, gate, p.forecasts, p.judge, p.book, models.List
+		deps.Readings, deps.Ingest, deps.Forecasts, deps.Scores, deps.Verdicts, deps.Alarms, deps.Models = p.rows, gate, p.forecasts, p.forecasts, p.judge, p.book, models.List
+		deps.Registry, p.models = models, models
 		deps.Machines = func() []fettle.Machine {
 			var list []fettle.Machine
 			for _, info := range p.rows.Machines() {
@@ -196,11 +198,17 @@ func TestForecastOverTime(t *testing.T) {
 	if code, _, _ := old(); code != "pending" {
 		t.Errorf("after 300 readings: %s", code)
 	}
+	for forecaster, want := range map[string]string{"hour": `"code":"not_enough_data","have":9,"need":360`, "weeks": `"code":"unknown_forecaster"`} {
+		w := p.get("/api/v1/machines/" + machine + "/forecast?forecaster=" + forecaster)
+		if w.Code != 404 || !strings.Contains(w.Body.String(), want) {
+			t.Errorf("forecast of %s: %d %s, want %s", forecaster, w.Code, w.Body, want)
+		}
+	}
 	info, _ := p.rows.Info(machine)
-	if _, err := p.forecasts.Learn(t.Context(), machine, info.Last, p.judge.Quarantined); err != nil {
+	if _, err := p.forecasts.Learn(t.Context(), machine, forecast.Tick{Forecaster: "short", At: info.Last}, p.judge.Quarantined); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := p.forecasts.Forecast(t.Context(), machine, info.Last); err != nil {
+	if _, err := p.forecasts.Forecast(t.Context(), machine, forecast.Tick{Forecaster: "short", At: info.Last}); err != nil {
 		t.Fatal(err)
 	}
 	got := read[map[string]any](t, p.rig, "/predict/"+machine)
@@ -220,8 +228,30 @@ func TestForecastOverTime(t *testing.T) {
 	if got := read[forecastDetail](t, p.rig, "/api/v1/machines/"+machine+"/forecast"); got.Steps() != 10 || len(got.Sensors) != 6 || got.Units["current"] != "A" {
 		t.Errorf("forecast: %+v", got)
 	}
+	if got := read[accuracyDetail](t, p.rig, "/api/v1/machines/"+machine+"/accuracy"); got.Steps != 0 || got.Skill != nil || len(got.Sensors) != 0 || got.Drift != nil {
+		t.Errorf("accuracy before anything was scored: %+v", got)
+	}
+	p.send(t, messages(machine, 300, 30))
+	info, _ = p.rows.Info(machine)
+	if _, err := p.forecasts.Forecast(t.Context(), machine, forecast.Tick{Forecaster: "short", At: info.Last}); err != nil {
+		t.Fatal(err)
+	}
+	accuracy := read[accuracyDetail](t, p.rig, "/api/v1/machines/"+machine+"/accuracy?from="+info.First.Format(time.RFC3339))
+	if accuracy.Steps != 60 || accuracy.Skill == nil || len(accuracy.Sensors) != 6 || len(accuracy.Buckets) != 1 || accuracy.Buckets[0].Hours != 1 || accuracy.Units["current"] != "A" {
+		t.Errorf("accuracy of ten steps of six sensors: %+v", accuracy)
+	}
+	if got := read[forecastDetail](t, p.rig, "/api/v1/machines/"+machine+"/forecast"); len(got.Bands) != 6 || got.Bands[0].Promise != 0.9 || got.Bands[0].Scored != 1 || len(got.Bands[0].Steps) != 10 {
+		t.Errorf("bands: %+v", got.Bands)
+	}
+	for path, says := range map[string]string{
+		"?forecaster=weeks": "weeks", "?from=2020-01-01T00:00:00Z": "400 days", "?to=2020-01-01T00:00:00Z&from=2021-01-01T00:00:00Z": "before to",
+	} {
+		if w := p.get("/api/v1/machines/" + machine + "/accuracy" + path); w.Code < 400 || w.Code >= 500 || !strings.Contains(w.Body.String(), says) {
+			t.Errorf("accuracy%s: %d %s, want %q", path, w.Code, w.Body, says)
+		}
+	}
 	valid := read[map[string]any](t, p.rig, "/validate/"+machine)
-	if accuracy, _ := valid["overall_accuracy"].(float64); valid["status"] != "success" || len(valid["metrics"].(map[string]any)) != 6 || accuracy < 0 || accuracy > 100 {
+	if overall, _ := valid["overall_accuracy"].(float64); valid["status"] != "success" || len(valid["metrics"].(map[string]any)) != 6 || overall < 0 || overall > 100 {
 		t.Errorf("validate: %v", valid)
 	}
 	if all := read[map[string]map[string]any](t, p.rig, "/validation", header("Accept", "application/json")); all[machine]["status"] != "success" {

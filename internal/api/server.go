@@ -20,19 +20,10 @@ func (a *API) addServer() {
 			return &answer[Status]{statusNotNull(a.Status())}, nil
 		})
 
-	add(a, Read, get("/models", "list-models", tagServer, "Versions of forecasting models"),
-		func(context.Context, *struct{}) (*answer[modelList], error) {
-			return &answer[modelList]{modelList{append([]fettle.Model{}, a.Models()...)}}, nil
-		})
-
 	add(a, Read, get("/rejected", "list-rejected", tagServer, "The last messages that could not be read, and why"),
 		func(context.Context, *struct{}) (*answer[rejectedList], error) {
 			return &answer[rejectedList]{rejectedList{append([]ingest.Rejection{}, a.Ingest.Rejected()...)}}, nil
 		})
-}
-
-type modelList struct {
-	Models []fettle.Model `json:"models"`
 }
 
 type rejectedList struct {

@@ -27,6 +27,7 @@ import (
 	"fettle/internal/model"
 	"fettle/internal/notify"
 	"fettle/internal/readings"
+	"fettle/internal/train"
 	"fettle/internal/verdict"
 )
 
@@ -44,6 +45,7 @@ type App struct {
 	notices  *notify.Box
 	flow     *pipeline
 	keeper   *readings.Keeper
+	training *train.Manager
 	usage    usage
 	web      *listeners
 
@@ -56,9 +58,7 @@ func New(cfg config.Config, version string, log *slog.Logger) (*App, error) {
 	if err := os.MkdirAll(cfg.Data.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("make data folder: %w", err)
 	}
-	if cfg.Limits.Memory > 0 {
-		debug.SetMemoryLimit(int64(cfg.Limits.Memory))
-	}
+	limitMemory(cfg.Limits)
 	store, err := db.Open(cfg.Data.Store(), db.Options{Log: log})
 	if err != nil {
 		return nil, err
@@ -68,6 +68,22 @@ func New(cfg config.Config, version string, log *slog.Logger) (*App, error) {
 		return nil, errors.Join(err, store.Close())
 	}
 	return a, nil
+}
+
+// garbageShare is how much garbage may lie beside what is in use before it is
+// collected, in percent. What is in use is small and little of it points to
+// anything, so collecting twice as often as Go does by itself costs less than
+// the memory would.
+const garbageShare = 50
+
+// limitMemory sets Go's own bounds, where GOGC does not say otherwise.
+func limitMemory(limits config.Limits) {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(garbageShare)
+	}
+	if limits.Memory > 0 {
+		debug.SetMemoryLimit(int64(limits.Memory))
+	}
 }
 
 // open makes the parts, lowest floor first, and gives each what it needs.
@@ -94,18 +110,13 @@ func (a *App) open() error {
 	if a.flow.alarms, err = alarm.Open(a.db, time.Now, a.flow.alarmed); err != nil {
 		return err
 	}
-	told, err := a.noticeConfig()
-	if err != nil {
+	if err = a.openNotices(); err != nil {
 		return err
 	}
-	if a.notices, err = notify.Open(a.db, told, time.Now, a.log); err != nil {
+	if a.flow.forecasts, err = forecast.New(forecast.Config{Forecasters: a.forecasters(), Steps: a.steps(), ModelBytes: int64(a.cfg.Limits.Memory) / 4}, rows, a.models, a.db, a.log); err != nil {
 		return err
 	}
-	a.flow.alarms.Outbox = a.notices
-	a.flow.forecasts, err = forecast.New(forecast.Config{
-		Interval: time.Duration(a.cfg.Forecast.Interval), Lookback: time.Duration(a.cfg.Forecast.Lookback),
-	}, rows, a.models, a.db, a.log)
-	if err != nil {
+	if a.training, err = train.New(a.trainingConfig(), a.trainingDeps(), a.log); err != nil {
 		return err
 	}
 	a.flow.gate = ingest.New(ingest.Config{
@@ -148,6 +159,7 @@ func (a *App) brokerConfig() broker.Config {
 		Limits: broker.Limits{
 			Messages: a.cfg.MQTT.MaxMessages, Bytes: int(a.cfg.MQTT.MaxBytes), Sessions: a.cfg.MQTT.MaxSessions,
 			Subscriptions: a.cfg.MQTT.MaxSubscriptions, Keepalive: time.Duration(a.cfg.MQTT.MaxKeepalive),
+			Queue: int(a.cfg.MQTT.MaxQueued), QueueTotal: int(a.cfg.MQTT.MaxQueuedTotal),
 		},
 		Wants: func(topic string) bool { _, ok := a.flow.topics.Match(topic); return ok },
 	}
@@ -173,6 +185,8 @@ func (a *App) Run(ctx context.Context) (err error) {
 	parts.Go(func() error { return a.web.run(ctx) })
 	parts.Go(func() error { return a.keeper.Run(ctx) })
 	parts.Go(func() error { return a.notices.Run(ctx) })
+	parts.Go(func() error { return a.training.Run(ctx) })
+	parts.Go(func() error { return a.watchDrift(ctx) })
 	parts.Go(func() error { return a.usage.run(ctx) })
 	parts.Go(func() error { return a.announce(ctx) })
 	err = parts.Wait()

@@ -44,11 +44,9 @@ type listeners struct {
 
 func (a *App) newListeners() (*listeners, error) {
 	page, err := web.New(web.Deps{
-		Machines: a.machines, Unit: a.unit, Version: a.version, Verdict: a.flow.judge.Latest, Broker: a.flow.broker.Addr,
-		Ahead: func(ctx context.Context, machine string) bool {
-			_, err := a.flow.forecasts.Fresh(ctx, machine)
-			return err == nil
-		},
+		Machines: a.machines, Unit: a.unit, Version: a.version, Verdict: a.flow.judge.Latest, Broker: a.flow.broker.Addr, Training: a.newestTraining,
+		Ahead: a.ahead,
+		Trust: a.trust,
 		Alarms: func(state, machine string, limit int) []fettle.Alarm {
 			return a.flow.alarms.List(alarm.Filter{State: state, Machine: machine, Limit: limit})
 		},
@@ -61,8 +59,8 @@ func (a *App) newListeners() (*listeners, error) {
 		Version: a.version, Interval: time.Duration(a.cfg.Forecast.Interval), Lookback: time.Duration(a.cfg.Forecast.Lookback),
 		LocalOpen: a.cfg.Auth.Local == "open", Hosts: a.cfg.HTTP.Hosts, Now: time.Now,
 	}, api.Deps{
-		Machines: a.machines, Models: a.models.List, Unit: a.unit, Readings: a.flow.readings, Ingest: a.flow.gate,
-		Forecasts: a.flow.forecasts, Verdicts: a.flow.judge, Alarms: a.flow.alarms, Notices: a.notices, Events: a.flow.events, Keys: a.keys, Users: a.accounts, Keeping: a,
+		Machines: a.machines, Models: a.models.List, Registry: a.models, Unit: a.unit, Readings: a.flow.readings, Ingest: a.flow.gate,
+		Forecasts: a.flow.forecasts, Scores: a.flow.forecasts, Verdicts: a.flow.judge, Alarms: a.flow.alarms, Notices: a.notices, Events: a.flow.events, Keys: a.keys, Users: a.accounts, Keeping: a, Training: a.training,
 		Status: a.status, Samples: a.samples, Ready: a.isReady, Page: page.Handler(), AdminToken: l.token,
 	}, a.log)
 	return l, err
@@ -72,7 +70,7 @@ func (a *App) newListeners() (*listeners, error) {
 func (a *App) isReady() error {
 	select {
 	case <-a.ready:
-		return a.db.Stats().Trouble
+		return a.db.Trouble()
 	default:
 		return fettle.Errorf(fettle.Unavailable, "still starting")
 	}

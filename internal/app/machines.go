@@ -53,7 +53,7 @@ func (a *App) machine(info readings.Info) fettle.Machine {
 		Arrived: a.flow.gate.Arrived(info.Machine), StepSeconds: a.flow.rhythm.step(info.Machine).Seconds(),
 		Latest: a.flow.readings.Latest(info.Machine), Alarms: a.flow.alarms.OpenOf(info.Machine),
 	}
-	if champion, found := a.models.Champion(info.Machine); found {
+	if champion, found := a.models.Champion(info.Machine, fettle.ShortForecaster); found {
 		m.Model = champion.Name
 	}
 	v, judged := a.flow.judge.Latest(info.Machine)

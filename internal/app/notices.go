@@ -17,6 +17,19 @@ import (
 	"fettle/internal/verdict"
 )
 
+// openNotices lets what people are to be told be queued with the alarms.
+func (a *App) openNotices() error {
+	cfg, err := a.noticeConfig()
+	if err != nil {
+		return err
+	}
+	if a.notices, err = notify.Open(a.db, cfg, time.Now, a.log); err != nil {
+		return err
+	}
+	a.flow.alarms.Outbox = a.notices
+	return nil
+}
+
 // noticeConfig says whom to tell about alarms, in the words of the room that
 // does it.
 func (a *App) noticeConfig() (notify.Config, error) {

@@ -75,14 +75,14 @@ func (p *pipeline) show(machine string) {
 // back-fill and the replay of an old recording are one path.
 func (p *pipeline) advance(ctx context.Context, machine string, until time.Time) error {
 	for {
-		at, due := p.forecasts.Due(machine, until)
+		tick, due := p.forecasts.Due(machine, until)
 		if !due {
 			return p.judgeUntil(ctx, machine, until)
 		}
-		if err := p.judgeUntil(ctx, machine, at); err != nil {
+		if err := p.judgeUntil(ctx, machine, tick.At); err != nil {
 			return err
 		}
-		if err := p.forecastAt(ctx, machine, at); err != nil {
+		if err := p.forecastAt(ctx, machine, tick); err != nil {
 			return err
 		}
 	}
@@ -105,17 +105,21 @@ func (p *pipeline) judgeUntil(ctx context.Context, machine string, until time.Ti
 	})
 }
 
-// forecastAt: the champion looks ahead from a time, and the old rule judges what
-// it sees there. A machine that cannot be forecast yet stops nothing.
-func (p *pipeline) forecastAt(ctx context.Context, machine string, at time.Time) error {
-	if _, err := p.forecasts.Learn(ctx, machine, at, p.judge.Quarantined); err != nil {
+// forecastAt: the champion of a forecaster looks ahead from a time, and the old
+// rule judges what the short one sees there. A machine that cannot be forecast
+// yet stops nothing.
+func (p *pipeline) forecastAt(ctx context.Context, machine string, tick forecast.Tick) error {
+	if _, err := p.forecasts.Learn(ctx, machine, tick, p.judge.Quarantined); err != nil {
 		return err
 	}
-	made, err := p.forecasts.Forecast(ctx, machine, at)
+	made, err := p.forecasts.Forecast(ctx, machine, tick)
 	if fettle.KindOf(err) == fettle.Unavailable {
 		return nil // the engine remembers why, for whoever asks
 	} else if err != nil {
 		return err
+	}
+	if tick.Forecaster != fettle.ShortForecaster {
+		return nil
 	}
 	p.say(fettle.EventForecast, machine, made.Forecast)
 	if anomaly, found := verdict.RangeRule(made.Forecast, made.Window, made.Scale); found {

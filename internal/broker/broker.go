@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"net"
 	"slices"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -61,6 +63,7 @@ type Stats struct {
 	Forbidden     int64 // messages on topics that clients may not publish on
 	Rejected      int64 // connections turned away: name, password, client limit, unfit will
 	Dropped       int64 // messages that subscribers lost because they were too far behind
+	Queued        int64 // bytes that wait for subscribers now, those away included
 	BytesIn       int64
 	BytesOut      int64
 }
@@ -68,9 +71,9 @@ type Stats struct {
 const (
 	defaultClients = 1000
 	defaultPacket  = 1<<20 + 4<<10
-	// behind bounds the messages that wait for one subscriber; each costs its
-	// client 8 bytes even when nothing waits.
-	behind = 2048
+	// sysPending bounds what waits of $SYS for one subscriber, in messages: two
+	// rounds of it.
+	sysPending = 64
 	// sessionLife is how long a client that wants its session kept may be away.
 	sessionLife = 7 * 24 * time.Hour
 	// topicAliases a client of MQTT 5 may set.
@@ -91,15 +94,16 @@ type Broker struct {
 	certificates *certificates // nil: no TLS
 	log          *slog.Logger
 
-	server    *mqtt.Server
-	self      *mqtt.Client // publishes fettle's own messages
-	forwarder *mqtt.Client // passes on clients' messages
-	work      work
-	receipts  receipts
-	keeper    *keeper
-	retained  retained
-	doors     []*listener // what Run has opened
-	ready     chan struct{}
+	server   *mqtt.Server
+	work     work
+	windows  *windows
+	receipts receipts
+	turns    turns
+	outboxes *outboxes
+	keeper   *keeper
+	retained retained
+	doors    []*listener // what Run has opened
+	ready    chan struct{}
 
 	// receiving is the context of every call of receive; it outlives Run's own
 	// while messages on their way are still to be acknowledged.
@@ -130,6 +134,12 @@ func New(cfg Config, receive Receive, log *slog.Logger) (*Broker, error) {
 	if cfg.Limits.Subscriptions == 0 {
 		cfg.Limits.Subscriptions = defaultSubscriptions
 	}
+	if cfg.Limits.Queue == 0 {
+		cfg.Limits.Queue = defaultQueue
+	}
+	if cfg.Limits.QueueTotal == 0 {
+		cfg.Limits.QueueTotal = defaultQueueTotal
+	}
 	if cfg.Wants == nil {
 		cfg.Wants = func(string) bool { return false }
 	}
@@ -137,7 +147,7 @@ func New(cfg Config, receive Receive, log *slog.Logger) (*Broker, error) {
 		return nil, err
 	}
 	log = slog.New(&fewHandler{next: log.Handler(), seen: &seen{}})
-	b := &Broker{cfg: cfg, receive: receive, users: newUsers(cfg.Users), log: log, ready: make(chan struct{})}
+	b := &Broker{cfg: cfg, receive: receive, users: newUsers(cfg.Users), log: log, windows: newWindows(), ready: make(chan struct{})}
 	if cfg.TLS.Cert != "" {
 		var err error
 		if b.certificates, err = openCertificates(cfg.TLS, log); err != nil {
@@ -151,7 +161,8 @@ func New(cfg Config, receive Receive, log *slog.Logger) (*Broker, error) {
 		SysTopicResendInterval:   sysInterval,
 		Logger:                   slog.New(mochiHandler{log.Handler()}),
 	})
-	b.keeper = newKeeper(cfg.Store, b.server, log)
+	b.outboxes = newOutboxes(b, cfg.Limits)
+	b.keeper = newKeeper(cfg.Store, b.server, b.outboxes, log)
 	if err := b.server.AddHook(&hook{b: b}, nil); err != nil {
 		return nil, fmt.Errorf("add hook to broker: %w", err)
 	}
@@ -160,9 +171,6 @@ func New(cfg Config, receive Receive, log *slog.Logger) (*Broker, error) {
 		cfg.Accounts.dropped = b.disconnect
 		cfg.Accounts.mu.Unlock()
 	}
-	b.self = b.server.NewClient(nil, mqtt.LocalListener, "fettle", true)
-	b.forwarder = b.server.NewClient(nil, mqtt.LocalListener, "fettle", true)
-	b.forwarder.Properties.ProtocolVersion = 5 // or messages would not expire
 	return b, nil
 }
 
@@ -170,8 +178,7 @@ func capabilities(cfg Config) *mqtt.Capabilities {
 	c := mqtt.NewDefaultServerCapabilities()
 	c.MaximumClients = int64(cfg.MaxClients)
 	c.MaximumPacketSize = uint32(cfg.MaxPacket)
-	c.MaximumClientWritesPending = behind
-	c.MaximumInflight = behind
+	c.MaximumClientWritesPending = sysPending
 	c.ReceiveMaximum = windowMessages
 	c.MaximumSessionExpiryInterval = uint32(sessionLife / time.Second)
 	c.MaximumMessageExpiryInterval = 0 // or retained messages would be gone after a day
@@ -334,18 +341,22 @@ func (b *Broker) address(setting string) string {
 }
 
 // Publish sends one of fettle's own messages to its subscribers, at the QoS of
-// their subscriptions, at most 1. It passes no right and no limit, and never
-// comes to receive.
+// their subscriptions, at most 1. It passes no right and no limit but those of
+// what waits for a subscriber, and never comes to receive.
 func (b *Broker) Publish(topic string, payload []byte, retain bool) error {
-	err := b.server.InjectPacket(b.self, packets.Packet{
+	if len(topic) > math.MaxUint16 || !mqtt.IsValidFilter(topic, true) && !strings.HasPrefix(topic, "$") {
+		return fettle.BadField("publish over mqtt", "topic", fettle.Shorten(topic), "a topic without + and #")
+	}
+	pk := packets.Packet{
 		FixedHeader: packets.FixedHeader{Type: packets.Publish, Qos: 1, Retain: retain},
 		TopicName:   topic,
 		Payload:     payload,
-		PacketID:    1, // must be there at QoS 1; nobody answers it
-	})
-	if err != nil {
-		return fmt.Errorf("publish on %s: %w", topic, err)
+		Created:     time.Now().Unix(),
 	}
+	if retain {
+		b.retain(pk)
+	}
+	b.deliver(pk, false)
 	return nil
 }
 
@@ -361,7 +372,8 @@ func (b *Broker) Stats() Stats {
 		Refused:       b.refused.Load(),
 		Forbidden:     b.forbidden.Load(),
 		Rejected:      b.rejected.Load(),
-		Dropped:       info.MessagesDropped + info.InflightDropped + b.keeper.lost.Load(),
+		Dropped:       info.MessagesDropped + b.outboxes.room.lost.Load(),
+		Queued:        b.outboxes.room.used.Load(),
 		BytesIn:       info.BytesReceived,
 		BytesOut:      info.BytesSent,
 	}

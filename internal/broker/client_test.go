@@ -17,7 +17,7 @@ import (
 )
 
 // patience is how long a test waits for what must come.
-const patience = 20 * time.Second
+const patience = time.Minute
 
 // start runs a broker for the length of the test. Ports left out are free ones.
 func start(t testing.TB, cfg Config, receive func(context.Context, Message) error) *Broker {

@@ -65,48 +65,6 @@ func TestConnLetsGoOfAClientThatReadsNothing(t *testing.T) {
 	})
 }
 
-func TestConnTurnsWait(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		here, there := net.Pipe()
-		defer there.Close()
-		c := newConn(here)
-		c.agree(2)
-		c.turn(1, false)
-		c.turn(1, false)
-		c.turn(1, false) // sent again from a kept session: does not wait
-		c.settle()
-		turned := make(chan struct{})
-		go func() { c.turn(1, false); close(turned) }()
-		waits := func() bool {
-			synctest.Wait()
-			select {
-			case <-turned:
-				return false
-			default:
-				return true
-			}
-		}
-		c.turn(0, false) // QoS 0 needs no answer
-		if !waits() {
-			t.Error("a third unanswered message had its turn")
-		}
-		if c.answered(2); !waits() {
-			t.Error("it had its turn while two are unanswered")
-		}
-		if c.answered(2); waits() {
-			t.Error("it waits with one unanswered")
-		}
-		turned = make(chan struct{})
-		go func() { c.turn(1, false); close(turned) }()
-		if !waits() {
-			t.Error("a third unanswered message had its turn")
-		}
-		if c.Close(); waits() {
-			t.Error("it waits on a closed connection")
-		}
-	})
-}
-
 func TestLogsAreFew(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var text strings.Builder

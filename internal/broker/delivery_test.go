@@ -34,17 +34,68 @@ func TestRetainedMemoryIsBounded(t *testing.T) {
 	var r retained
 	r.set("a", maxRetained-10)
 	for _, c := range []struct {
-		topic   string
-		payload int
-		fits    bool
-	}{{"b", 8, true}, {"b", 9, false}, {"b", 0, true}, {"a", maxRetained - 1, true}, {"a", maxRetained, false}} {
-		if got := r.fits(c.topic, make([]byte, c.payload)); got != c.fits {
-			t.Errorf("%d bytes on %s: fits is %v", c.payload, c.topic, got)
+		topic string
+		size  int
+		fits  bool
+	}{{"b", 10, true}, {"b", 11, false}, {"b", 0, true}, {"a", maxRetained, true}, {"a", maxRetained + 1, false}} {
+		if got := r.fits(c.topic, c.size); got != c.fits {
+			t.Errorf("%d bytes on %s: fits is %v", c.size, c.topic, got)
 		}
 	}
 	r.set("a", 0)
-	if !r.fits("b", make([]byte, 1000)) {
+	if !r.fits("b", 1000) {
 		t.Error("what is gone still counts")
+	}
+}
+
+// What is around a retained message counts, or many small ones would take all
+// memory.
+func TestRetainedSize(t *testing.T) {
+	pk := packets.Packet{TopicName: "abc", Payload: []byte("x")}
+	small := retainedSize(pk)
+	pk.Properties.User = []packets.UserProperty{{Key: "k", Val: strings.Repeat("v", 1000)}}
+	if large := retainedSize(pk); small < aroundRetained || large < small+1000 {
+		t.Errorf("%d, and with a property %d", small, large)
+	}
+	if pk.Payload = nil; retainedSize(pk) != 0 {
+		t.Error("what takes back takes room")
+	}
+}
+
+// A will that is delayed longer than its session lives comes with the end of that.
+func TestDelayedWill(t *testing.T) {
+	b := start(t, Config{}, nil)
+	watcher := dial(t, b, 5, "watcher")
+	watcher.subscribe("will", 1)
+	for _, expiry := range []uint32{0, 1} {
+		c := dial(t, b, 5, "c", withWill("will", "gone"), func(pk *packets.Packet) {
+			pk.Connect.WillProperties.WillDelayInterval = 3600
+			pk.Properties.SessionExpiryInterval, pk.Properties.SessionExpiryIntervalFlag = expiry, expiry > 0
+		})
+		c.net.Close()
+		watcher.acknowledge(watcher.wantMessage("will", "gone"))
+	}
+}
+
+// mochi keeps a node for each level of a topic.
+func TestTopicsAreBounded(t *testing.T) {
+	b := start(t, Config{}, nil)
+	for _, topic := range []string{strings.Repeat("x", maxTopic+1), strings.Repeat("/", maxLevels)} {
+		c := dial(t, b, 5, "c")
+		c.publish(topic, "x", 1, 1)
+		if pk := c.want(packets.Puback); pk.ReasonCode != packets.ErrTopicNameInvalid.Code {
+			t.Errorf("answered %#x", pk.ReasonCode)
+		}
+		c.send(packets.Packet{FixedHeader: packets.FixedHeader{Type: packets.Subscribe, Qos: 1}, PacketID: 1, Filters: packets.Subscriptions{{Filter: topic}, {Filter: "a"}}})
+		if pk := c.want(packets.Suback); pk.ReasonCodes[0] != packets.ErrTopicFilterInvalid.Code || pk.ReasonCodes[1] != 0 {
+			t.Errorf("answered %#x", pk.ReasonCodes)
+		}
+		if _, answer := knock(t, b, 5, "will", withWill(topic, "x")); answer.ReasonCode == 0 {
+			t.Error("a will on it is taken")
+		}
+		old := dial(t, b, 4, "old")
+		old.publish(topic, "x", 1, 1)
+		old.wantClosed()
 	}
 }
 
@@ -52,7 +103,7 @@ func TestRetainedMemoryIsBounded(t *testing.T) {
 // for it holds.
 func TestManyRetained(t *testing.T) {
 	b := start(t, Config{}, nil)
-	const n = 3 * behind
+	const n = 6000
 	for i := range n {
 		if err := b.Publish(fmt.Sprintf("many/%d", i), []byte("x"), true); err != nil {
 			t.Fatal(err)

@@ -16,7 +16,8 @@
 // no subscriber either.
 //
 // A client's next messages are taken while its first waits for the disk: up to
-// 256 of them or 1 MiB, then it is not read until some are answered. They are
+// 256 of them or 1 MiB, and 64 MiB of all clients together, then it is not read
+// until some are answered. They are
 // received, answered, and passed to subscribers in the order in which it sent
 // them. Those taken from a client that is gone meanwhile still reach the
 // subscribers, and reach them again if it sends them again.
@@ -27,14 +28,23 @@
 //
 // # How it is built
 //
-// On mochi, which keeps subscriptions, sessions, retained messages and wills. But
-// mochi answers each message before it reads the client's next, and keeps the
-// ids of both directions in one map, so the way of a published message is ours
-// (publish.go, window.go, receipts.go): mochi is shown each as one of QoS 0, and
-// told to reject it when it comes to OnPublish. A listener of our own for
-// publishers only was thought of and not built: in BenchmarkMQTT of the package
-// app mochi's share is a quarter of the 10 us of CPU that a message takes from one
-// socket to the other, client and commit included; the rest would stay.
+// On mochi, which reads packets and keeps subscriptions and sessions. But it
+// answers each message before it reads the client's next, keeps the ids of both
+// directions in one map, copies each message for each subscriber, and bounds what
+// waits by number. So the way of a published message is ours, on both sides of the
+// broker: from the publisher to its answer (publish.go, window.go, receipts.go),
+// and from there to the subscribers (deliver.go, room.go, outbox.go, sending.go).
+// mochi is shown each message as one of QoS 0, and told to reject it when it comes
+// to OnPublish; of acknowledgements, wills and retained messages it hears nothing.
+// It sends only answers, and $SYS.
+//
+// A listener of our own for publishers only was thought of and not built: in
+// BenchmarkMQTT of the package app mochi's share is a quarter of the 10 us of CPU
+// that a message takes from one socket to the other, client and commit included;
+// the rest would stay.
+//
+// A packet at which mochi's reading breaks off (there is such a SUBSCRIBE) ends its
+// connection and is logged.
 //
 // # Who may do what
 //
@@ -58,24 +68,34 @@
 //
 // # Slow subscribers
 //
-// What a subscriber has not acknowledged yet waits for it, 2,048 messages at
-// most. At QoS 1 and 2 publishers wait for one that is 1,024 behind until it has
-// caught up to half of that, but for a second at most; so one that takes half a
-// thousand messages a second loses none. A slower one holds publishers up once,
-// then loses the messages beyond, which are counted as dropped, until it has
-// caught up. At QoS 0, and for fettle's own messages, nobody waits. The wait is
-// after the acknowledgement, so it slows readings only when a window is full. A
-// client that reads nothing for a minute is disconnected.
+// What a subscriber has not acknowledged yet, or at QoS 0 not read, waits for it in
+// its outbox: Limits.Queue bytes at most, and Limits.QueueTotal for all, those that
+// are away included. Counted are the messages, as if each subscriber had its own
+// copy, and 256 bytes for each. A message larger than Limits.Queue waits alone.
+// Beyond the limits messages are lost to that subscriber, the newest first; they
+// are counted as dropped, and logged once, with who and which limit, until it has
+// caught up to a quarter of what it may use. When all together is used up, those
+// that hold most lose their newest to those that hold less than an equal share.
+//
+// At QoS 1 and 2 publishers wait for a subscriber whose outbox is half full until
+// it is down to a quarter, but only until a second after the last sign that it
+// reads, and not again before it has caught up. So one that takes what it gets, only
+// more slowly than it comes, loses none, and one that is dead holds publishers up
+// once, if at all; all who are dead together do so at the same time. For QoS 0 and
+// for fettle's own messages nobody waits. The wait is after the acknowledgement,
+// so it slows readings only when a window is full. A client that reads nothing for
+// a minute is disconnected.
 //
 // # What outlives the program
 //
-// Retained messages, 64 MiB of them, and the sessions of clients that asked for
-// it (clean start off, in MQTT 5 with an expiry): Limits.Sessions of them, for a
-// week, with their subscriptions and the messages of QoS 1 and 2 that wait for
-// them, 2,048 each and 64 MiB together; further ones are counted as dropped. They are written once a second and when the broker stops. So a program
-// that is killed loses, of these, the last second, and what a connected
-// subscriber had not acknowledged; a power cut may take some seconds more. (What
-// was received as a reading is on disk all the same.) Kept messages come back in
-// the order of their seconds, and a will that waits for its delay does not. Nor
-// do the ids of QoS 2 that a client had not released.
+// Retained messages, 64 MiB of them, and the sessions of clients that asked for it
+// (clean start off, in MQTT 5 with an expiry): Limits.Sessions of them, for a week,
+// with their subscriptions and the messages of QoS 1 and 2 in their outboxes, in
+// order, and how far each exchange of QoS 2 had come. They are written once a
+// second and when the broker stops. So a program that is killed loses, of these,
+// the last second, and what a connected subscriber had not acknowledged; a power
+// cut may take some seconds more. (What was received as a reading is on disk all
+// the same.) Nor do these outlive it: a will that waits for its delay, retained
+// messages that a new subscription has still to get, and the ids of QoS 2 that a
+// publisher had not released.
 package broker

@@ -2,8 +2,9 @@ package broker
 
 import (
 	"errors"
-	"math"
+	"net"
 	"strings"
+	"time"
 
 	mqtt "github.com/mochi-mqtt/server/v2"
 	"github.com/mochi-mqtt/server/v2/packets"
@@ -27,9 +28,9 @@ func (h *hook) ID() string { return "fettle" }
 
 func (h *hook) Provides(what byte) bool {
 	switch what {
-	case mqtt.OnConnect, mqtt.OnConnectAuthenticate, mqtt.OnSessionEstablished, mqtt.OnDisconnect, mqtt.OnClientExpired,
-		mqtt.OnACLCheck, mqtt.OnPacketRead, mqtt.OnPublish, mqtt.OnPacketProcessed, mqtt.OnWillSent,
-		mqtt.OnSubscribe, mqtt.OnSubscribed, mqtt.OnUnsubscribed, mqtt.OnQosPublish, mqtt.OnQosComplete, mqtt.OnQosDropped, mqtt.OnPacketEncode, mqtt.OnRetainMessage, mqtt.OnRetainedExpired, mqtt.OnRetainPublished:
+	case mqtt.OnConnect, mqtt.OnConnectAuthenticate, mqtt.OnSessionEstablish, mqtt.OnSessionEstablished, mqtt.OnDisconnect, mqtt.OnClientExpired,
+		mqtt.OnACLCheck, mqtt.OnPacketRead, mqtt.OnPacketEncode, mqtt.OnPacketProcessed, mqtt.OnPublish, mqtt.OnWill, mqtt.OnWillSent,
+		mqtt.OnSubscribe, mqtt.OnSubscribed, mqtt.OnUnsubscribed, mqtt.OnRetainedExpired:
 		return true
 	}
 	return false
@@ -44,25 +45,20 @@ func (h *hook) OnConnect(cl *mqtt.Client, pk packets.Packet) error {
 	case len(cl.ID) > maxClientID:
 		connOf(cl).client = fettle.Shorten(cl.ID)
 		return h.reject(cl, packets.ErrClientIdentifierNotValid, "mqtt client refused: its id is too long", "limit", maxClientID)
-	case pk.Connect.WillFlag && (!mqtt.IsValidFilter(will, true) || ours(will)):
+	case pk.Connect.WillFlag && (!mqtt.IsValidFilter(will, true) || ours(will) || !fitTopic(will)):
 		code := packets.ErrNotAuthorized
 		if cl.Properties.ProtocolVersion < 5 {
 			code = packets.ErrBadUsernameOrPassword // which becomes "not authorized" in 3.1.1
 		}
-		return h.reject(cl, code, "mqtt client refused: its will is on a topic of fettle's own", "topic", fettle.Shorten(will))
+		return h.reject(cl, code, "mqtt client refused: its will is on a topic of fettle's own, or on none", "topic", fettle.Shorten(will))
 	}
 	if err := h.checkKeepalive(cl); err != nil {
 		return err
 	}
-	// mochi's flow control towards subscribers leaks: a client that was behind
-	// once gets less and less, and a lock is taken twice. Off with it; turns on
-	// the connection take its place.
-	connOf(cl).agree(int(cl.Properties.Props.ReceiveMaximum))
-	cl.Properties.Props.ReceiveMaximum = 0
-	cl.State.Inflight.ResetSendQuota(0)
-	// Nor may mochi replace topics by numbers: it believes that a message which
-	// it then drops has told the number.
-	cl.Properties.Props.TopicAliasMaximum = 0
+	// A will that is delayed longer than its session lives comes when that ends,
+	// which mochi does not see to; it also forgets the session first.
+	expiry := cl.Properties.Props.SessionExpiryInterval
+	cl.Properties.Will.WillDelayInterval = min(cl.Properties.Will.WillDelayInterval, max(expiry, 1)-1)
 	return nil
 }
 
@@ -135,24 +131,55 @@ func (b *Broker) disconnect(gone *grant) {
 
 // OnSessionEstablished is called when a client is in.
 func (h *hook) OnSessionEstablished(cl *mqtt.Client, _ packets.Packet) {
-	// The window bounds what is received; mochi's count of it would be spoiled
-	// by what the same client is sent.
-	cl.State.Inflight.ResetReceiveQuota(math.MaxInt32)
-	connOf(cl).settle()
-	h.b.keeper.left(cl) // what it took over from its session belongs to it now
+	c, wish := connOf(cl), cl.Properties.Props
+	h.b.outboxes.open(cl.ID, false).attach(c, terms{
+		version: cl.Properties.ProtocolVersion, kept: kept(cl), open: openAtMost(wish.ReceiveMaximum), maxPacket: int(wish.MaximumPacketSize),
+		grant: func() *grant { return c.grant },
+	})
+	h.b.keeper.sessionChanged(cl.ID)
+	c.turn.end()
 	h.b.forgetSessions()
 }
 
 // OnDisconnect is called when a client is gone; expire says that its session
 // ends with it.
 func (h *hook) OnDisconnect(cl *mqtt.Client, _ error, expire bool) {
-	switch {
-	case cl.IsTakenOver(): // the session is another connection's
-	case expire:
+	o := h.b.outboxes.get(cl.ID)
+	if o == nil || !o.detach(connOf(cl), !expire, h.b.grantOfUser(string(cl.Properties.Username))) {
+		return // the session is another connection's
+	}
+	h.b.keeper.sessionChanged(cl.ID)
+	if expire {
 		h.b.receipts.forget(cl.ID)
-		h.b.keeper.forget(cl.ID)
-	default:
-		h.b.keeper.left(cl)
+		h.b.outboxes.forget(cl.ID)
+	}
+}
+
+// cutOff does what mochi does when a client is lost, for one at whose packet it
+// broke off.
+func (b *Broker) cutOff(c *conn, cause error) {
+	cl, found := b.server.Clients.Get(c.client)
+	if !found || cl.Net.Conn != net.Conn(c) {
+		return
+	}
+	h := &hook{b: b}
+	if cl.Properties.Will.Flag > 0 {
+		c.will = cl.Properties.Will
+		h.OnWillSent(cl, packets.Packet{})
+	}
+	expire := !kept(cl)
+	h.OnDisconnect(cl, cause, expire)
+	if expire {
+		b.server.UnsubscribeClient(cl)
+		b.server.Clients.Delete(cl.ID)
+	}
+}
+
+// grantOfUser returns what a user may have while it is away, which can change.
+func (b *Broker) grantOfUser(name string) func() *grant {
+	return func() *grant {
+		grant, _ := b.cfg.Accounts.find(name)
+		return grant
 	}
 }
 
@@ -161,7 +188,8 @@ func (h *hook) OnClientExpired(cl *mqtt.Client) { h.b.forget(cl) }
 
 func (b *Broker) forget(cl *mqtt.Client) {
 	b.receipts.forget(cl.ID)
-	b.keeper.forget(cl.ID)
+	b.outboxes.forget(cl.ID)
+	b.keeper.sessionChanged(cl.ID)
 	b.server.UnsubscribeClient(cl)
 }
 
@@ -182,35 +210,23 @@ func (b *Broker) forgetSessions() {
 		return
 	}
 	b.log.Warn("mqtt session forgotten: too many are kept", "client", oldest.ID, "limit", b.cfg.Limits.Sessions, "setting", "mqtt.max_sessions")
-	oldest.ClearInflights()
 	b.forget(oldest)
 	b.server.Clients.Delete(oldest.ID)
 }
 
-// OnACLCheck decides who may publish where, subscribe to what, and have which
-// message.
+// OnACLCheck decides who may publish where, and who may subscribe to what. mochi
+// also asks it whether a client may have a message, but has none to give other
+// than those of $SYS: see deliver.
 func (h *hook) OnACLCheck(cl *mqtt.Client, topic string, publish bool) bool {
 	if !publish {
-		if isAway(cl) && h.b.keeper.full() {
-			h.b.keeper.lost.Add(1)
-			return false
-		}
-		return h.grantOf(cl).maySubscribe(topic)
+		c, here := cl.Net.Conn.(*conn)
+		return here && topic != "" && c.grant.maySubscribe(topic)
 	}
-	if topic == "" || !ours(topic) && h.grantOf(cl).mayPublish(topic) {
+	if topic == "" || !ours(topic) && connOf(cl).grant.mayPublish(topic) {
 		return true // an alias stands for a topic that was allowed when it was set; see OnPublish
 	}
 	h.forbid(cl, packets.Packet{TopicName: topic})
 	return false
-}
-
-// grantOf is what a client may do, also one that is away.
-func (h *hook) grantOf(cl *mqtt.Client) *grant {
-	if cl.Net.Conn == nil {
-		grant, _ := h.b.cfg.Accounts.find(string(cl.Properties.Username))
-		return grant
-	}
-	return connOf(cl).grant
 }
 
 // ours tells which topics are fettle's own.
@@ -223,69 +239,34 @@ func ours(topic string) bool {
 	return strings.HasPrefix(topic, "$")
 }
 
-// OnSubscribed is called before a new subscriber gets the retained messages.
-func (h *hook) OnSubscribed(cl *mqtt.Client, _ packets.Packet, _ []byte) {
-	connOf(cl).subscribing.Store(true)
+// OnSubscribed is called when a subscription is made.
+func (h *hook) OnSubscribed(cl *mqtt.Client, _ packets.Packet, codes []byte) {
+	asked := connOf(cl).asked
+	for i := range asked {
+		asked[i].granted = codes[i] < packets.ErrUnspecifiedError.Code
+	}
 	h.b.keeper.sessionChanged(cl.ID)
 }
 
 func (h *hook) OnUnsubscribed(cl *mqtt.Client, _ packets.Packet) { h.b.keeper.sessionChanged(cl.ID) }
 
-func isAway(cl *mqtt.Client) bool { return cl.Net.Conn == nil || cl.Closed() }
-
-// OnQosPublish is called where a message of QoS 1 or 2 is given to a subscriber:
-// the place to wait for one that is behind.
-func (h *hook) OnQosPublish(cl *mqtt.Client, pk packets.Packet, _ int64, _ int) {
-	switch {
-	case isAway(cl):
-		if kept(cl) {
-			h.b.keeper.queue(cl.ID, pk)
-		}
-	case !ours(pk.TopicName):
-		connOf(cl).hold(cl.State.Inflight.Len)
-	}
-}
-
-// OnQosComplete is called when a client has acknowledged a message.
-func (h *hook) OnQosComplete(cl *mqtt.Client, pk packets.Packet) {
-	h.b.keeper.done(cl.ID, pk.PacketID)
-}
-
-// OnQosDropped is called when it never will.
-func (h *hook) OnQosDropped(cl *mqtt.Client, pk packets.Packet) {
-	h.b.keeper.done(cl.ID, pk.PacketID)
-}
-
 // OnPacketProcessed is called after a client's packet is dealt with.
 func (h *hook) OnPacketProcessed(cl *mqtt.Client, pk packets.Packet, _ error) {
-	if cl.Net.Inline {
-		return
-	}
-	c := connOf(cl)
-	switch pk.FixedHeader.Type {
-	case packets.Subscribe:
-		c.subscribing.Store(false)
-	case packets.Puback, packets.Pubcomp:
-		if pk.PacketID != nothing.PacketID {
-			c.answered(cl.State.Inflight.Len())
-		}
-	case packets.Pubrec:
-		if pk.ReasonCode >= packets.ErrUnspecifiedError.Code {
-			c.answered(cl.State.Inflight.Len()) // an error ends the exchange here
-		}
+	if pk.FixedHeader.Type == packets.Subscribe {
+		h.b.sendRetained(cl)
+		connOf(cl).asked = nil
 	}
 }
 
 // OnPacketEncode is called before a packet is written to a client.
 func (h *hook) OnPacketEncode(cl *mqtt.Client, pk packets.Packet) packets.Packet {
 	switch pk.FixedHeader.Type {
-	case packets.Publish:
-		connOf(cl).turn(pk.FixedHeader.Qos, pk.FixedHeader.Retain)
 	case packets.Suback:
 		h.sayTooMany(cl, &pk)
 	case packets.Connack:
-		if pk.ReasonCode == packets.CodeSuccess.Code && !pk.SessionPresent {
-			h.b.receipts.forget(cl.ID) // of a session before this one
+		if pk.ReasonCode == packets.CodeSuccess.Code && !pk.SessionPresent { // nothing of a session before this one
+			h.b.receipts.forget(cl.ID)
+			h.b.outboxes.open(cl.ID, true)
 		}
 		// mochi keeps to these, but does not tell.
 		pk.Properties.MaximumPacketSize = uint32(h.b.cfg.MaxPacket)
@@ -294,25 +275,50 @@ func (h *hook) OnPacketEncode(cl *mqtt.Client, pk packets.Packet) packets.Packet
 	return pk
 }
 
-// OnWillSent: the will of a client that is lost can be a message like others.
-// There is nobody to acknowledge it to.
-func (h *hook) OnWillSent(cl *mqtt.Client, pk packets.Packet) {
-	if h.b.cfg.Wants(pk.TopicName) && h.b.work.begin() {
-		h.b.take(Message{Topic: pk.TopicName, Payload: pk.Payload, Client: cl.ID}, func(packets.Code) { h.b.work.end() })
-	}
+// OnWill is called when a client is lost. mochi gets a will of nothing, so that
+// it does all but publishing it.
+func (h *hook) OnWill(cl *mqtt.Client, will mqtt.Will) (mqtt.Will, error) {
+	connOf(cl).will = will
+	return mqtt.Will{}, nil
 }
 
-func (h *hook) OnRetainMessage(_ *mqtt.Client, pk packets.Packet, _ int64) {
-	h.b.retained.set(pk.TopicName, len(pk.Payload))
-	h.b.keeper.retainedChanged(pk.TopicName)
+// OnWillSent publishes the will of a client, which is worth what another message
+// of it would be now. There is nobody to acknowledge it to.
+func (h *hook) OnWillSent(cl *mqtt.Client, _ packets.Packet) {
+	c := connOf(cl)
+	will := c.will
+	if !c.grant.mayPublish(will.TopicName) {
+		h.b.forbidden.Add(1)
+		h.b.log.Warn("mqtt will not published: its client may not any more", "topic", fettle.Shorten(will.TopicName), "client", cl.ID)
+		return
+	}
+	m := &message{outcome: taken, packet: packets.Packet{
+		FixedHeader: packets.FixedHeader{Type: packets.Publish, Qos: will.Qos, Retain: will.Retain},
+		TopicName:   will.TopicName, Payload: will.Payload, Properties: packets.Properties{User: will.User},
+		ProtocolVersion: cl.Properties.ProtocolVersion, Origin: cl.ID, Created: time.Now().Unix(),
+	}}
+	if will.Retain && !h.b.mayRetain(m.packet, cl) {
+		m.packet.FixedHeader.Retain = false
+	}
+	if !h.b.work.begin() {
+		return
+	}
+	settle := func(outcome packets.Code) {
+		m.outcome = outcome
+		h.b.passOn([]*message{m}, false) // whoever settles must not wait
+		h.b.work.end()
+	}
+	if !h.b.cfg.Wants(will.TopicName) {
+		settle(taken)
+		return
+	}
+	h.b.take(Message{Topic: will.TopicName, Payload: will.Payload, Client: cl.ID}, settle)
 }
 
 func (h *hook) OnRetainedExpired(topic string) {
 	h.b.retained.set(topic, 0)
 	h.b.keeper.retainedChanged(topic)
 }
-
-func (h *hook) OnRetainPublished(cl *mqtt.Client, _ packets.Packet) { connOf(cl).queuedRetained() }
 
 // connOf is the connection of a client from outside.
 func connOf(cl *mqtt.Client) *conn { return cl.Net.Conn.(*conn) }

@@ -18,9 +18,6 @@ import (
 )
 
 const (
-	// maxQueued bounds the payloads that wait for clients which are away, of all
-	// sessions together, in bytes.
-	maxQueued = 64 << 20
 	// keepEvery is the time between two writes of what changed.
 	keepEvery = time.Second
 	// keepBatch bounds one commit, in bytes of payload.
@@ -35,32 +32,24 @@ const (
 // What a client that is connected has not acknowledged is written when it goes,
 // and when the broker stops; a program that is killed loses that.
 //
-//	q/r/<topic>                  a retained message
-//	q/s/<client>                 a session
-//	q/m/<client><id, 2 bytes>    a message that waits
+//	q/r/<topic>                     a retained message
+//	q/s/<client>                    a session
+//	q/m/<client><number, 8 bytes>   a message that waits
 type keeper struct {
-	db     *db.DB // nil: keep nothing
-	server *mqtt.Server
-	log    *slog.Logger
-	lost   atomic.Int64 // messages for clients that are away, beyond maxQueued
+	db       *db.DB // nil: keep nothing
+	server   *mqtt.Server
+	outboxes *outboxes
+	log      *slog.Logger
 
-	mu       sync.Mutex                // guards all below
-	queued   map[string]map[uint16]int // sizes of what is kept, by client and id
-	bytes    int                       // of them all
-	retained map[string]struct{}       // topics that changed
-	sessions map[string]struct{}       // clients whose session changed
-	messages map[slot]struct{}         // messages that changed
+	mu       sync.Mutex                     // guards all below
+	retained map[string]struct{}            // topics that changed
+	sessions map[string]struct{}            // clients whose session changed
+	messages map[string]map[uint64]struct{} // messages that changed, by client and number
 }
 
-// A slot is the place of a message in a session.
-type slot struct {
-	client string
-	id     uint16
-}
-
-func newKeeper(d *db.DB, server *mqtt.Server, log *slog.Logger) *keeper {
-	return &keeper{db: d, server: server, log: log, queued: map[string]map[uint16]int{},
-		retained: map[string]struct{}{}, sessions: map[string]struct{}{}, messages: map[slot]struct{}{}}
+func newKeeper(d *db.DB, server *mqtt.Server, o *outboxes, log *slog.Logger) *keeper {
+	return &keeper{db: d, server: server, outboxes: o, log: log,
+		retained: map[string]struct{}{}, sessions: map[string]struct{}{}, messages: map[string]map[uint64]struct{}{}}
 }
 
 // kept tells whether a client's session outlives its connection.
@@ -89,62 +78,19 @@ func (k *keeper) sessionChanged(client string) {
 	k.sessions[client] = struct{}{}
 }
 
-// left notes all messages of a client that goes.
-func (k *keeper) left(cl *mqtt.Client) {
-	k.sessionChanged(cl.ID)
-	if kept(cl) {
-		for _, pk := range cl.State.Inflight.GetAll(false) {
-			k.queue(cl.ID, pk)
-		}
-	}
-}
-
-// queue notes a message that waits for a client which is away.
-func (k *keeper) queue(client string, pk packets.Packet) {
-	if pk.FixedHeader.Type != packets.Publish {
+// noted is told that a message in an outbox changed, or is gone.
+func (k *keeper) noted(client string, number uint64) {
+	if k.db == nil {
 		return
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	session := k.queued[client]
-	if session == nil {
-		session = map[uint16]int{}
-		k.queued[client] = session
+	numbers := k.messages[client]
+	if numbers == nil {
+		numbers = map[uint64]struct{}{}
+		k.messages[client] = numbers
 	}
-	k.bytes += len(pk.Payload) - session[pk.PacketID]
-	session[pk.PacketID] = len(pk.Payload)
-	k.messages[slot{client, pk.PacketID}] = struct{}{}
-}
-
-// full tells whether there is room for no more messages for clients that are
-// away.
-func (k *keeper) full() bool {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	return k.bytes >= maxQueued
-}
-
-// done notes that a message waits no more, if it did.
-func (k *keeper) done(client string, id uint16) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	if size, known := k.queued[client][id]; known {
-		k.bytes -= size
-		delete(k.queued[client], id)
-		k.messages[slot{client, id}] = struct{}{}
-	}
-}
-
-// forget ends a session.
-func (k *keeper) forget(client string) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	for id, size := range k.queued[client] {
-		k.bytes -= size
-		k.messages[slot{client, id}] = struct{}{}
-	}
-	delete(k.queued, client)
-	k.sessions[client] = struct{}{}
+	numbers[number] = struct{}{}
 }
 
 // run writes what changed, until the context ends.
@@ -157,6 +103,7 @@ func (k *keeper) run(ctx context.Context) {
 			return
 		case <-tick.C:
 		}
+		k.outboxes.forgetExpired()
 		if err := k.write(db.Lazy); err != nil {
 			k.log.Warn("mqtt sessions and retained messages are not kept", "err", err)
 		}
@@ -167,23 +114,27 @@ func (k *keeper) run(ctx context.Context) {
 func (k *keeper) write(last db.Durability) error {
 	k.mu.Lock()
 	retained, sessions, messages := k.retained, k.sessions, k.messages
-	k.retained, k.sessions, k.messages = map[string]struct{}{}, map[string]struct{}{}, map[slot]struct{}{}
+	k.retained, k.sessions, k.messages = map[string]struct{}{}, map[string]struct{}{}, map[string]map[uint64]struct{}{}
 	k.mu.Unlock()
 	if k.db == nil || len(retained)+len(sessions)+len(messages) == 0 {
 		return nil
 	}
 	err := k.writeThese(retained, sessions, messages, last)
 	if err != nil { // the next round tries again
+		for client, numbers := range messages {
+			for number := range numbers {
+				k.noted(client, number)
+			}
+		}
 		k.mu.Lock()
 		defer k.mu.Unlock()
 		maps.Copy(k.retained, retained)
 		maps.Copy(k.sessions, sessions)
-		maps.Copy(k.messages, messages)
 	}
 	return err
 }
 
-func (k *keeper) writeThese(retained, sessions map[string]struct{}, messages map[slot]struct{}, last db.Durability) error {
+func (k *keeper) writeThese(retained, sessions map[string]struct{}, messages map[string]map[uint64]struct{}, last db.Durability) error {
 	w := &keepWriter{keeper: k, batch: k.db.NewBatch()}
 	for topic := range retained {
 		pk, found := k.server.Topics.Retained.Get(topic)
@@ -198,13 +149,19 @@ func (k *keeper) writeThese(retained, sessions map[string]struct{}, messages map
 		}
 		w.put(sessionKey(client), found, s, 0)
 	}
-	for at := range messages {
-		var pk packets.Packet
-		cl, found := k.server.Clients.Get(at.client)
-		if found = found && kept(cl); found {
-			pk, found = cl.State.Inflight.Get(at.id)
+	for client, numbers := range messages {
+		var waiting map[uint64]delivery
+		cl, found := k.server.Clients.Get(client)
+		if o := k.outboxes.get(client); o != nil && found && kept(cl) {
+			waiting = o.snapshot()
 		}
-		w.put(messageKey(at), found && pk.FixedHeader.Type == packets.Publish, newMessageRecord(pk), len(pk.Payload))
+		for number := range numbers {
+			if d, found := waiting[number]; found {
+				w.put(messageKey(client, number), true, newDeliveryRecord(d), len(d.payload))
+			} else {
+				w.put(messageKey(client, number), false, nil, 0)
+			}
+		}
 	}
 	return w.commit(last)
 }
@@ -268,18 +225,18 @@ func (b *Broker) restore() error {
 		return err
 	}
 	err = each(messagePrefix, func() any { return &messageRecord{} }, func(key []byte, record any) bool {
-		client, id, ok := db.CutString(key)
-		return ok && len(id) == 2 && b.restoreMessage(slot{client, binary.BigEndian.Uint16(id)}, *record.(*messageRecord))
+		client, number, ok := db.CutString(key)
+		return ok && len(number) == 8 && b.restoreMessage(client, binary.BigEndian.Uint64(number), *record.(*messageRecord))
 	})
 	if err != nil {
 		return err
 	}
 	err = each(retainedPrefix, func() any { return &messageRecord{} }, func(key []byte, record any) bool {
-		pk := record.(*messageRecord).packet(0)
-		if pk.TopicName != string(key) || len(pk.Payload) == 0 || !b.retained.fits(pk.TopicName, pk.Payload) {
+		pk := record.(*messageRecord).packet()
+		if pk.TopicName != string(key) || len(pk.Payload) == 0 || !b.retained.fits(pk.TopicName, retainedSize(pk)) {
 			return false
 		}
-		b.retained.set(pk.TopicName, len(pk.Payload))
+		b.retained.set(pk.TopicName, retainedSize(pk))
 		pk.FixedHeader.Retain = true
 		b.server.Topics.RetainMessage(pk)
 		return true
@@ -306,17 +263,12 @@ func (b *Broker) restoreSession(client string, s sessionRecord) bool {
 		cl.State.Subscriptions.Add(filter, sub)
 	}
 	b.server.Clients.Add(cl)
+	o := b.outboxes.open(client, true)
+	o.terms = terms{version: s.Version, kept: true, grant: b.grantOfUser(s.User)}
 	return true
 }
 
-func (b *Broker) restoreMessage(at slot, m messageRecord) bool {
-	cl, found := b.server.Clients.Get(at.client)
-	if !found || b.keeper.full() {
-		return false
-	}
-	pk := m.packet(at.id)
-	cl.State.Inflight.Set(pk)
-	atomic.AddInt64(&b.server.Info.Inflight, 1)
-	b.keeper.queue(at.client, pk)
-	return true
+func (b *Broker) restoreMessage(client string, number uint64, m messageRecord) bool {
+	o := b.outboxes.get(client)
+	return o != nil && m.QoS > 0 && o.restore(m.delivery(number))
 }

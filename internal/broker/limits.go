@@ -3,6 +3,7 @@ package broker
 import (
 	"fmt"
 	"math"
+	"strings"
 	"time"
 
 	mqtt "github.com/mochi-mqtt/server/v2"
@@ -17,10 +18,25 @@ type Limits struct {
 	Bytes         int           // a second, of their packets; likewise
 	Sessions      int           // kept or connected, of all clients together; the longest away goes; 0: twice Config.MaxClients
 	Subscriptions int           // further ones are refused; 0: 1,000
+	Queue         int           // bytes that wait for one subscriber; 0: 8 MiB
+	QueueTotal    int           // for all of them together, those away included; 0: 64 MiB
 	Keepalive     time.Duration // between two signs of life; MQTT 5 is told, a client of 3.1.1 that wants more is refused; 0: no limit
+
+	patience time.Duration // of publishers with subscribers; 0: holdTime
 }
 
-const defaultSubscriptions = 1000
+const (
+	defaultSubscriptions = 1000
+	// maxTopic and maxLevels bound topics and filters, in bytes and levels: mochi
+	// has a node for each level. A machine's name takes 768 bytes at most there.
+	maxTopic  = 1024
+	maxLevels = 64
+)
+
+// fitTopic tells whether a topic or a filter is not too large.
+func fitTopic(topic string) bool {
+	return len(topic) <= maxTopic && strings.Count(topic, "/") < maxLevels
+}
 
 // A bucket lets through so many a second on average, and as many at once.
 type bucket struct {
@@ -57,20 +73,29 @@ func (h *hook) slowDown(cl *mqtt.Client, pk packets.Packet) {
 }
 
 // OnSubscribe blanks the subscriptions beyond the limit, which makes mochi
-// refuse them.
+// refuse them, and keeps it from sending what is retained, which is ours to do.
 func (h *hook) OnSubscribe(cl *mqtt.Client, pk packets.Packet) packets.Packet {
 	c := connOf(cl)
 	has, limit := cl.State.Subscriptions.GetAll(), h.b.cfg.Limits.Subscriptions
 	n := len(has)
-	c.tooMany = make([]bool, len(pk.Filters))
+	c.asked = make([]asked, len(pk.Filters))
 	for i := range pk.Filters {
-		if _, known := has[pk.Filters[i].Filter]; known {
+		_, existed := has[pk.Filters[i].Filter]
+		c.asked[i] = asked{sub: pk.Filters[i], existed: existed}
+		pk.Filters[i].RetainHandling = 2
+		if !fitTopic(pk.Filters[i].Filter) {
+			h.b.log.Warn("mqtt subscription refused: its filter is too long or too deep", "client", cl.ID, "remote", cl.Net.Remote,
+				"filter", fettle.Shorten(pk.Filters[i].Filter), "limit_bytes", maxTopic, "limit_levels", maxLevels)
+			pk.Filters[i].Filter = ""
+			continue
+		}
+		if existed {
 			continue
 		}
 		if n++; n > limit {
 			h.b.log.Warn("mqtt subscription refused: its client has too many", "client", cl.ID, "remote", cl.Net.Remote,
 				"filter", fettle.Shorten(pk.Filters[i].Filter), "limit", limit)
-			c.tooMany[i], pk.Filters[i].Filter = true, ""
+			c.asked[i].tooMany, pk.Filters[i].Filter = true, ""
 		}
 	}
 	return pk
@@ -78,8 +103,8 @@ func (h *hook) OnSubscribe(cl *mqtt.Client, pk packets.Packet) packets.Packet {
 
 // sayTooMany puts the true reason into the answer to a subscription.
 func (h *hook) sayTooMany(cl *mqtt.Client, answer *packets.Packet) {
-	for i, tooMany := range connOf(cl).tooMany {
-		if !tooMany || i >= len(answer.ReasonCodes) || cl.Properties.ProtocolVersion < 5 {
+	for i, a := range connOf(cl).asked {
+		if !a.tooMany || i >= len(answer.ReasonCodes) || cl.Properties.ProtocolVersion < 5 {
 			continue
 		}
 		answer.ReasonCodes[i] = packets.ErrQuotaExceeded.Code

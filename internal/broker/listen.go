@@ -2,10 +2,12 @@ package broker
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
 	"os"
+	"runtime/debug"
 	"sync"
 	"syscall"
 	"time"
@@ -21,6 +23,10 @@ const (
 	// to be told that it is reached.
 	strangers = 64
 )
+
+// errBroken ends a connection on which a packet broke the reading, which has been
+// logged.
+var errBroken = errors.New("packet broke the reading")
 
 // A serveFunc accepts connections until the listener is closed, and gives each
 // to handle, in a goroutine of its own.
@@ -77,10 +83,8 @@ func (l *listener) Close(listeners.CloseFn) {
 func (l *listener) handle(raw net.Conn, establish listeners.EstablishFn) {
 	c := newConn(raw)
 	c.local = l.local
+	c.window.all = l.broker.windows
 	c.messages.rate, c.bytes.rate = l.broker.cfg.Limits.Messages, l.broker.cfg.Limits.Bytes
-	c.tooSlow = func(after time.Duration) {
-		l.broker.log.Warn("mqtt subscriber is too slow: messages that it cannot take are lost to it", "client", c.client, "remote", c.RemoteAddr(), "behind", holdAt, "waited", after)
-	}
 	if !l.admit(c) {
 		raw.Close()
 		return
@@ -88,12 +92,27 @@ func (l *listener) handle(raw net.Conn, establish listeners.EstablishFn) {
 	_ = c.SetDeadline(time.Now().Add(connectTime)) // fails as the read will
 	var err error
 	if c.certified, err = shakeHands(raw); err == nil {
-		err = establish(l.setting, c)
+		err = l.establish(c, establish)
 	}
+	close(c.ended)
+	c.turn.end()
 	c.Close()
 	c.wait()
 	l.gone(c, err)
 	l.forget(c)
+}
+
+// establish is the life of one client. A packet that breaks mochi's reading ends
+// only its connection.
+func (l *listener) establish(c *conn, establish listeners.EstablishFn) (err error) {
+	defer func() {
+		if cause := recover(); cause != nil {
+			err = fmt.Errorf("%w: %v", errBroken, cause)
+			l.broker.log.Error("mqtt packet could not be read", "client", c.client, "remote", c.RemoteAddr(), "err", err, "stack", string(debug.Stack()))
+			l.broker.cutOff(c, err)
+		}
+	}()
+	return establish(l.setting, c)
 }
 
 // admit keeps count of the open connections, and refuses one too many.
@@ -144,12 +163,16 @@ func (l *listener) gone(c *conn, err error) {
 	log := l.broker.log.With("client", c.client, "remote", c.RemoteAddr())
 	var network net.Error
 	switch {
+	case c.doesNotRead():
+		log.Warn("mqtt client disconnected: it does not read what it is sent", "limit", writeTime, "limit_bytes", overflowAt)
+	case errors.Is(err, errLongConnect):
+		log.Warn("mqtt client refused: its first packet is too large", "limit", maxConnect)
 	case errors.Is(err, errHandshake):
 		log.Warn("mqtt connection refused", "err", err)
 	case err == nil, errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, net.ErrClosed),
 		errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, syscall.ECONNRESET), errors.As(err, &network),
 		errors.Is(err, packets.CodeDisconnect), errors.Is(err, packets.ErrSessionTakenOver), errors.Is(err, packets.ErrServerShuttingDown),
-		errors.Is(err, errRefused), errors.Is(err, packets.ErrBadUsernameOrPassword), errors.Is(err, packets.ErrNotAuthorized):
+		errors.Is(err, errRefused), errors.Is(err, errBroken), errors.Is(err, packets.ErrBadUsernameOrPassword), errors.Is(err, packets.ErrNotAuthorized):
 		log.Debug("mqtt client gone", "err", err)
 	case errors.Is(err, packets.ErrServerBusy):
 		l.broker.rejected.Add(1)

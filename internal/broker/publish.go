@@ -26,12 +26,15 @@ type incoming struct {
 // message.
 var nothing = packets.Packet{FixedHeader: packets.FixedHeader{Type: packets.Puback}}
 
-// OnPacketRead hides QoS and id of a message from mochi, and takes PUBREL away
-// from it.
+// OnPacketRead hides QoS and id of a message from mochi, and takes what is about
+// QoS 1 and 2 away from it.
 func (h *hook) OnPacketRead(cl *mqtt.Client, pk packets.Packet) (packets.Packet, error) {
 	switch pk.FixedHeader.Type {
 	case packets.Pubrel:
 		h.release(cl, pk.PacketID)
+		return nothing, nil
+	case packets.Puback, packets.Pubrec, packets.Pubcomp:
+		h.acknowledged(cl, pk)
 		return nothing, nil
 	case packets.Publish:
 		if pk.FixedHeader.Qos > 0 && pk.PacketID == 0 {
@@ -40,8 +43,13 @@ func (h *hook) OnPacketRead(cl *mqtt.Client, pk packets.Packet) (packets.Packet,
 		h.slowDown(cl, pk)
 		connOf(cl).incoming = incoming{pk.FixedHeader.Qos, pk.PacketID}
 		pk.FixedHeader.Qos, pk.FixedHeader.Dup, pk.PacketID = 0, false, 0
-		if strings.HasPrefix(pk.TopicName, "$") && !mqtt.IsValidFilter(pk.TopicName, true) && !strings.ContainsAny(pk.TopicName, "+#") {
-			h.forbid(cl, pk) // mochi drops what is on $SYS without a word
+		switch {
+		case !fitTopic(pk.TopicName):
+			h.refuseTopic(cl, pk)
+			return nothing, nil
+		case strings.HasPrefix(pk.TopicName, "$") && !strings.ContainsAny(pk.TopicName, "+#"):
+			h.forbid(cl, pk) // mochi would drop what is on $SYS without a word
+			return nothing, nil
 		}
 	}
 	return pk, nil
@@ -56,6 +64,23 @@ func (h *hook) release(cl *mqtt.Client, id uint16) {
 	_ = cl.WritePacket(answer) // fails only if the client is gone
 }
 
+// acknowledged books what a client says about a message that it was sent.
+func (h *hook) acknowledged(cl *mqtt.Client, pk packets.Packet) {
+	o := h.b.outboxes.get(cl.ID)
+	if o == nil {
+		return // it has been forgotten
+	}
+	if pk.FixedHeader.Type != packets.Pubrec || pk.ReasonCode >= packets.ErrUnspecifiedError.Code {
+		o.acknowledged(pk.PacketID) // an error ends the exchange
+		return
+	}
+	answer := packets.Packet{FixedHeader: packets.FixedHeader{Type: packets.Pubrel, Qos: 1}, PacketID: pk.PacketID}
+	if !o.received(pk.PacketID) {
+		answer.ReasonCode = packets.ErrPacketIdentifierNotFound.Code
+	}
+	_ = cl.WritePacket(answer) // fails only if the client is gone
+}
+
 // forbid answers a message on a topic on which the client may not publish.
 func (h *hook) forbid(cl *mqtt.Client, pk packets.Packet) {
 	h.b.forbidden.Add(1)
@@ -65,12 +90,22 @@ func (h *hook) forbid(cl *mqtt.Client, pk packets.Packet) {
 	}
 }
 
+// refuseTopic answers a message on a topic that is none.
+func (h *hook) refuseTopic(cl *mqtt.Client, pk packets.Packet) {
+	h.b.forbidden.Add(1)
+	h.b.log.Warn("mqtt message refused: its topic is too long or too deep", "topic", fettle.Shorten(pk.TopicName), "client", cl.ID, "remote", cl.Net.Remote,
+		"limit_bytes", maxTopic, "limit_levels", maxLevels)
+	if m, begun := h.enter(cl, pk); begun {
+		connOf(cl).window.settle(m, packets.ErrTopicNameInvalid, false)
+	}
+}
+
 // enter puts a message into its client's window, with the QoS and id it came
 // with; false if the broker stops, when it is settled already.
 func (h *hook) enter(cl *mqtt.Client, pk packets.Packet) (m *message, begun bool) {
 	c := connOf(cl)
 	pk.FixedHeader.Qos, pk.PacketID = c.incoming.qos, c.incoming.id
-	pk.Connect.ClientIdentifier = cl.ID // tells OnPublish who it was from
+	pk.Origin = cl.ID
 	pk.Properties.TopicAlias, pk.Properties.TopicAliasFlag = 0, false
 	m = &message{packet: pk}
 	begun = h.b.work.begin()
@@ -87,23 +122,15 @@ func (h *hook) enter(cl *mqtt.Client, pk packets.Packet) (m *message, begun bool
 // OnPublish has a client's message received. mochi is told to reject it, which
 // makes it do nothing more.
 func (h *hook) OnPublish(cl *mqtt.Client, pk packets.Packet) (packets.Packet, error) {
-	switch {
-	case cl == h.b.forwarder:
-		pk.Origin, pk.Connect.ClientIdentifier = pk.Connect.ClientIdentifier, ""
-		return pk, nil
-	case cl.Net.Inline:
-		return pk, nil
-	case pk.TopicName == "":
+	if pk.TopicName == "" {
 		_ = h.b.server.DisconnectClient(cl, packets.ErrTopicAliasInvalid) // returns the code
 		return pk, packets.ErrRejectPacket
 	}
-	if pk.Properties.TopicAliasFlag && !h.grantOf(cl).mayPublish(pk.TopicName) {
+	if pk.Properties.TopicAliasFlag && !connOf(cl).grant.mayPublish(pk.TopicName) {
 		h.forbid(cl, pk) // its rights are fewer than when it set the alias
 		return pk, packets.ErrRejectPacket
 	}
-	if pk.FixedHeader.Retain && !h.b.retained.fits(pk.TopicName, pk.Payload) {
-		h.b.log.Warn("mqtt message not retained: retained messages take too much memory",
-			"topic", fettle.Shorten(pk.TopicName), "client", cl.ID, "limit", maxRetained)
+	if pk.FixedHeader.Retain && !h.b.mayRetain(pk, cl) {
 		pk.FixedHeader.Retain = false
 	}
 	if m, begun := h.enter(cl, pk); begun {
@@ -112,11 +139,27 @@ func (h *hook) OnPublish(cl *mqtt.Client, pk packets.Packet) (packets.Packet, er
 	return pk, packets.ErrRejectPacket
 }
 
+// mayRetain tells whether there is room for a message to be retained.
+func (b *Broker) mayRetain(pk packets.Packet, cl *mqtt.Client) bool {
+	fits := b.retained.fits(pk.TopicName, retainedSize(pk))
+	if !fits {
+		b.log.Warn("mqtt message not retained: retained messages take too much memory",
+			"topic", fettle.Shorten(pk.TopicName), "client", cl.ID, "limit", maxRetained)
+	}
+	return fits
+}
+
 // receive has a message of the window settled.
 func (h *hook) receive(cl *mqtt.Client, m *message) {
 	window := &connOf(cl).window
 	settle := func(outcome packets.Code) { window.settle(m, outcome, false) }
 	if m.packet.FixedHeader.Qos == 2 {
+		if h.b.receipts.full(cl.ID, m.packet.PacketID) {
+			h.b.refused.Add(1)
+			h.b.log.Warn("mqtt message not acknowledged: its client has not released so many before (PUBREL)", "client", cl.ID, "limit", maxUnreleased)
+			settle(packets.ErrQuotaExceeded)
+			return
+		}
 		settle = h.b.receipts.open(cl.ID, m.packet.PacketID, func(outcome packets.Code, again bool) { window.settle(m, outcome, again) })
 	}
 	switch {
@@ -161,13 +204,13 @@ func (h *hook) answer(cl *mqtt.Client, messages []*message) {
 		if m.packet.FixedHeader.Retain {
 			h.write(cl, answers)
 			answers = answers[:0]
-			h.b.passOn(messages[passedOn : i+1])
+			h.b.passOn(messages[passedOn:i+1], true)
 			passedOn = i + 1
 		}
 		answers = appendAnswer(answers, m.packet)
 	}
 	h.write(cl, answers)
-	h.b.passOn(messages[passedOn:])
+	h.b.passOn(messages[passedOn:], true)
 	for range messages {
 		h.b.work.end()
 	}
@@ -228,13 +271,15 @@ func refuse(cl *mqtt.Client, pk packets.Packet, code packets.Code) {
 }
 
 // passOn gives messages to their subscribers, and retains those that ask for it.
-func (b *Broker) passOn(messages []*message) {
+// If hold, it waits for subscribers that are behind.
+func (b *Broker) passOn(messages []*message, hold bool) {
 	for _, m := range messages {
 		if m.outcome != taken || m.again {
 			continue
 		}
-		if err := b.server.InjectPacket(b.forwarder, m.packet); err != nil {
-			b.log.Warn("mqtt message reaches no subscriber", "topic", fettle.Shorten(m.packet.TopicName), "err", err)
+		if m.packet.FixedHeader.Retain {
+			b.retain(m.packet)
 		}
+		b.deliver(m.packet, hold && m.packet.FixedHeader.Qos > 0)
 	}
 }

@@ -6,6 +6,10 @@ import (
 	"github.com/mochi-mqtt/server/v2/packets"
 )
 
+// maxUnreleased bounds the receipts of one session. A client of MQTT 5 is told to
+// have fewer on their way; one of 3.1.1 has some tens.
+const maxUnreleased = 1024
+
 // receipts are the messages of QoS 2 that clients sent and have not released
 // yet (PUBREL), by session. They are in memory.
 //
@@ -21,6 +25,14 @@ type receipt struct {
 	settled bool                 // what became of it is known
 	taken   bool                 // and so acknowledged whenever it is sent again
 	also    []func(packets.Code) // are told of the outcome too
+}
+
+// full tells whether a session has too many to take one more.
+func (r *receipts) full(client string, id uint16) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	session := r.sessions[client]
+	return len(session) >= maxUnreleased && session[id] == nil
 }
 
 // open notes a message by its session and id. For one that is new, settle is

@@ -19,8 +19,8 @@ const (
 func retainedKey(topic string) []byte { return append([]byte(retainedPrefix), topic...) }
 func sessionKey(client string) []byte { return append([]byte(sessionPrefix), client...) }
 
-func messageKey(at slot) []byte {
-	return binary.BigEndian.AppendUint16(db.AppendString([]byte(messagePrefix), at.client), at.id)
+func messageKey(client string, number uint64) []byte {
+	return binary.BigEndian.AppendUint64(db.AppendString([]byte(messagePrefix), client), number)
 }
 
 // A messageRecord is a message in the store.
@@ -39,6 +39,8 @@ type messageRecord struct {
 	Format          *byte                  `json:"format,omitempty"`
 	User            []packets.UserProperty `json:"user,omitempty"`
 	SubscriptionIDs []int                  `json:"subscription_ids,omitempty"`
+	ID              uint16                 `json:"id,omitempty"`       // of the packet in which it was sent; 0: it was not
+	Released        bool                   `json:"released,omitempty"` // at QoS 2: its client has it, and has still to confirm that
 }
 
 func newMessageRecord(pk packets.Packet) messageRecord {
@@ -54,10 +56,10 @@ func newMessageRecord(pk packets.Packet) messageRecord {
 	return m
 }
 
-func (m messageRecord) packet(id uint16) packets.Packet {
+func (m messageRecord) packet() packets.Packet {
 	pk := packets.Packet{
 		FixedHeader: packets.FixedHeader{Type: packets.Publish, Qos: m.QoS, Retain: m.Retain}, ProtocolVersion: m.Version,
-		TopicName: m.Topic, Payload: m.Payload, PacketID: id, Origin: m.Origin, Created: m.Created, Expiry: m.Expiry,
+		TopicName: m.Topic, Payload: m.Payload, Origin: m.Origin, Created: m.Created, Expiry: m.Expiry,
 		Properties: packets.Properties{ContentType: m.ContentType, ResponseTopic: m.ResponseTopic, CorrelationData: m.Correlation,
 			User: m.User, SubscriptionIdentifier: m.SubscriptionIDs},
 	}
@@ -65,6 +67,24 @@ func (m messageRecord) packet(id uint16) packets.Packet {
 		pk.Properties.PayloadFormat, pk.Properties.PayloadFormatFlag = *m.Format, true
 	}
 	return pk
+}
+
+func newDeliveryRecord(d delivery) messageRecord {
+	pk := packets.Packet{FixedHeader: packets.FixedHeader{Qos: d.qos, Retain: d.retain}, TopicName: d.topic, Payload: d.payload,
+		Origin: d.origin, Created: d.created, Expiry: d.expiry}
+	if d.properties != nil {
+		pk.Properties = *d.properties
+	}
+	pk.Properties.SubscriptionIdentifier = d.subscriptionIDs
+	m := newMessageRecord(pk)
+	m.ID, m.Released = d.id, d.released
+	return m
+}
+
+// delivery is what the record of a message that waits says.
+func (m messageRecord) delivery(number uint64) *delivery {
+	return &delivery{letter: newLetter(m.packet()), qos: min(m.QoS, 2), retain: m.Retain, subscriptionIDs: m.SubscriptionIDs,
+		number: number, id: m.ID, released: m.Released && m.ID > 0}
 }
 
 // A sessionRecord is a session in the store.

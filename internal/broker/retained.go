@@ -1,10 +1,18 @@
 package broker
 
-import "sync"
+import (
+	"sync"
+
+	"github.com/mochi-mqtt/server/v2/packets"
+)
 
 // maxRetained bounds what clients' retained messages take in memory, topics
 // included, in bytes.
 const maxRetained = 64 << 20
+
+// aroundRetained is what mochi needs for one beside its topic and payload, in
+// bytes, as measured.
+const aroundRetained = 2700
 
 // retained keeps account of the memory that retained messages take.
 type retained struct {
@@ -13,17 +21,25 @@ type retained struct {
 	total int
 }
 
-// fits tells whether a message may be retained. Several at once can exceed the
-// limit by as many messages.
-func (r *retained) fits(topic string, payload []byte) bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return len(payload) == 0 || r.total-r.sizes[topic]+len(topic)+len(payload) <= maxRetained
+// retainedSize is what a message takes when it is retained, in bytes; zero for one
+// that takes back the one before.
+func retainedSize(pk packets.Packet) int {
+	if len(pk.Payload) == 0 {
+		return 0
+	}
+	return aroundRetained + len(pk.TopicName) + len(pk.Payload) + propertiesSize(&pk.Properties)
 }
 
-// set notes the size of the payload that is retained on a topic now; zero for
-// none.
-func (r *retained) set(topic string, payload int) {
+// fits tells whether a message of such a size may be retained. Several at once can
+// exceed the limit by as many messages.
+func (r *retained) fits(topic string, size int) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return size == 0 || r.total-r.sizes[topic]+size <= maxRetained
+}
+
+// set notes the size of what is retained on a topic now; zero for nothing.
+func (r *retained) set(topic string, size int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.sizes == nil {
@@ -31,8 +47,8 @@ func (r *retained) set(topic string, payload int) {
 	}
 	r.total -= r.sizes[topic]
 	delete(r.sizes, topic)
-	if payload > 0 {
-		r.sizes[topic] = len(topic) + payload
-		r.total += r.sizes[topic]
+	if size > 0 {
+		r.sizes[topic] = size
+		r.total += size
 	}
 }

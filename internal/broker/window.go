@@ -12,6 +12,9 @@ const (
 	// client of MQTT 5 is told the number (Receive Maximum).
 	windowMessages = 256
 	windowBytes    = 1 << 20
+	// windowsBytes bounds the same of all connections together; beyond it each may
+	// have one message on its way.
+	windowsBytes = 64 << 20
 )
 
 // taken is the outcome of a message that is to be acknowledged; any other says
@@ -26,30 +29,46 @@ type message struct {
 	outcome packets.Code
 }
 
+// size is what a message takes, in bytes.
+func (m *message) size() int {
+	return len(m.packet.Payload) + propertiesSize(&m.packet.Properties)
+}
+
 // A window holds the messages of one connection from when they are read until
 // they are answered. They may be settled in any order, by anybody; they are
 // answered in the order in which they came, by one goroutine that lives only
 // while there is something to answer.
 type window struct {
 	answer func([]*message) // tells the client, and the subscribers; set before the first message
+	all    *windows         // of which this is one; set before the first message
 
 	mu        sync.Mutex // guards all below, and settled and outcome of the messages
 	changed   sync.Cond  // signalled when messages left
 	messages  []*message // oldest first
-	bytes     int        // of their payloads
+	bytes     int        // of their sizes
 	answering bool       // the goroutine lives
 }
 
 // add takes a message in, and waits for room before. A message fits into an
 // empty window however big it is.
 func (w *window) add(m *message) {
+	n := m.size()
+	for !w.all.enter(n, w.waitForRoom(n)) {
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for len(w.messages) > 0 && (len(w.messages) >= windowMessages || w.bytes+len(m.packet.Payload) > windowBytes) {
+	w.messages = append(w.messages, m)
+	w.bytes += n
+}
+
+// waitForRoom waits until the window has room, and tells whether it is empty.
+func (w *window) waitForRoom(n int) (empty bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for len(w.messages) > 0 && (len(w.messages) >= windowMessages || w.bytes+n > windowBytes) {
 		w.changed.Wait()
 	}
-	w.messages = append(w.messages, m)
-	w.bytes += len(m.packet.Payload)
+	return len(w.messages) == 0
 }
 
 // settle says what became of a message. It does not wait, and the first word
@@ -101,9 +120,12 @@ func (w *window) run() {
 		w.mu.Unlock()
 		w.answer(batch)
 		w.mu.Lock()
+		done := 0
 		for _, m := range batch {
-			w.bytes -= len(m.packet.Payload)
+			done += m.size()
 		}
+		w.bytes -= done
+		w.all.leave(done)
 		w.messages = w.messages[n:]
 		if len(w.messages) == 0 {
 			w.messages = nil // idle connections keep nothing
@@ -119,4 +141,37 @@ func (w *window) wait() {
 	for len(w.messages) > 0 || w.answering {
 		w.changed.Wait()
 	}
+}
+
+// windows bounds what all of them hold.
+type windows struct {
+	mu      sync.Mutex // guards bytes
+	changed sync.Cond  // signalled when there are fewer
+	bytes   int
+}
+
+func newWindows() *windows {
+	all := &windows{}
+	all.changed.L = &all.mu
+	return all
+}
+
+// enter takes n bytes in. If there is no room, and it must not be, it returns
+// false when that may have changed.
+func (all *windows) enter(n int, must bool) bool {
+	all.mu.Lock()
+	defer all.mu.Unlock()
+	if !must && all.bytes+n > windowsBytes {
+		all.changed.Wait()
+		return false
+	}
+	all.bytes += n
+	return true
+}
+
+func (all *windows) leave(n int) {
+	all.mu.Lock()
+	defer all.mu.Unlock()
+	all.bytes -= n
+	all.changed.Broadcast()
 }

@@ -244,6 +244,26 @@ func TestReceivedOnceAtQoS2(t *testing.T) {
 	})
 }
 
+// A client that never releases what it sent at QoS 2 is not remembered for ever.
+func TestUnreleasedAreBounded(t *testing.T) {
+	b := start(t, Config{}, nil)
+	c := dial(t, b, 5, "c")
+	for i := range maxUnreleased + 1 {
+		c.publish("a", "x", 2, uint16(i+1))
+		if got, over := c.want(packets.Pubrec).ReasonCode, i == maxUnreleased; (got == packets.ErrQuotaExceeded.Code) != over {
+			t.Fatalf("message %d is answered %#x", i+1, got)
+		}
+	}
+	c.publish("a", "x", 2, 1) // again
+	c.want(packets.Pubrec)
+	c.send(packets.Packet{FixedHeader: packets.FixedHeader{Type: packets.Pubrel, Qos: 1}, PacketID: 1})
+	c.want(packets.Pubcomp)
+	c.publish("a", "x", 2, maxUnreleased+1)
+	if got := c.want(packets.Pubrec).ReasonCode; got != 0 {
+		t.Errorf("answered %#x", got)
+	}
+}
+
 func longSession(pk *packets.Packet) {
 	pk.Connect.Clean = false
 	pk.Properties.SessionExpiryInterval, pk.Properties.SessionExpiryIntervalFlag = 3600, true
@@ -284,11 +304,11 @@ func TestNoLocal(t *testing.T) {
 	}
 }
 
-// TestSubscriberHoldsPublishersUp has more published than a subscriber's queue
+// TestSubscriberHoldsPublishersUp has more published than a subscriber's outbox
 // takes; as it goes on reading, it gets everything.
 func TestSubscriberHoldsPublishersUp(t *testing.T) {
 	for _, qos := range []byte{1, 2} {
-		b := start(t, Config{Wants: sensors}, nil)
+		b := start(t, Config{Wants: sensors, Limits: Limits{Queue: 200 << 10, patience: patience}}, nil)
 		watcher := dial(t, b, 4, "watcher")
 		watcher.subscribe("#", qos)
 		const clients, n = 10, 1000
@@ -331,7 +351,7 @@ func TestSubscriberHoldsPublishersUp(t *testing.T) {
 }
 
 func TestWindowSettlesInAnyOrder(t *testing.T) {
-	var w window
+	w := window{all: newWindows()}
 	w.changed.L = &w.mu
 	var answered []uint16
 	w.answer = func(batch []*message) {

@@ -29,6 +29,7 @@ type Config struct {
 	Ingest    Ingest            `yaml:"ingest" doc:"What is taken in as a reading, and how much at once."`
 	Retention Retention         `yaml:"retention" doc:"How long readings are kept. Files go by whole days (UTC), once their day is that much older than the machine's newest reading."`
 	Forecast  Forecast          `yaml:"forecast" doc:"When machines are forecast, and from what."`
+	Training  Training          `yaml:"training" doc:"When models are trained, by what, and what that may take. Training runs in processes of its own at the lowest priority."`
 	Notify    Notify            `yaml:"notify" doc:"Whom alarms are told to, beside the page and MQTT. docs/notices.md tells more."`
 	SMTP      SMTP              `yaml:"smtp" doc:"The server that takes e-mails, for receivers with e-mail addresses."`
 	Limits    Limits            `yaml:"limits" doc:"What fettle may take of the computer."`
@@ -78,6 +79,8 @@ type MQTT struct {
 	MaxMessages      int      `yaml:"max_messages_per_second" doc:"Messages that one client may publish a second; one that sends more is read more slowly. 0: no limit."`
 	MaxBytes         Bytes    `yaml:"max_bytes_per_second" doc:"The same in bytes. 0: no limit."`
 	MaxPacket        Bytes    `yaml:"max_packet" doc:"Largest MQTT packet."`
+	MaxQueued        Bytes    `yaml:"max_queued" doc:"What may wait for one subscriber, connected or away: messages and 256 bytes for each. Further ones are lost to it, counted and logged; one larger than this waits alone."`
+	MaxQueuedTotal   Bytes    `yaml:"max_queued_total" doc:"The same for all subscribers together. When it is full, those that hold most lose their newest messages to those that hold little."`
 }
 
 // A User may connect to the broker.
@@ -114,39 +117,41 @@ type MachineRetention struct {
 
 // Forecast is the section about forecasting.
 type Forecast struct {
+	Interval    Duration      `yaml:"interval" doc:"Time of a machine's own readings from one of its short forecasts to the next."`
+	Lookback    Duration      `yaml:"lookback" doc:"How far back a short forecast looks for the readings that it is made from."`
+	Machines    []MachineStep `yaml:"machines" doc:"Machines whose own step is set; of all others it is found in their readings."`
+	Forecasters []Forecaster  `yaml:"forecasters" doc:"Forecasters that every machine has beside the short one (its own step, 10 steps ahead), once it has the readings for them. A list takes the place of the default one; [] for none."`
+}
+
+// A MachineStep is how far apart one machine's readings are for a forecast.
+type MachineStep struct {
+	Machine string   `yaml:"machine" doc:"Its name."`
+	Step    Duration `yaml:"step" doc:"Time from one of its steps to the next; what a sensor says more often is averaged."`
+}
+
+// A Forecaster looks ahead at one scale of time.
+type Forecaster struct {
+	Name     string   `yaml:"name" doc:"Its name."`
+	Step     Duration `yaml:"step" doc:"Time from one of its steps to the next; a step is the mean of that time."`
+	Context  int      `yaml:"context" doc:"Steps that it looks back."`
+	Steps    int      `yaml:"steps" doc:"Steps that it looks ahead."`
 	Interval Duration `yaml:"interval" doc:"Time of a machine's own readings from one of its forecasts to the next."`
-	Lookback Duration `yaml:"lookback" doc:"How far back a forecast looks for the readings that it is made from."`
 }
 
-// Notify is the section about telling people.
-type Notify struct {
-	Receivers []Receiver `yaml:"receivers" doc:"Who is told. email is a list of addresses, webhook a URL: one of the two. priorities (high, medium, low), machines (names, * standing for any part) and on (raised, escalated, cleared) pick what; left out, everything. secret signs what goes to the webhook."`
-	Link      string     `yaml:"link" doc:"Address of the page for links, such as https://fettle.example.com. Empty: that of http.listen."`
-	Group     Duration   `yaml:"group" doc:"From one message to an address to the next: alarms of that time go out in one."`
-	PerHour   int        `yaml:"max_per_hour" doc:"Messages to one address in an hour. What comes after is one summary at the end of the hour."`
-	MaxAge    Duration   `yaml:"max_age" doc:"How old a machine's newest readings may be for its alarms to be told; so a back-fill of old readings tells nobody."`
-	GiveUp    Duration   `yaml:"give_up" doc:"How long a message that nobody takes is tried again, before it is listed as given up."`
-	CA        string     `yaml:"ca" doc:"File of certificates, in PEM, to trust beside those of the system: of a mail server or webhook in the plant."`
-}
-
-// A Receiver is somebody to tell.
-type Receiver struct {
-	Name       string   `yaml:"name" doc:"Its name."`
-	Email      []string `yaml:"email" doc:"E-mail addresses."`
-	Webhook    Secret   `yaml:"webhook" doc:"URL of a webhook; a secret, since many carry a token."`
-	Secret     Secret   `yaml:"secret" doc:"Signs what goes to the webhook."`
-	Priorities []string `yaml:"priorities" doc:"Priorities of alarms."`
-	Machines   []string `yaml:"machines" doc:"Names of machines, or patterns."`
-	On         []string `yaml:"on" doc:"Changes of alarms."`
-}
-
-// SMTP is the section about the mail server.
-type SMTP struct {
-	Server   string `yaml:"server" doc:"Its address, such as mail.example.com:587. Empty: no e-mails."`
-	Security string `yaml:"security" enum:"starttls,tls,none" doc:"How the connection is protected: starttls (port 587), tls from its first byte (port 465), or none."`
-	User     string `yaml:"user" doc:"User to log in as. Empty: no login."`
-	Password Secret `yaml:"password" doc:"Password of that user."`
-	From     string `yaml:"from" doc:"Address that e-mails come from."`
+// Training is the section about training models.
+type Training struct {
+	Schedule string   `yaml:"schedule" doc:"When all machines are trained anew: cron with five fields (minute, hour, day of month, month, day of week), in local time. Empty: only by hand and by drift."`
+	Stagger  Duration `yaml:"stagger" doc:"Time over which the machines of a schedule are spread, each at a place of its own."`
+	Drift    string   `yaml:"drift" enum:"on,off" doc:"Whether a machine is trained whose scored forecasts have become worse than its model was on what was held out, at most once a day."`
+	Preset   string   `yaml:"preset" doc:"What models are like: deployed, research, ett, or the path of a JSON file that names one of them (preset) and changes it (context, horizon, d_model, epochs and so on)."`
+	History  Duration `yaml:"history" doc:"How far back readings are learned from and judged by. Forecasters with long steps look back on 8760 of them."`
+	Parallel int      `yaml:"parallel" doc:"Machines that are trained at once."`
+	Threads  int      `yaml:"threads" doc:"Threads of a training. 0: one for each processor."`
+	Memory   Bytes    `yaml:"memory" doc:"Memory that a training may take; one that would take more is refused before it starts."`
+	Budget   Duration `yaml:"budget" doc:"How long one machine may be trained; what was learned by then is judged. 0s: no limit."`
+	Windows  int      `yaml:"windows" doc:"Windows that an epoch takes at most, other ones in each. 0: all."`
+	Margin   float64  `yaml:"margin" doc:"By how much a new model must be better than what serves, as a share of its mean squared error on the held-out readings."`
+	Attempts int      `yaml:"attempts" doc:"How often a training is started that was killed, each time from its checkpoint, before it has failed."`
 }
 
 // Limits is the section about resources.
@@ -173,6 +178,8 @@ func Defaults() Config {
 			MaxClients:       1000,
 			MaxSubscriptions: 1000,
 			MaxPacket:        1 << 20,
+			MaxQueued:        8 << 20,
+			MaxQueuedTotal:   64 << 20,
 		},
 		Ingest: Ingest{
 			Topics:      []string{"sensor/data", "machine_sensor_data", "fettle/{machine}/readings"},
@@ -181,16 +188,29 @@ func Defaults() Config {
 			MaxMachines: 10_000,
 		},
 		Retention: Retention{Machines: []MachineRetention{}, Every: Duration(30 * time.Second)},
-		Forecast:  Forecast{Interval: Duration(60 * time.Second), Lookback: Duration(10 * time.Minute)},
-		Notify: Notify{
-			Receivers: []Receiver{}, Group: Duration(time.Minute), PerHour: 20, MaxAge: Duration(time.Hour), GiveUp: Duration(24 * time.Hour),
+		Forecast: Forecast{
+			Interval: Duration(60 * time.Second),
+			Lookback: Duration(10 * time.Minute),
+			Machines: []MachineStep{},
+			Forecasters: []Forecaster{
+				{Name: "hour", Step: Duration(time.Minute), Context: 120, Steps: 60, Interval: Duration(5 * time.Minute)},
+				{Name: "days", Step: Duration(time.Hour), Context: 168, Steps: 48, Interval: Duration(time.Hour)},
+			},
 		},
+		Training: Training{
+			Schedule: "0 0 1 * *", Stagger: Duration(6 * time.Hour), Drift: "on", Preset: "deployed", History: Duration(30 * 24 * time.Hour),
+			Parallel: 1, Memory: 512 << 20, Budget: Duration(30 * time.Minute), Windows: 20_000, Margin: 0.01, Attempts: 3,
+		},
+		Notify: defaultNotify(),
 		SMTP:   SMTP{Security: "starttls"},
 		Limits: Limits{Memory: 256 << 20},
 		Log:    Log{Level: "info", Format: "text"},
 		Units:  map[string]string{"current": "A", "accX": "g", "accY": "g", "accZ": "g", "tempA": "°C", "tempB": "°C"},
 	}
 }
+
+// Runs is the folder of training runs under way, inside the data folder.
+func (d Data) Runs() string { return filepath.Join(d.Dir, "training") }
 
 // DefaultFile is read from the working directory when nobody names a file.
 const DefaultFile = "fettle.yaml"

@@ -44,6 +44,10 @@ func TestWhatIsSet(t *testing.T) {
 	}{
 		{"a text", "data: {dir: /var/lib/fettle}", nil, func(c *Config) { c.Data.Dir = "/var/lib/fettle" }},
 		{"a duration", "forecast:\n  interval: 5m\n", nil, func(c *Config) { c.Forecast.Interval = Duration(5 * time.Minute) }},
+		{"no forecasters but the short one", "forecast: {forecasters: []}", nil, func(c *Config) { c.Forecast.Forecasters = []Forecaster{} }},
+		{"a forecaster", "forecast: {forecasters: [{name: shift, step: 15m, context: 64, steps: 32, interval: 30m}]}", nil, func(c *Config) {
+			c.Forecast.Forecasters = []Forecaster{{"shift", Duration(15 * time.Minute), 64, 32, Duration(30 * time.Minute)}}
+		}},
 		{"an amount of bytes", "ingest: {queue: 1.5GiB}", nil, func(c *Config) { c.Ingest.Queue = 3 << 29 }},
 		{"a plain number of bytes", "mqtt: {max_packet: 2048}", nil, func(c *Config) { c.MQTT.MaxPacket = 2048 }},
 		{"a number", "ingest: {max_machines: 50_000}", nil, func(c *Config) { c.Ingest.MaxMachines = 50_000 }},
@@ -87,10 +91,15 @@ func TestFaults(t *testing.T) {
 		environ []string
 		want    string
 	}{
-		{"htp: {}", nil, "fettle.yaml:1:1: htp is not a setting; expected one of data, http, auth, mqtt, ingest, retention, forecast, notify, smtp, limits, log, units at the top\n    1 | htp: {}\n      | ^"},
+		{"htp: {}", nil, "fettle.yaml:1:1: htp is not a setting; expected one of data, http, auth, mqtt, ingest, retention, forecast, training, notify, smtp, limits, log, units at the top\n    1 | htp: {}\n      | ^"},
 		{"http:\n  lisen: x", nil, "fettle.yaml:2:3: http.lisen is not a setting; expected one of listen, keyed_listen, hosts in http\n    2 |   lisen: x\n      |   ^"},
 		{"forecast:\n  interval: 60", nil, "fettle.yaml:2:13: forecast.interval is \"60\"; expected a duration with its unit, such as 60s, 5m or 1h30m\n    2 |   interval: 60\n      |             ^"},
 		{"forecast: {interval: 1ms}", nil, "forecast.interval is 1ms; expected 1s to 24h"},
+		{"forecast: {machines: [{machine: press, step: 0s}]}", nil, "forecast.machines[0].step is 0s; expected 1ms to 744h"},
+		{"forecast: {machines: [{machine: a, step: 1s}, {machine: a, step: 1s}]}", nil, `forecast.machines[1].machine is "a"; expected the name of a machine, each once`},
+		{"forecast: {forecasters: [{name: short}]}", nil, "forecast.forecasters[0].name is short; expected another name; the short one is always there"},
+		{"forecast: {forecasters: [{name: x, step: 7m, context: 2, steps: 1, interval: 1h}]}", nil, "forecast.forecasters[0].step is 7m; expected 1s to 24h, so that a day has a whole number of them"},
+		{"forecast: {forecasters: [{name: x, step: 1m, steps: 1, interval: 1h}]}", nil, "forecast.forecasters[0].context is 0; expected 2 to 4096"},
 		{"ingest: {queue: lots}", nil, `ingest.queue is "lots"; expected a number of bytes, such as 64MiB, 500kB or 1048576`},
 		{"ingest: {max_machines: 1e9}", nil, `ingest.max_machines is "1e9"; expected a whole number`},
 		{"ingest: {max_machines: 0}", nil, "ingest.max_machines is 0; expected 1 to 1000000"},
@@ -109,6 +118,8 @@ func TestFaults(t *testing.T) {
 		{"mqtt: {tls_listen: '127.0.0.1:8883', tls_key: b}", nil, `mqtt.tls_cert; expected the file of a certificate`},
 		{"mqtt: {tls_websocket: '127.0.0.1:8883', tls_cert: b}", nil, `mqtt.tls_key; expected the file of the certificate's key`},
 		{"mqtt: {users: [{name: a, password: b}, {name: a, password: c}]}", nil, `mqtt.users[1].name is "a"; expected a name that no other user has`},
+		{"mqtt: {max_queued: 100}", nil, `mqtt.max_queued is 100; expected 1KiB to 1024GiB`},
+		{"mqtt: {max_queued: 100MiB}", nil, "mqtt.max_queued_total is 64MiB; expected 100MiB (the larger of mqtt.max_queued and mqtt.max_packet) to 1024GiB"},
 		{"mqtt: {users: [{name: a}]}", nil, "mqtt.users[0].password; expected a password, or password_file with the path of one"},
 		{"mqtt: {users: [{name: a, password: b, password_file: c}]}", nil, "mqtt.users[0].password_file; expected the path of a file, and no password beside it"},
 		{"mqtt: {users: [{name: a, password_file: no/such}]}", nil, "mqtt.users[0].password_file; expected a file that holds the secret"},

@@ -12,6 +12,42 @@ import (
 	"time"
 )
 
+// Notify is the section about telling people.
+type Notify struct {
+	Receivers []Receiver `yaml:"receivers" doc:"Who is told. email is a list of addresses, webhook a URL: one of the two. priorities (high, medium, low), machines (names, * standing for any part) and on (raised, escalated, cleared) pick what; left out, everything. secret signs what goes to the webhook."`
+	Link      string     `yaml:"link" doc:"Address of the page for links, such as https://fettle.example.com. Empty: that of http.listen."`
+	Group     Duration   `yaml:"group" doc:"From one message to an address to the next: alarms of that time go out in one."`
+	PerHour   int        `yaml:"max_per_hour" doc:"Messages to one address in an hour. What comes after is one summary at the end of the hour."`
+	MaxAge    Duration   `yaml:"max_age" doc:"How old a machine's newest readings may be for its alarms to be told; so a back-fill of old readings tells nobody."`
+	GiveUp    Duration   `yaml:"give_up" doc:"How long a message that nobody takes is tried again, before it is listed as given up."`
+	CA        string     `yaml:"ca" doc:"File of certificates, in PEM, to trust beside those of the system: of a mail server or webhook in the plant."`
+}
+
+// A Receiver is somebody to tell.
+type Receiver struct {
+	Name       string   `yaml:"name" doc:"Its name."`
+	Email      []string `yaml:"email" doc:"E-mail addresses."`
+	Webhook    Secret   `yaml:"webhook" doc:"URL of a webhook; a secret, since many carry a token."`
+	Secret     Secret   `yaml:"secret" doc:"Signs what goes to the webhook."`
+	Priorities []string `yaml:"priorities" doc:"Priorities of alarms."`
+	Machines   []string `yaml:"machines" doc:"Names of machines, or patterns."`
+	On         []string `yaml:"on" doc:"Changes of alarms."`
+}
+
+// SMTP is the section about the mail server.
+type SMTP struct {
+	Server   string `yaml:"server" doc:"Its address, such as mail.example.com:587. Empty: no e-mails."`
+	Security string `yaml:"security" enum:"starttls,tls,none" doc:"How the connection is protected: starttls (port 587), tls from its first byte (port 465), or none."`
+	User     string `yaml:"user" doc:"User to log in as. Empty: no login."`
+	Password Secret `yaml:"password" doc:"Password of that user."`
+	From     string `yaml:"from" doc:"Address that e-mails come from."`
+}
+
+// defaultNotify tells nobody, but says how those are told who are added.
+func defaultNotify() Notify {
+	return Notify{Receivers: []Receiver{}, Group: Duration(time.Minute), PerHour: 20, MaxAge: Duration(time.Hour), GiveUp: Duration(24 * time.Hour)}
+}
+
 // Limits of the receivers.
 const (
 	maxReceivers  = 100

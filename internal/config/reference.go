@@ -74,6 +74,12 @@ func show(value reflect.Value) string {
 		return "[" + strings.Join(items, ", ") + "]"
 	case reflect.Map:
 		return showMap(value)
+	case reflect.Struct:
+		var entries []string
+		for field, one := range fields(value) {
+			entries = append(entries, keyOf(field)+": "+show(one))
+		}
+		return "{" + strings.Join(entries, ", ") + "}"
 	case reflect.String:
 		return value.String()
 	default:

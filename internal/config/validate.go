@@ -26,8 +26,8 @@ func (c *Config) problems() []*fettle.Error {
 	v.broker(c.MQTT)
 	v.ingest(c.Ingest)
 	v.retention(c.Retention)
-	v.duration(c.Forecast.Interval, "forecast.interval", time.Second, 24*time.Hour)
-	v.duration(c.Forecast.Lookback, "forecast.lookback", time.Second, 30*24*time.Hour)
+	v.forecast(c.Forecast)
+	v.training(c.Training)
 	v.notify(c.Notify, c.SMTP)
 	v.check(c.Limits.Memory == 0 || within(c.Limits.Memory, 32<<20, 1<<40), "limits.memory", c.Limits.Memory.String(), "0 (no limit), or 32MiB to 1024GiB")
 	v.units(c.Units)
@@ -105,6 +105,9 @@ func (v *validator) broker(m MQTT) {
 	v.count(m.MaxMessages, "mqtt.max_messages_per_second", 0, 1_000_000)
 	v.check(within(m.MaxBytes, 0, 1<<40), "mqtt.max_bytes_per_second", m.MaxBytes.String(), "0 (no limit) to 1024GiB")
 	v.check(within(m.MaxPacket, 1<<10, 256<<20-1), "mqtt.max_packet", m.MaxPacket.String(), "1KiB up to just below 256MiB")
+	v.check(within(m.MaxQueued, 1<<10, 1<<40), "mqtt.max_queued", m.MaxQueued.String(), "1KiB to 1024GiB")
+	least := max(m.MaxQueued, m.MaxPacket)
+	v.check(within(m.MaxQueuedTotal, least, 1<<40), "mqtt.max_queued_total", m.MaxQueuedTotal.String(), least.String()+" (the larger of mqtt.max_queued and mqtt.max_packet) to 1024GiB")
 	encrypted := m.TLSListen != "" || m.TLSWebSocket != ""
 	v.check(!encrypted || m.TLSCert != "", "mqtt.tls_cert", "", "the file of a certificate, for mqtt.tls_listen and mqtt.tls_websocket")
 	v.check(!encrypted || m.TLSKey != "", "mqtt.tls_key", "", "the file of the certificate's key")
@@ -148,6 +151,52 @@ func (v *validator) retention(r Retention) {
 		age(m.Minute, path+".minute")
 		age(m.Hour, path+".hour")
 	}
+}
+
+// Bounds of a forecaster, in number and in steps.
+const (
+	maxForecasters = 7 // beside the short one
+	maxSteps       = 4096
+)
+
+func (v *validator) forecast(f Forecast) {
+	const day = 24 * time.Hour
+	v.duration(f.Interval, "forecast.interval", time.Second, day)
+	v.duration(f.Lookback, "forecast.lookback", time.Second, 30*day)
+	machines := map[string]bool{}
+	for i, m := range f.Machines {
+		path := fmt.Sprintf("forecast.machines[%d]", i)
+		v.check(m.Machine != "" && len(m.Machine) <= fettle.MaxName && !machines[m.Machine], path+".machine", quoted(m.Machine), "the name of a machine, each once")
+		machines[m.Machine] = true
+		v.duration(m.Step, path+".step", time.Millisecond, 31*day)
+	}
+	v.check(len(f.Forecasters) <= maxForecasters, "forecast.forecasters", fmt.Sprintf("a list of %d", len(f.Forecasters)), fmt.Sprintf("at most %d", maxForecasters))
+	names := map[string]bool{}
+	for i, one := range f.Forecasters {
+		path := fmt.Sprintf("forecast.forecasters[%d]", i)
+		v.check(one.Name != fettle.ShortForecaster, path+".name", one.Name, "another name; the short one is always there, see forecast.interval and forecast.lookback")
+		v.check(one.Name != "" && len(one.Name) <= fettle.MaxName && !names[one.Name], path+".name", quoted(one.Name), fmt.Sprintf("a name of at most %d bytes, each once", fettle.MaxName))
+		names[one.Name] = true
+		step := time.Duration(one.Step)
+		v.check(within(step, time.Second, day) && step > 0 && day%step == 0, path+".step", one.Step.String(), "1s to 24h, so that a day has a whole number of them")
+		v.count(one.Context, path+".context", 2, maxSteps)
+		v.count(one.Steps, path+".steps", 1, maxSteps)
+		v.duration(one.Interval, path+".interval", time.Second, 31*day)
+	}
+}
+
+// training leaves the schedule and the preset to those who read them.
+func (v *validator) training(t Training) {
+	const day = 24 * time.Hour
+	v.duration(t.Stagger, "training.stagger", 0, 31*day)
+	v.duration(t.History, "training.history", time.Minute, 3660*day)
+	v.duration(t.Budget, "training.budget", 0, 31*day)
+	v.count(t.Parallel, "training.parallel", 1, 64)
+	v.count(t.Threads, "training.threads", 0, 1024)
+	v.count(t.Windows, "training.windows", 0, 1<<30)
+	v.count(t.Attempts, "training.attempts", 1, 100)
+	v.check(within(t.Memory, 64<<20, 1<<40), "training.memory", t.Memory.String(), "64MiB to 1024GiB")
+	v.check(t.Margin >= 0 && t.Margin < 1, "training.margin", strconv.FormatFloat(t.Margin, 'g', -1, 64), "0 to below 1")
 }
 
 // maxUnit bounds the text of a unit, in bytes; it stands beside a number.

@@ -27,7 +27,7 @@ type patchBand struct {
 // bandDue tells whether it is time to take the band of the model that serves a
 // machine: if it came without one, once there are enough rows, and again at
 // each doubling until every window was to be had.
-func (e *Engine) bandDue(m *memory, serving *forecaster, rows int64) bool {
+func (e *Engine) bandDue(m *memory, serving *predictor, rows int64) bool {
 	if serving == nil || serving.ridge != nil || rows < int64(serving.width()+calibrationLeast-1) {
 		return false
 	}
@@ -39,7 +39,7 @@ func (e *Engine) bandDue(m *memory, serving *forecaster, rows int64) bool {
 
 // calibrate takes a model's band from what it would have said before. Some
 // seconds of work at most, so it belongs to learning and not to a forecast.
-func (e *Engine) calibrate(ctx context.Context, m *memory, f *forecaster, ask learnRequest) error {
+func (e *Engine) calibrate(ctx context.Context, m *memory, f *predictor, ask learnRequest) error {
 	taken := &patchBand{Model: f.model.Name, Rows: ask.rows, Sensors: make([]band, len(f.scale))}
 	unexplained := make([]residuals, len(f.scale))
 	var last int64
@@ -48,7 +48,7 @@ func (e *Engine) calibrate(ctx context.Context, m *memory, f *forecaster, ask le
 			return err
 		}
 		at := ask.from.Add(time.Duration(float64(ask.until.Sub(ask.from)) / calibrationWindows * float64(i+1)))
-		window, err := e.rows.Window(m.machine, at, f.width(), f.model.Sensors)
+		window, err := e.windowAt(ctx, m, f, at)
 		if err != nil {
 			return err
 		}
@@ -70,6 +70,20 @@ func (e *Engine) calibrate(ctx context.Context, m *memory, f *forecaster, ask le
 	m.mu.Unlock()
 	f.bands.Store(&taken.Sensors)
 	return nil
+}
+
+// windowAt is a look-back with what followed it, up to a time; empty if there is
+// none there without a gap.
+func (e *Engine) windowAt(ctx context.Context, m *memory, f *predictor, at time.Time) (fettle.Window, error) {
+	if f.asStored(m.plan) {
+		return e.rows.Window(m.machine, at, f.width(), f.model.Sensors)
+	}
+	info, _ := e.rows.Info(m.machine)
+	rows, err := e.resampledRows(ctx, m, f, lookRequest{info: info, until: at, rows: f.width()})
+	if err != nil && reasoned(err) {
+		return fettle.Window{}, nil
+	}
+	return rows.window, err
 }
 
 // whole tells whether a window has all rows, all values, and no gap in time.
@@ -104,7 +118,7 @@ func touches(window fettle.Window, quarantined []fettle.Interval) bool {
 	return false
 }
 
-func addResiduals(to []residuals, f *forecaster, window fettle.Window) {
+func addResiduals(to []residuals, f *predictor, window fettle.Window) {
 	n := f.model.Context
 	for i, predicted := range f.predict(window.Slice(0, n).Columns) {
 		to[i].add(predicted, window.Columns[i][n:])

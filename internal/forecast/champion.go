@@ -3,8 +3,10 @@ package forecast
 import (
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"sync/atomic"
+	"time"
 
 	"fettle"
 	"fettle/internal/model"
@@ -12,9 +14,9 @@ import (
 	"fettle/patchtst"
 )
 
-// A forecaster is one model version, loaded and ready. It does not change but
+// A predictor is one model version, loaded and ready. It does not change but
 // for its band, and may be used by any number of goroutines.
-type forecaster struct {
+type predictor struct {
 	model       fettle.Model
 	fingerprint string        // of the files that it was loaded from
 	scale       []fettle.Span // (sensors) what it was fitted on
@@ -27,16 +29,22 @@ type forecaster struct {
 	predict func(columns [][]float64) [][]float64
 
 	ridge  *ridge // nil for other families
+	season int    // of the machine's rows, in rows, as the newest ridge found it; 0 if there is none
 	bands  atomic.Pointer[[]band]
 	broken error // why it cannot be used; all else is empty then
 	warned bool  // guarded by the machine's memory: somebody was told
 }
 
 // width is the rows of a window with what followed it.
-func (f *forecaster) width() int { return f.model.Context + f.model.Horizon }
+func (f *predictor) width() int { return f.model.Context + f.model.Horizon }
+
+// step is what the model was fitted on; 0 if it does not say.
+func (f *predictor) step() time.Duration {
+	return time.Duration(math.Round(f.model.StepSeconds * float64(time.Second)))
+}
 
 // bandsNow is empty while there is no band.
-func (f *forecaster) bandsNow() []band {
+func (f *predictor) bandsNow() []band {
 	if bands := f.bands.Load(); bands != nil {
 		return *bands
 	}
@@ -46,20 +54,33 @@ func (f *forecaster) bandsNow() []band {
 // champion returns the model that forecasts a machine now: the folder's
 // champion or, if that cannot be used, the machine's newest ridge. Unavailable
 // if there is none yet.
-func (e *Engine) champion(m *memory, info readings.Info) (*forecaster, error) {
+func (e *Engine) champion(m *memory, info readings.Info) (*predictor, error) {
+	f, err := e.loadedChampion(m, info)
+	if f == nil {
+		return nil, err
+	}
+	for _, other := range e.shelf.use(m, f.bytes()) {
+		other.mu.Lock()
+		other.forgetModels()
+		other.mu.Unlock()
+	}
+	return f, nil
+}
+
+func (e *Engine) loadedChampion(m *memory, info readings.Info) (*predictor, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	version, found := e.models.Champion(m.machine)
+	version, found := e.models.Champion(m.machine, m.plan.Name)
 	if !found {
 		m.forgetModels()
-		rows := info.Rows
+		rows := m.plan.rowsUntil(info, info.Last)
 		if !m.counted.at.IsZero() {
 			rows = m.counted.rows // in back-fill those up to now, not all
 		}
-		return nil, e.noModel(m, rows)
+		return nil, e.noModel(m, info, rows)
 	}
 	f := e.load(m, version)
-	err := f.usable(info.Sensors)
+	err := f.usable(m.plan, info.Sensors)
 	if err == nil {
 		m.forgetModels(version.Name)
 		return f, nil
@@ -71,14 +92,14 @@ func (e *Engine) champion(m *memory, info readings.Info) (*forecaster, error) {
 	if version.Family == model.Ridge {
 		return nil, err
 	}
-	stand, found := e.newestRidge(m.machine)
+	stand, found := e.newestRidge(m)
 	if !found {
 		m.forgetModels(version.Name)
 		return nil, err
 	}
 	m.forgetModels(version.Name, stand.Name)
 	g := e.load(m, stand)
-	if g.usable(info.Sensors) != nil {
+	if g.usable(m.plan, info.Sensors) != nil {
 		return nil, err
 	}
 	return g, nil
@@ -86,32 +107,49 @@ func (e *Engine) champion(m *memory, info readings.Info) (*forecaster, error) {
 
 // noModel says why a machine of so many rows, without any model, has none. The
 // memory's mutex is held.
-func (e *Engine) noModel(m *memory, rows int64) error {
+func (e *Engine) noModel(m *memory, info readings.Info, rows int64) error {
 	if m.unfit != nil {
 		return m.unfit
 	}
-	if need := e.firstFit(); rows < need {
-		return notEnough(NotEnough{Have: int(rows), Need: int(need), What: "rows to fit from"})
+	if need := m.plan.firstFit(); rows < need {
+		return notEnough(NotEnough{Have: int(rows), Need: int(need), What: m.plan.rowsWord() + " to fit from", Until: m.plan.enoughAt(info, need)})
 	}
 	return pending(errors.New("no model has been fitted yet"))
 }
 
 // load loads a version once; one that fails is remembered too, and not read
 // again and again. The memory's mutex is held.
-func (e *Engine) load(m *memory, version model.Version) *forecaster {
+func (e *Engine) load(m *memory, version model.Version) *predictor {
 	if f, found := m.loaded[version.Name]; found && f.fingerprint == version.Fingerprint {
 		return f
 	}
 	f, err := loadVersion(version)
 	if err != nil {
-		f = &forecaster{model: version.Model, broken: unusable(version.Name, err)}
+		f = &predictor{model: version.Model, broken: unusable(version.Name, err)}
 	}
 	f.fingerprint = version.Fingerprint
+	f.season = e.season(m, f)
 	if b := m.Band; b != nil && b.Model == version.Name && len(b.Sensors) == len(f.scale) {
 		f.bands.Store(&b.Sensors)
 	}
 	m.loaded[version.Name] = f
 	return f
+}
+
+// season finds a model's season: the ridge's own, or the newest ridge's.
+func (e *Engine) season(m *memory, f *predictor) int {
+	if f.ridge != nil {
+		return f.ridge.HeldOut.Season
+	}
+	newest, found := e.newestRidge(m)
+	if !found {
+		return 0
+	}
+	r, err := openRidge(newest.Dir)
+	if err != nil {
+		return 0
+	}
+	return r.HeldOut.Season
 }
 
 // forgetModels drops all loaded models but those named.
@@ -123,10 +161,17 @@ func (m *memory) forgetModels(but ...string) {
 	}
 }
 
-// usable tells why a model cannot forecast a machine that has these sensors.
-func (f *forecaster) usable(sensors []string) error {
-	if f.broken != nil || !f.together {
+// usable tells why a model cannot serve a forecaster of a machine that has these
+// sensors.
+func (f *predictor) usable(plan Forecaster, sensors []string) error {
+	if f.broken != nil {
 		return f.broken
+	}
+	if step := f.step(); !plan.own() && step > 0 && step != plan.Step {
+		return unusable(f.model.Name, fmt.Errorf("it was fitted on steps of %s, and a step of %s is %s", step, plan.Name, plan.Step))
+	}
+	if !f.together {
+		return nil
 	}
 	for _, name := range f.model.Sensors {
 		if _, found := slices.BinarySearch(sensors, name); !found {
@@ -136,7 +181,7 @@ func (f *forecaster) usable(sensors []string) error {
 	return nil
 }
 
-func loadVersion(version model.Version) (*forecaster, error) {
+func loadVersion(version model.Version) (*predictor, error) {
 	switch version.Family {
 	case model.Ridge:
 		return loadRidge(version)
@@ -147,7 +192,7 @@ func loadVersion(version model.Version) (*forecaster, error) {
 	}
 }
 
-func loadRidge(version model.Version) (*forecaster, error) {
+func loadRidge(version model.Version) (*predictor, error) {
 	r, err := openRidge(version.Dir)
 	if err != nil {
 		return nil, err
@@ -155,8 +200,8 @@ func loadRidge(version model.Version) (*forecaster, error) {
 	return forecastRidge(version.Model, r), nil
 }
 
-func forecastRidge(m fettle.Model, r *ridge) *forecaster {
-	f := &forecaster{model: m, ridge: r, scale: make([]fettle.Span, len(r.Sensors))}
+func forecastRidge(m fettle.Model, r *ridge) *predictor {
+	f := &predictor{model: m, ridge: r, scale: make([]fettle.Span, len(r.Sensors))}
 	f.model.Context, f.model.Horizon, f.model.StepSeconds = r.Context, r.Horizon, r.StepSeconds
 	f.model.Sensors = make([]string, len(r.Sensors))
 	bands := make([]band, len(r.Sensors))
@@ -174,7 +219,7 @@ func forecastRidge(m fettle.Model, r *ridge) *forecaster {
 	return f
 }
 
-func loadPatchTST(version model.Version) (*forecaster, error) {
+func loadPatchTST(version model.Version) (*predictor, error) {
 	if version.Scaler == nil {
 		return nil, errors.New("it has no scaler")
 	}
@@ -189,7 +234,7 @@ func loadPatchTST(version model.Version) (*forecaster, error) {
 	if version.StepSeconds > maxStep.Seconds() {
 		return nil, fettle.BadField("bad model card", "step_seconds", fmt.Sprint(version.StepSeconds), fmt.Sprintf("at most %.0f", maxStep.Seconds()))
 	}
-	f := &forecaster{model: version.Model, together: true, scale: make([]fettle.Span, config.Channels)}
+	f := &predictor{model: version.Model, together: true, scale: make([]fettle.Span, config.Channels)}
 	f.model.Context, f.model.Horizon = config.ContextLength, config.PredictionLength
 	for i := range f.scale {
 		f.scale[i] = fettle.Span{Low: scaler.DataMin[i], High: scaler.DataMax[i]}

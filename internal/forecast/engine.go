@@ -16,49 +16,26 @@ import (
 	"fettle/internal/readings"
 )
 
-// Limits of what a machine is forecast from.
-const (
-	// maxSensors is how many sensors of a machine its ridge covers: the first
-	// ones by name. Those beyond are stored and judged, but not forecast.
-	maxSensors = 256
-	// maxContext bounds a ridge's look-back and horizon, in rows.
-	maxContext = 4096
-	// maxStep is the longest time between two rows that counts as a rhythm.
-	maxStep = 31 * 24 * time.Hour
-)
-
-// Config sets an Engine up. The zero value is the old system's rhythm.
+// Config sets an Engine up. The zero value is the default forecasters.
 type Config struct {
-	Interval time.Duration    // event time from tick to tick; 0: 60 s
-	Lookback time.Duration    // how old the oldest row of a look-back may be; 0: 10 min
-	Rows     int              // a ridge's look-back; 0: 50
-	Steps    int              // a ridge's horizon; 0: 10
-	Now      func() time.Time // tells live ticks from old ones; nil: time.Now
+	// Forecasters that every machine has; nil: Defaults. The short one is there
+	// in any case, and what it leaves empty is the old system's.
+	Forecasters []Forecaster
+	Steps       map[string]time.Duration // a machine's own step, where it is not to be found
+	ModelBytes  int64                    // what loaded models may take of the memory; 0: 64 MiB
+	Now         func() time.Time         // tells live ticks from old ones; nil: time.Now
 }
 
 func (c Config) withDefaults() Config {
-	c.Interval = cmp.Or(c.Interval, 60*time.Second)
-	c.Lookback = cmp.Or(c.Lookback, 10*time.Minute)
-	c.Rows = cmp.Or(c.Rows, 50)
-	c.Steps = cmp.Or(c.Steps, 10)
+	if c.Forecasters == nil {
+		c.Forecasters = Defaults()
+	}
+	c.Forecasters = withShort(c.Forecasters)
+	c.ModelBytes = cmp.Or(c.ModelBytes, 64<<20)
 	if c.Now == nil {
 		c.Now = time.Now
 	}
 	return c
-}
-
-func (c Config) check() error {
-	switch {
-	case c.Interval < time.Second:
-		return fettle.BadField("bad setting", "forecast.interval", c.Interval.String(), "at least 1s")
-	case c.Lookback < 0:
-		return fettle.BadField("bad setting", "forecast.lookback", c.Lookback.String(), "a positive duration")
-	case c.Rows < 2 || c.Rows > maxContext:
-		return fettle.BadField("bad setting", "forecast rows", fmt.Sprint(c.Rows), fmt.Sprintf("2..%d", maxContext))
-	case c.Steps < 1 || c.Steps > maxContext:
-		return fettle.BadField("bad setting", "forecast steps", fmt.Sprint(c.Steps), fmt.Sprintf("1..%d", maxContext))
-	}
-	return nil
 }
 
 // An Engine forecasts all machines. Due, Learn and Forecast are for whoever
@@ -72,43 +49,52 @@ type Engine struct {
 	db     *db.DB
 	log    *slog.Logger
 	counts counts
+	shelf  *shelf
 
 	mu       sync.Mutex
-	memories map[string]*memory // of every machine that was asked for and is stored
+	memories map[string][]*memory // of every machine that was asked for and is stored, in the order of cfg.Forecasters
 }
 
 // New makes an Engine over stored readings and a folder of models. What it made
 // before a restart is read back from the store as it is asked for.
 func New(cfg Config, rows *readings.Store, models *model.Folder, d *db.DB, log *slog.Logger) (*Engine, error) {
 	cfg = cfg.withDefaults()
-	if err := cfg.check(); err != nil {
+	if err := checkForecasters(cfg.Forecasters); err != nil {
 		return nil, err
 	}
-	return &Engine{cfg: cfg, rows: rows, models: models, db: d, log: log, memories: map[string]*memory{}}, nil
+	for machine, step := range cfg.Steps {
+		if step < time.Millisecond || step > maxStep {
+			return nil, fettle.BadField("bad step", fettle.Shorten(machine), step.String(), fmt.Sprintf("1ms to %s", maxStep))
+		}
+	}
+	return &Engine{cfg: cfg, rows: rows, models: models, db: d, log: log, shelf: newShelf(cfg.ModelBytes), memories: map[string][]*memory{}}, nil
 }
 
 // Made is a forecast with what it was made from.
 type Made struct {
 	fettle.Forecast
-	Window fettle.Window `json:"window"` // the look-back, of the forecast's sensors
-	Scale  []fettle.Span `json:"scale"`  // (sensors) what the model was fitted on: 0..1 of the old rule
+	Window fettle.Window `json:"window"`           // the look-back, of the forecast's sensors; not kept of forecasters with steps of their own
+	Scale  []fettle.Span `json:"scale"`            // (sensors) what the model was fitted on: 0..1 of the old rule
+	Season int           `json:"season,omitempty"` // rows after which the machine repeats itself best, for the yardstick; 0 if not known
 }
 
-// Forecast looks ahead from a time, seeing no row after it, and consumes the
-// tick at that time. The tick is consumed as well if there is a reason why
-// nothing can be forecast: kind Unavailable and one of this package's reasons,
-// with a NotEnough inside if there are too few rows. After any other error (the
-// store cannot be read, ctx ended) it is still due.
-func (e *Engine) Forecast(ctx context.Context, machine string, at time.Time) (Made, error) {
+// Forecast looks ahead from a tick's time, seeing no row after it, and consumes
+// the tick. The tick is consumed as well if there is a reason why nothing can be
+// forecast: kind Unavailable and one of this package's reasons, with a NotEnough
+// inside if there are too few rows. After any other error (the store cannot be
+// read, ctx ended) it is still due.
+func (e *Engine) Forecast(ctx context.Context, machine string, tick Tick) (Made, error) {
 	if err := ctx.Err(); err != nil {
 		return Made{}, err
 	}
-	info, found := e.rows.Info(machine)
-	if !found {
-		return Made{}, unknownMachine(machine)
+	m, info, err := e.find(machine, tick.Forecaster)
+	if err != nil {
+		return Made{}, err
 	}
-	m := e.memory(machine)
-	made, err := e.make(m, info, at)
+	if err := e.score(ctx, m, tick.At); err != nil {
+		return Made{}, fmt.Errorf("score forecasts of %s: %w", machine, err)
+	}
+	made, err := e.make(ctx, m, info, tick.At)
 	if err != nil && !reasoned(err) {
 		return Made{}, fmt.Errorf("forecast %s: %w", machine, err)
 	}
@@ -117,28 +103,43 @@ func (e *Engine) Forecast(ctx context.Context, machine string, at time.Time) (Ma
 	} else {
 		e.counts.made.Add(1)
 	}
-	e.consume(m, at, made, err)
+	e.consume(m, tick.At, made, err)
 	return made, err
 }
 
-func (e *Engine) make(m *memory, info readings.Info, at time.Time) (Made, error) {
+// find returns what is known of a machine's forecaster.
+func (e *Engine) find(machine, forecaster string) (*memory, readings.Info, error) {
+	info, found := e.rows.Info(machine)
+	if !found {
+		return nil, info, unknownMachine(machine)
+	}
+	for _, m := range e.memoriesOf(machine) {
+		if m.plan.Name == forecaster {
+			return m, info, nil
+		}
+	}
+	return nil, info, unknownForecaster(forecaster)
+}
+
+func (e *Engine) make(ctx context.Context, m *memory, info readings.Info, at time.Time) (Made, error) {
 	f, err := e.champion(m, info)
 	if err != nil {
 		return Made{}, err
 	}
-	look, err := e.lookBack(m.machine, f, lookRequest{until: at, rows: f.model.Context, reach: e.cfg.Lookback})
+	look, err := e.lookBack(ctx, m, f, lookRequest{info: info, until: at, rows: f.model.Context, reach: m.plan.Lookback})
 	if err != nil {
 		return Made{}, err
 	}
 	m.keepStep(look.rhythm)
 	made := Made{
 		Forecast: fettle.Forecast{
-			Machine: m.machine, Forecaster: fettle.ShortForecaster, Model: f.model.Name,
+			Machine: m.machine, Forecaster: m.plan.Name, Model: f.model.Name,
 			Origin: look.newest(), StepSeconds: look.step.Seconds(),
 		},
 		Window: fettle.Window{Machine: m.machine, TimesMicros: look.window.TimesMicros},
+		Season: f.season,
 	}
-	bands := f.bandsNow()
+	bands := m.book.bands(f)
 	for i, values := range f.predict(look.window.Columns) {
 		if !finite(values) {
 			continue // readings near the largest number there is
@@ -158,13 +159,13 @@ func (e *Engine) make(m *memory, info readings.Info, at time.Time) (Made, error)
 	return made, nil
 }
 
-// Latest returns a machine's newest forecast, also one from before a restart.
-// It shares memory with the Engine: read only.
-func (e *Engine) Latest(machine string) (Made, bool) {
-	if _, found := e.rows.Info(machine); !found {
+// Latest returns a forecaster's newest forecast of a machine, also one from
+// before a restart. It shares memory with the Engine: read only.
+func (e *Engine) Latest(machine, forecaster string) (Made, bool) {
+	m, _, err := e.find(machine, forecaster)
+	if err != nil {
 		return Made{}, false
 	}
-	m := e.memory(machine)
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.Made == nil {
@@ -177,24 +178,24 @@ func (e *Engine) Latest(machine string) (Made, bool) {
 // tick comes once a minute, while the deployed horizon looks 20 seconds ahead.
 // It consumes no tick, is not counted and not kept. Asked again about the same
 // row it answers from memory.
-func (e *Engine) Fresh(ctx context.Context, machine string) (Made, error) {
-	info, found := e.rows.Info(machine)
-	if !found {
-		return Made{}, unknownMachine(machine)
+func (e *Engine) Fresh(ctx context.Context, machine, forecaster string) (Made, error) {
+	m, info, err := e.find(machine, forecaster)
+	if err != nil {
+		return Made{}, err
 	}
-	if latest, found := e.Latest(machine); found && !latest.Origin.Before(info.Last) {
+	newest := m.plan.newest(info.Last)
+	if latest, found := e.Latest(machine, forecaster); found && !latest.Origin.Before(newest) {
 		return latest, nil
 	}
-	m := e.memory(machine)
 	m.watching.Lock()
 	defer m.watching.Unlock()
-	if m.fresh.Origin.Equal(info.Last) {
+	if m.fresh.Origin.Equal(newest) {
 		return m.fresh, nil
 	}
 	if err := ctx.Err(); err != nil {
 		return Made{}, err
 	}
-	made, err := e.make(m, info, info.Last)
+	made, err := e.make(ctx, m, info, info.Last)
 	if err != nil {
 		return Made{}, fmt.Errorf("forecast %s: %w", machine, err)
 	}
@@ -202,31 +203,31 @@ func (e *Engine) Fresh(ctx context.Context, machine string) (Made, error) {
 	return made, nil
 }
 
-// Explain says why a machine has no forecast, by the error's Reason: it is
-// unknown (NotFound), has not enough rows (a NotEnough inside), cannot use its
-// model, or is yet to be forecast at its next tick. It is nil if there is one.
-func (e *Engine) Explain(machine string) error {
-	info, found := e.rows.Info(machine)
-	if !found {
-		return unknownMachine(machine)
+// Explain says why a forecaster has no forecast of a machine, by the error's
+// Reason: the machine is unknown (NotFound), has not enough rows (a NotEnough
+// inside), cannot use its model, or is yet to be forecast at its next tick. It
+// is nil if there is one.
+func (e *Engine) Explain(machine, forecaster string) error {
+	m, info, err := e.find(machine, forecaster)
+	if err != nil {
+		return err
 	}
-	m := e.memory(machine)
-	_, modelled := e.models.Champion(machine)
+	_, modelled := e.models.Champion(machine, forecaster)
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	switch {
+	switch rows := m.plan.rowsUntil(info, info.Last); {
 	case m.Made != nil:
 		return nil
 	case !modelled:
-		return e.noModel(m, info.Rows)
+		return e.noModel(m, info, rows)
 	case m.trouble != nil && !forWantOfModel(m.trouble): // that is over: there is one now
 		return m.trouble
-	case info.Rows < int64(e.cfg.Rows):
-		return notEnough(NotEnough{Have: int(info.Rows), Need: e.cfg.Rows, What: "rows"})
+	case rows < int64(m.plan.Context):
+		return notEnough(NotEnough{Have: int(rows), Need: m.plan.Context, What: m.plan.rowsWord()})
 	case m.Ticked.IsZero():
 		return pending(errors.New("the first forecast is not due yet"))
 	default:
-		return pending(fmt.Errorf("the first forecast is due with the readings of %s", e.next(m).Format(time.RFC3339)))
+		return pending(fmt.Errorf("the first forecast is due with the readings of %s", m.next().Format(time.RFC3339)))
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"math"
 	"reflect"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -72,17 +73,17 @@ func TestFreshLooksAheadFromTheNewestRow(t *testing.T) {
 	b.learn(b.watermark())
 	kept := b.forecast(b.watermark())
 	b.store(rows[300:310])
-	next := b.engine.Next("press")
+	next := b.engine.Next("press", "short")
 	for range 2 {
-		made, err := b.engine.Fresh(t.Context(), "press")
+		made, err := b.engine.Fresh(t.Context(), "press", "short")
 		if err != nil || !made.Origin.Equal(rows[309].Time) {
 			t.Fatalf("fresh forecast from %s, %v; the newest row is of %s", made.Origin, err, rows[309].Time)
 		}
 	}
-	if latest, _ := b.engine.Latest("press"); !latest.Origin.Equal(kept.Origin) || b.engine.Next("press") != next || b.engine.Stats().Made != 1 {
+	if latest, _ := b.engine.Latest("press", "short"); !latest.Origin.Equal(kept.Origin) || b.engine.Next("press", "short") != next || b.engine.Stats().Made != 1 {
 		t.Errorf("the kept forecast is of %s, want %s; %+v", latest.Origin, kept.Origin, b.engine.Stats())
 	}
-	if _, err := b.engine.Fresh(t.Context(), "nobody"); fettle.KindOf(err) != fettle.NotFound {
+	if _, err := b.engine.Fresh(t.Context(), "nobody", "short"); fettle.KindOf(err) != fettle.NotFound {
 		t.Errorf("of an unknown machine: %v", err)
 	}
 }
@@ -149,33 +150,6 @@ func TestMissingValues(t *testing.T) {
 	}
 }
 
-// A gap in time only matters by making the look-back too old.
-func TestLookBackReachesTenMinutes(t *testing.T) {
-	for _, c := range []struct {
-		gap  time.Duration
-		have int
-	}{{8 * time.Minute, 50}, {20 * time.Minute, 30}} {
-		b := newBench(t)
-		rows := wave(230, 2*time.Second)
-		for i := 200; i < len(rows); i++ {
-			rows[i].Time = rows[i].Time.Add(c.gap)
-		}
-		b.store(rows)
-		b.learn(b.watermark())
-		_, err := b.engine.Forecast(t.Context(), "press", b.watermark())
-		if c.have == 50 {
-			if err != nil {
-				t.Errorf("gap of %s: %v", c.gap, err)
-			}
-			continue
-		}
-		short := missing(err)
-		if short == nil || short.Have != c.have || short.Need != 50 || fettle.KindOf(err) != fettle.Unavailable {
-			t.Errorf("gap of %s: %v, want %d of 50 rows", c.gap, err, c.have)
-		}
-	}
-}
-
 // A constant is forecast as itself, within a band of no width.
 func TestForecastOfAConstant(t *testing.T) {
 	b := newBench(t)
@@ -193,7 +167,7 @@ func TestExplainSaysWhyThereIsNoForecast(t *testing.T) {
 	b := newBench(t)
 	reason := func(want string, have, need int) {
 		t.Helper()
-		err := b.engine.Explain("press")
+		err := b.engine.Explain("press", "short")
 		if fettle.ReasonOf(err) != want {
 			t.Errorf("%v, want %s", err, want)
 		}
@@ -216,7 +190,7 @@ func TestExplainSaysWhyThereIsNoForecast(t *testing.T) {
 	reason("pending", 0, 0)
 	b.store(rows)
 	b.ticks(b.watermark())
-	if err := b.engine.Explain("press"); err != nil {
+	if err := b.engine.Explain("press", "short"); err != nil {
 		t.Errorf("there is a forecast, and yet: %v", err)
 	}
 }
@@ -228,7 +202,7 @@ func TestExplainBeforeTheFirstTick(t *testing.T) {
 	if _, due := b.engine.Due("press", origin); due {
 		t.Error("due before the first look-back")
 	}
-	if err := b.engine.Explain("press"); fettle.ReasonOf(err) != ReasonPending {
+	if err := b.engine.Explain("press", "short"); fettle.ReasonOf(err) != ReasonPending {
 		t.Errorf("%v, want %s", err, ReasonPending)
 	}
 }
@@ -237,33 +211,52 @@ func TestExplainBeforeTheFirstTick(t *testing.T) {
 func TestLatestOutlivesARestart(t *testing.T) {
 	b := newBench(t)
 	b.store(wave(300, 2*time.Second))
-	if _, found := b.engine.Latest("press"); found {
+	if _, found := b.engine.Latest("press", "short"); found {
 		t.Error("a forecast before the first")
 	}
 	b.learn(b.watermark())
 	b.ticks(b.watermark())
-	before, _ := b.engine.Latest("press")
+	before, _ := b.engine.Latest("press", "short")
 	b.restart()
-	after, found := b.engine.Latest("press")
+	after, found := b.engine.Latest("press", "short")
 	if !found || !reflect.DeepEqual(before, after) {
 		t.Errorf("before the restart\n%+v\nafter it\n%+v", before, after)
 	}
-	if _, found := b.engine.Latest("lathe"); found {
+	if _, found := b.engine.Latest("lathe", "short"); found {
 		t.Error("an unknown machine has a forecast")
 	}
 }
 
 func TestUnknownMachine(t *testing.T) {
 	b := newBench(t)
-	if _, err := b.engine.Forecast(t.Context(), "lathe", origin); fettle.KindOf(err) != fettle.NotFound || fettle.ReasonOf(err) != ReasonUnknown {
+	if _, err := b.engine.Forecast(t.Context(), "lathe", Tick{"short", origin}); fettle.KindOf(err) != fettle.NotFound || fettle.ReasonOf(err) != ReasonUnknown {
 		t.Errorf("%v", err)
 	}
 }
 
 func TestBadSettingsAreRefused(t *testing.T) {
-	for _, cfg := range []Config{{Interval: time.Millisecond}, {Lookback: -1}, {Rows: 1}, {Steps: -3}, {Rows: maxContext + 1}} {
-		if _, err := New(cfg, nil, nil, nil, nil); fettle.KindOf(err) != fettle.Invalid {
-			t.Errorf("%+v: %v", cfg, err)
+	hour := func(change func(*Forecaster)) []Forecaster {
+		f := Defaults()[1]
+		change(&f)
+		return []Forecaster{f}
+	}
+	for _, c := range []struct {
+		want  string
+		plans []Forecaster
+	}{
+		{"hour.interval is 1ms; expected at least 1s", hour(func(f *Forecaster) { f.Interval = time.Millisecond })},
+		{"short.lookback is -1ns; expected a positive duration", []Forecaster{{Name: "short", Lookback: -1}}},
+		{"hour.context is 1; expected 2..4096", hour(func(f *Forecaster) { f.Context = 1 })},
+		{"hour.context is 4097", hour(func(f *Forecaster) { f.Context = maxContext + 1 })},
+		{"hour.steps is -3", hour(func(f *Forecaster) { f.Steps = -3 })},
+		{"hour.step is 7m0s; expected 1s to 24h, so that a day has a whole number of them", hour(func(f *Forecaster) { f.Step = 7 * time.Minute })},
+		{"short.step is 1s; expected 0", []Forecaster{{Name: "short", Step: time.Second}}},
+		{"name; expected a name", hour(func(f *Forecaster) { f.Name = "" })},
+		{"name is hour; expected a name of at most 128 bytes, each once", append(Defaults(), Defaults()[1])},
+		{"forecasters is 9; expected at most 8", slices.Repeat(Defaults(), 3)},
+	} {
+		if _, err := New(Config{Forecasters: c.plans}, nil, nil, nil, nil); fettle.KindOf(err) != fettle.Invalid || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%v, want %s", err, c.want)
 		}
 	}
 }
@@ -351,7 +344,7 @@ func TestQuestionsDuringWork(t *testing.T) {
 	go func() {
 		defer close(done)
 		for range 200 {
-			if made, found := b.engine.Latest("press"); found {
+			if made, found := b.engine.Latest("press", "short"); found {
 				if _, err := json.Marshal(made); err != nil {
 					t.Error(err)
 				}
@@ -359,8 +352,8 @@ func TestQuestionsDuringWork(t *testing.T) {
 			if _, err := b.engine.Validate(t.Context(), "press"); err != nil {
 				t.Error(err)
 			}
-			_ = b.engine.Explain("press")
-			b.engine.Next("press")
+			_ = b.engine.Explain("press", "short")
+			b.engine.Next("press", "short")
 			b.engine.Stats()
 		}
 	}()

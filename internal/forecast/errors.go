@@ -3,6 +3,7 @@ package forecast
 import (
 	"errors"
 	"fmt"
+	"time"
 
 	"fettle"
 )
@@ -14,6 +15,7 @@ const (
 	ReasonNotEnough = "not_enough_data"
 	ReasonPending   = "pending"
 	ReasonModel     = "model_unusable"
+	ReasonScale     = "unknown_forecaster"
 )
 
 // reasoned tells a reason why there is no forecast from a failure.
@@ -32,13 +34,20 @@ type NotEnough struct {
 	Have, Need int
 	What       string // what is counted, such as "rows in the look-back"
 	Sensor     string // whose, if one sensor is short and not the machine
-	lookBack   bool   // there is a model, and this is what it looks back on
+
+	// Until is when there will be enough if the machine goes on without a break;
+	// zero if that cannot be told.
+	Until    time.Time
+	lookBack bool // there is a model, and this is what it looks back on
 }
 
 func (e *NotEnough) Error() string {
 	text := fmt.Sprintf("have %d of %d %s", e.Have, e.Need, e.What)
 	if e.Sensor != "" {
 		text += " of sensor " + e.Sensor
+	}
+	if !e.Until.IsZero() {
+		text += ", enough at " + e.Until.Format(time.RFC3339) + " at the earliest"
 	}
 	return text
 }
@@ -49,6 +58,10 @@ func notEnough(e NotEnough) error {
 
 func unknownMachine(machine string) error {
 	return &fettle.Error{Kind: fettle.NotFound, Reason: ReasonUnknown, Err: fmt.Errorf("no machine is called %q", fettle.Shorten(machine))}
+}
+
+func unknownForecaster(name string) error {
+	return &fettle.Error{Kind: fettle.NotFound, Reason: ReasonScale, Err: fmt.Errorf("no forecaster is called %q", fettle.Shorten(name))}
 }
 
 func pending(err error) error {

@@ -31,10 +31,11 @@ const (
 // block of rows at a time, however many there are.
 type fitter struct {
 	context, horizon int
-	sensors          []string // sorted
-	quarantine       []fettle.Interval
+	sensors          []string      // sorted
+	step             time.Duration // of the rows; 0: their median is taken
 
-	// rows yields the rows to fit from, ascending, from a time on.
+	// rows yields the rows to fit from, ascending, from a time on. One without a
+	// value stands where history is cut.
 	rows func(from time.Time, yield func(fettle.Reading) error) error
 }
 
@@ -81,7 +82,7 @@ func (f fitter) fit() (*ridge, error) {
 
 // A survey is what the first pass found.
 type survey struct {
-	rows        int // those in quarantine not counted
+	rows        int // those that say nothing not counted
 	first, last time.Time
 	step        int64 // median time between rows, microseconds
 	sensors     []scaling
@@ -102,9 +103,8 @@ func (f fitter) survey() (*survey, error) {
 		s.sensors[i] = scaling{values: newSample(quantileValues), low: math.Inf(1), high: math.Inf(-1)}
 	}
 	steps := newSample(quantileValues)
-	held := newQuarantine(f.quarantine)
 	err := f.rows(time.Time{}, func(r fettle.Reading) error {
-		if held.holds(r.Time.UnixMicro()) {
+		if len(r.Values) == 0 {
 			return nil
 		}
 		if s.rows > 0 {
@@ -127,7 +127,9 @@ func (f fitter) survey() (*survey, error) {
 	if err != nil || s.rows < 2 {
 		return s, err
 	}
-	s.step = int64(quantiles(steps.values, 0.5)[0])
+	if s.step = f.step.Microseconds(); s.step == 0 {
+		s.step = int64(quantiles(steps.values, 0.5)[0])
+	}
 	for i := range s.sensors {
 		s.sensors[i].settle()
 	}
@@ -221,7 +223,7 @@ func windowsOf(series []float64, from, to, width int) []float64 {
 }
 
 func (f fitter) cutter(seen *survey, emit func(sensor, first int, values []float64)) *cutter {
-	return &cutter{sensors: f.sensors, width: f.width(), step: seen.step, quarantine: newQuarantine(f.quarantine), emit: emit}
+	return &cutter{sensors: f.sensors, width: f.width(), step: seen.step, emit: emit}
 }
 
 // bands is the third pass: what the weights fitted without the held-out part

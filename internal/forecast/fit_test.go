@@ -20,12 +20,11 @@ func TestCutterFindsEveryWholeWindow(t *testing.T) {
 		const width, step, widest = 4, 2 * time.Second, 5 * time.Second
 		count := rapid.IntRange(0, 80).Draw(t, "rows")
 		var rows []fettle.Reading
-		var quarantined []fettle.Interval
 		good := [][]bool{nil, nil} // per sensor and row
 		joined := []bool{}         // row follows the one before without a gap
 		at := origin
 		for range count {
-			kind := rapid.SampledFrom([]string{"row", "row", "row", "row", "late", "gap", "no a", "no b", "NaN a", "quarantined"}).Draw(t, "kind")
+			kind := rapid.SampledFrom([]string{"row", "row", "row", "row", "late", "gap", "no a", "no b", "NaN a", "cut"}).Draw(t, "kind")
 			switch kind {
 			case "late":
 				at = at.Add(widest)
@@ -42,19 +41,19 @@ func TestCutterFindsEveryWholeWindow(t *testing.T) {
 				r.Values = r.Values[:1]
 			case "NaN a":
 				r.Values[0].Value = math.NaN()
-			case "quarantined":
-				quarantined = append([]fettle.Interval{{From: at, To: at.Add(time.Microsecond)}}, quarantined...)
+			case "cut":
+				r.Values = nil
 				rows = append(rows, r)
 				continue
 			}
-			broken := kind == "gap" || len(rows) > 0 && slices.ContainsFunc(quarantined, func(i fettle.Interval) bool { return i.From.Equal(rows[len(rows)-1].Time) })
+			broken := kind == "gap" || len(rows) > 0 && len(rows[len(rows)-1].Values) == 0
 			rows = append(rows, r)
 			joined = append(joined, !broken)
 			good[0] = append(good[0], kind != "no a" && kind != "NaN a")
 			good[1] = append(good[1], kind != "no b")
 		}
 		var got, want [2][]int
-		c := &cutter{sensors: []string{"a", "b"}, width: width, step: step.Microseconds(), quarantine: newQuarantine(quarantined),
+		c := &cutter{sensors: []string{"a", "b"}, width: width, step: step.Microseconds(),
 			emit: func(sensor, first int, values []float64) {
 				for i, v := range values {
 					if v != float64(first+i) {
@@ -227,29 +226,28 @@ func TestFitSaysWhatIsMissing(t *testing.T) {
 }
 
 // Nothing is learnt from rows in quarantine: a fault there leaves no trace.
-func TestFitIgnoresQuarantine(t *testing.T) {
+func TestLearnIgnoresQuarantine(t *testing.T) {
 	healthy := machineRows(1000, map[string][]float64{"a": sine(1000, 29, 0.05)})
 	faulty := slices.Clone(healthy)
 	for i := 400; i <= 500; i++ {
 		faulty[i] = reading(faulty[i].Time, map[string]float64{"a": 1e6 * float64(i%7)})
 	}
-	f := fitterOf(healthy, "a")
-	f.quarantine = []fettle.Interval{{From: healthy[400].Time, To: healthy[501].Time}}
-	want, err := f.fit()
-	if err != nil {
-		t.Fatal(err)
+	var fitted [2]*ridge
+	for i, rows := range [][]fettle.Reading{healthy, faulty} {
+		b := newBench(t)
+		b.store(rows)
+		b.learn(b.watermark(), fettle.Interval{From: rows[400].Time, To: rows[501].Time})
+		champion, _ := b.models.Champion("press", "short")
+		var err error
+		if fitted[i], err = openRidge(champion.Dir); err != nil {
+			t.Fatal(err)
+		}
 	}
-	g := fitterOf(faulty, "a")
-	g.quarantine = f.quarantine
-	got, err := g.fit()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !reflect.DeepEqual(got, want) {
+	if !reflect.DeepEqual(fitted[0], fitted[1]) {
 		t.Error("the fault in quarantine changed the fit")
 	}
-	if got.FittedRows != 899 {
-		t.Errorf("fitted to %d rows, want 899", got.FittedRows)
+	if n := fitted[0].FittedRows; n != 899 {
+		t.Errorf("fitted to %d rows, want 899", n)
 	}
 }
 

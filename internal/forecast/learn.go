@@ -1,8 +1,10 @@
 package forecast
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"math"
 	"time"
 
 	"fettle"
@@ -11,14 +13,14 @@ import (
 )
 
 const (
-	// learnFrom is how far back from the watermark a fit looks.
-	learnFrom = 30 * 24 * time.Hour
+	// learnFrom is how far back from the watermark a fit looks, and learnSteps
+	// the least it looks back in steps of a forecaster that has them.
+	learnFrom  = 30 * 24 * time.Hour
+	learnSteps = 365 * 24
 	// learnEvery is how often a machine with that much history is fitted anew.
 	learnEvery = 24 * time.Hour
 	// ridgesKept is how many ridge versions of a machine stay in the folder.
 	ridgesKept = 3
-	// checkEvery is after how many rows a fit looks whether it should stop.
-	checkEvery = 4096
 )
 
 // A learnRequest says from what a machine may learn.
@@ -28,13 +30,11 @@ type learnRequest struct {
 	quarantined []fettle.Interval
 }
 
-// firstFit is how many rows the first fit takes: two whole windows, so 120.
-func (e *Engine) firstFit() int64 { return 2 * int64(e.cfg.Rows+e.cfg.Steps) }
-
-// Learn fits a machine's ridge anew if it is time to, and publishes it: once
-// 120 rows are stored, at each doubling of them up to 30 days, then daily, all
-// by event time. It looks at most 30 days back from the watermark, never past
-// it, and not at what is quarantined. It tells whether a new ridge is there. A
+// Learn fits the ridge of a machine's forecaster anew if it is time to, and
+// publishes it: once two windows of rows are stored (120 rows for the deployed
+// horizon), at each doubling of them up to 30 days, then daily, all by event
+// time. It looks at most 30 days back from the tick (a year for steps of an
+// hour), never past it, and not at what is quarantined. It tells whether a new ridge is there. A
 // machine that cannot be fitted yet is no error.
 //
 // A fit holds a few megabytes however many rows there are; a month of rows every
@@ -42,24 +42,28 @@ func (e *Engine) firstFit() int64 { return 2 * int64(e.cfg.Rows+e.cfg.Steps) }
 // ridge of the first 256 by name.
 //
 // Learn also takes the band of a PatchTST that serves the machine without one.
-func (e *Engine) Learn(ctx context.Context, machine string, watermark time.Time,
+func (e *Engine) Learn(ctx context.Context, machine string, tick Tick,
 	quarantined func(machine string, from, to time.Time) []fettle.Interval) (refitted bool, err error) {
-	info, found := e.rows.Info(machine)
-	if !found || watermark.Before(info.First) {
+	m, info, err := e.find(machine, tick.Forecaster)
+	if err != nil || tick.At.Before(info.First) {
 		return false, nil
 	}
-	m := e.memory(machine)
-	ask := learnRequest{from: watermark.Add(-learnFrom), until: watermark}
+	ask := learnRequest{from: tick.At.Add(-m.plan.history()), until: tick.At}
 	if ask.from.Before(info.First) {
 		ask.from = info.First
 	}
-	if ask.rows, err = e.count(m, info, watermark); err != nil {
+	if ask.rows, err = e.count(m, info, tick.At); err != nil {
 		return false, fmt.Errorf("count rows of %s: %w", machine, err)
 	}
+	known, err := e.refreshRhythm(ctx, m, info, tick.At, m.lacksRows())
+	if err != nil {
+		return false, fmt.Errorf("find the rhythm of %s: %w", machine, err)
+	}
 	serving, _ := e.champion(m, info) // none is no reason not to learn
-	bandDue, fitDue := e.bandDue(m, serving, ask.rows), e.fitDue(e.lastFit(m, serving), info, ask)
+	last := e.lastFit(m, serving)
+	bandDue, fitDue := e.bandDue(m, serving, ask.rows), m.fitDue(last, info, ask) || m.changedPace(known, serving, ask.rows-last.rows)
 	if bandDue || fitDue {
-		ask.quarantined = quarantined(machine, ask.from, watermark.Add(time.Microsecond))
+		ask.quarantined = quarantined(machine, ask.from, tick.At.Add(time.Microsecond))
 	}
 	if bandDue {
 		if err := e.calibrate(ctx, m, serving, ask); err != nil {
@@ -83,9 +87,15 @@ func (e *Engine) Learn(ctx context.Context, machine string, watermark time.Time,
 	return true, nil
 }
 
-// count returns how many rows a machine has up to a time, from the total back
+// count returns how many rows a forecaster has up to a time: of the machine's own, from the total back
 // or from the last count on, whichever is less to read.
 func (e *Engine) count(m *memory, info readings.Info, until time.Time) (int64, error) {
+	if !m.plan.own() {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		m.counted = mark{m.plan.rowsUntil(info, until), until}
+		return m.counted.rows, nil
+	}
 	m.mu.Lock()
 	counted := m.counted
 	m.mu.Unlock()
@@ -126,7 +136,7 @@ func (e *Engine) countBetween(machine string, after, until time.Time) (rows int6
 // lastFit is how many rows a machine's newest ridge was fitted to and when, by
 // event time; zero if there is none. f serves the machine now; nil if nothing
 // does. What was tried since the start counts, also if it failed.
-func (e *Engine) lastFit(m *memory, f *forecaster) mark {
+func (e *Engine) lastFit(m *memory, f *predictor) mark {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	switch {
@@ -137,7 +147,7 @@ func (e *Engine) lastFit(m *memory, f *forecaster) mark {
 	case f.ridge != nil:
 		return mark{f.ridge.StoredRows, f.ridge.Until}
 	}
-	newest, found := e.newestRidge(m.machine)
+	newest, found := e.newestRidge(m)
 	if !found {
 		return mark{}
 	}
@@ -150,17 +160,47 @@ func (e *Engine) lastFit(m *memory, f *forecaster) mark {
 }
 
 // fitDue tells whether a machine is to be fitted anew.
-func (e *Engine) fitDue(last mark, info readings.Info, ask learnRequest) bool {
+func (m *memory) fitDue(last mark, info readings.Info, ask learnRequest) bool {
 	switch {
-	case ask.rows < e.firstFit():
+	case ask.rows < m.plan.firstFit():
 		return false
 	case ask.rows < last.rows/2: // other readings than those it was fitted to
 		return true
-	case ask.until.Sub(info.First) >= learnFrom && !last.at.IsZero():
+	case ask.until.Sub(info.First) >= m.plan.history() && !last.at.IsZero():
 		return ask.until.Sub(last.at) >= learnEvery
 	default:
-		return ask.rows >= 2*last.rows
+		return ask.rows >= 2*last.rows || m.hasWaited(ask.rows, last.rows)
 	}
+}
+
+// lacksRows tells whether the newest tick gave nothing because its look-back was
+// too short: the machine stood still, or speaks in another rhythm now.
+func (m *memory) lacksRows() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	short := missing(m.trouble)
+	return short != nil && short.lookBack
+}
+
+// changedPace tells whether a machine's ridge was fitted on steps that are not
+// its own any more, and so many rows have come since that a fit may succeed.
+func (m *memory) changedPace(known *rhythm, serving *predictor, since int64) bool {
+	if known == nil || known.Step <= 0 || serving == nil || serving.ridge == nil || !m.plan.own() {
+		return false
+	}
+	step := serving.step()
+	return since >= m.plan.firstFit() && (known.Step > 3*step/2 || known.Step < 2*step/3)
+}
+
+// hasWaited tells whether the rows that the last try found too few should be
+// enough now: of a machine that sends several messages a row they are not those
+// that are stored.
+func (m *memory) hasWaited(rows, tried int64) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	short := missing(m.unfit)
+	counted := short != nil && short.Have > 0 && int64(short.Need) == m.plan.firstFit() // and not one long stretch
+	return counted && rows*int64(short.Have) >= tried*int64(short.Need)
 }
 
 // refit fits a machine's ridge and publishes it.
@@ -169,17 +209,20 @@ func (e *Engine) refit(ctx context.Context, m *memory, info readings.Info, ask l
 	m.tried = mark{ask.rows, ask.until}
 	m.mu.Unlock()
 	started := time.Now()
+	known, err := e.refreshRhythm(ctx, m, info, ask.until, true)
+	if err != nil || known == nil || known.Step == 0 {
+		return cmp.Or(err, notEnough(NotEnough{Have: int(ask.rows), Need: int(m.plan.firstFit()), What: "rows to fit from"}))
+	}
+	in := resampled{source: e.source(m, firstSensors(info)), rhythm: known, step: known.Step, quarantined: ask.quarantined, ends: true}
 	r, err := fitter{
-		context: e.cfg.Rows, horizon: e.cfg.Steps, quarantine: ask.quarantined,
-		sensors: info.Sensors[:min(len(info.Sensors), maxSensors)],
-		rows:    e.rowsFor(ctx, m.machine, ask),
+		context: m.plan.Context, horizon: m.plan.Steps, sensors: in.sensors, step: in.step, rows: e.rowsFor(ctx, in, ask),
 	}.fit()
 	if err != nil {
 		return err
 	}
 	r.StoredRows = ask.rows
 	published, err := e.models.Publish(model.Publication{
-		Machine: m.machine, Family: model.Ridge, Sensors: r.names(),
+		Machine: m.machine, Forecaster: m.plan.Name, Family: model.Ridge, Sensors: r.names(),
 		Context: r.Context, Horizon: r.Horizon, StepSeconds: r.StepSeconds,
 		TrainedRows: r.FittedRows, Parameters: r.Context * r.Horizon,
 	}, r.save)
@@ -189,39 +232,49 @@ func (e *Engine) refit(ctx context.Context, m *memory, info readings.Info, ask l
 	e.counts.fits.Add(1)
 	e.log.Info("ridge fitted", "machine", m.machine, "model", published.Name, "rows", r.FittedRows, "sensors", len(r.Sensors),
 		"of", len(info.Sensors), "mse", r.HeldOut.MSE, "last_value_mse", r.HeldOut.LastValue, "took", time.Since(started).Round(time.Millisecond))
-	e.removeOld(m.machine)
+	e.removeOld(m)
 	return nil
 }
 
-// rowsFor yields the rows that a machine may learn from, and stops if ctx ends.
-func (e *Engine) rowsFor(ctx context.Context, machine string, ask learnRequest) func(time.Time, func(fettle.Reading) error) error {
+// rowsFor yields the rows that a forecaster may learn from, a step apart, as
+// readings that are valid during the call. One without values stands where
+// history is cut.
+func (e *Engine) rowsFor(ctx context.Context, in resampled, ask learnRequest) func(time.Time, func(fettle.Reading) error) error {
 	return func(from time.Time, yield func(fettle.Reading) error) error {
-		if from.Before(ask.from) {
-			from = ask.from
+		begin := from.Add(-in.rhythm.longest(in.sensors, in.step)) // for the words that hold
+		if begin.Before(ask.from) {
+			begin = ask.from
 		}
-		seen := 0
-		return e.rows.Range(machine, from, ask.until.Add(time.Microsecond), func(r fettle.Reading) error {
-			if seen++; seen%checkEvery == 0 && ctx.Err() != nil {
-				return ctx.Err()
+		r := fettle.Reading{Machine: in.machine}
+		_, err := in.each(ctx, begin, ask.until, func(at int64, values []float64) error {
+			if r.Time = time.UnixMicro(at).UTC(); r.Time.Before(from) {
+				return nil
+			}
+			r.Values = r.Values[:0]
+			for i, v := range values {
+				if !math.IsNaN(v) {
+					r.Values = append(r.Values, fettle.Value{Sensor: in.sensors[i], Value: v})
+				}
 			}
 			return yield(r)
 		})
+		return err
 	}
 }
 
-// ridgesOf lists a machine's ridge versions, oldest first.
-func (e *Engine) ridgesOf(machine string) []fettle.Model {
+// ridgesOf lists a forecaster's ridge versions of a machine, oldest first.
+func (e *Engine) ridgesOf(m *memory) []fettle.Model {
 	var ridges []fettle.Model
-	for _, v := range e.models.List() {
-		if v.Machine == machine && v.Family == model.Ridge {
-			ridges = append(ridges, v)
+	for _, v := range e.models.Versions(m.machine) {
+		if v.Forecaster == m.plan.Name && v.Family == model.Ridge {
+			ridges = append(ridges, v.Model)
 		}
 	}
 	return ridges
 }
 
-func (e *Engine) newestRidge(machine string) (model.Version, bool) {
-	ridges := e.ridgesOf(machine)
+func (e *Engine) newestRidge(m *memory) (model.Version, bool) {
+	ridges := e.ridgesOf(m)
 	if len(ridges) == 0 {
 		return model.Version{}, false
 	}
@@ -230,11 +283,14 @@ func (e *Engine) newestRidge(machine string) (model.Version, bool) {
 
 // removeOld keeps the folder from filling up with what doubling and days leave
 // behind.
-func (e *Engine) removeOld(machine string) {
-	ridges := e.ridgesOf(machine)
+func (e *Engine) removeOld(m *memory) {
+	ridges := e.ridgesOf(m)
 	for _, old := range ridges[:max(0, len(ridges)-ridgesKept)] {
-		if err := e.models.Remove(old.Name); err != nil {
-			e.log.Warn("cannot remove an old ridge", "machine", machine, "model", old.Name, "err", err)
+		if old.Champion {
+			continue // somebody went back to it
+		}
+		if err := e.models.Delete(old.Name); err != nil {
+			e.log.Warn("cannot remove an old ridge", "machine", m.machine, "model", old.Name, "err", err)
 		}
 	}
 }

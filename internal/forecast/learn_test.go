@@ -34,7 +34,7 @@ func TestLearnAt120RowsAndEachDoubling(t *testing.T) {
 	if n := len(b.models.List()); n != ridgesKept {
 		t.Errorf("%d versions kept, want %d", n, ridgesKept)
 	}
-	champion, _ := b.models.Champion("press")
+	champion, _ := b.models.Champion("press", fettle.ShortForecaster)
 	if champion.TrainedRows != 960 || champion.StepSeconds != 2 || champion.Context != 50 || champion.Horizon != 10 || champion.Parameters != 500 {
 		t.Errorf("champion %+v", champion.Model)
 	}
@@ -47,15 +47,15 @@ func TestLearnInBackFillCountsRowsUpToTheTick(t *testing.T) {
 	b.store(wave(2000, 2*time.Second))
 	var fits []int64
 	for {
-		at, due := b.engine.Due("press", b.watermark())
+		tick, due := b.engine.Due("press", b.watermark())
 		if !due {
 			break
 		}
-		if b.learn(at) {
-			champion, _ := b.models.Champion("press")
+		if b.learn(tick.At) {
+			champion, _ := b.models.Champion("press", "short")
 			fits = append(fits, champion.TrainedRows)
 		}
-		if _, err := b.engine.Forecast(t.Context(), "press", at); err != nil && missing(err) == nil {
+		if _, err := b.engine.Forecast(t.Context(), "press", tick); err != nil && missing(err) == nil {
 			t.Fatal(err)
 		}
 	}
@@ -80,7 +80,7 @@ func TestLearnDailyFromThirtyDaysOn(t *testing.T) {
 	if want := []int{25, 30, 31, 32}; !slices.Equal(days, want) {
 		t.Errorf("fitted on days %v, want %v", days, want)
 	}
-	if champion, _ := b.models.Champion("press"); champion.TrainedRows != 30*24+1 {
+	if champion, _ := b.models.Champion("press", fettle.ShortForecaster); champion.TrainedRows != 30*24+1 {
 		t.Errorf("fitted to %d rows, want those of 30 days", champion.TrainedRows)
 	}
 }
@@ -146,7 +146,7 @@ func TestLearnAsksForTheQuarantine(t *testing.T) {
 	b := newBench(t)
 	rows := wave(400, 2*time.Second)
 	b.store(rows)
-	_, err := b.engine.Learn(t.Context(), "press", rows[399].Time, func(machine string, from, to time.Time) []fettle.Interval {
+	_, err := b.engine.Learn(t.Context(), "press", Tick{"short", rows[399].Time}, func(machine string, from, to time.Time) []fettle.Interval {
 		if machine != "press" || !from.Equal(rows[0].Time) || !to.Equal(rows[399].Time.Add(time.Microsecond)) {
 			t.Errorf("asked for %s from %s to %s", machine, from, to)
 		}
@@ -155,7 +155,7 @@ func TestLearnAsksForTheQuarantine(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if champion, _ := b.models.Champion("press"); champion.TrainedRows != 350 {
+	if champion, _ := b.models.Champion("press", fettle.ShortForecaster); champion.TrainedRows != 350 {
 		t.Errorf("fitted to %d rows, want 350", champion.TrainedRows)
 	}
 }
@@ -203,7 +203,7 @@ func TestLearnReplacesABrokenRidge(t *testing.T) {
 	b := newBench(t)
 	b.store(wave(300, 2*time.Second))
 	b.learn(b.watermark())
-	champion, _ := b.models.Champion("press")
+	champion, _ := b.models.Champion("press", fettle.ShortForecaster)
 	b.close()
 	for _, name := range []string{ridgeName, "fettle.json"} {
 		path := filepath.Join(champion.Dir, name)
@@ -221,7 +221,7 @@ func TestLearnReplacesABrokenRidge(t *testing.T) {
 		}
 	}
 	b.open()
-	if _, err := b.engine.Forecast(t.Context(), "press", b.watermark()); fettle.ReasonOf(err) != ReasonModel || fettle.KindOf(err) != fettle.Unavailable || !strings.Contains(err.Error(), "weights") {
+	if _, err := b.engine.Forecast(t.Context(), "press", Tick{"short", b.watermark()}); fettle.ReasonOf(err) != ReasonModel || fettle.KindOf(err) != fettle.Unavailable || !strings.Contains(err.Error(), "weights") {
 		t.Errorf("%v, want an unusable model that says why", err)
 	}
 	if !b.learn(b.watermark()) {

@@ -2,28 +2,43 @@ package forecast
 
 import (
 	"encoding/json"
+	"fmt"
 	"sync"
 	"time"
 
+	"fettle"
 	"fettle/internal/db"
 )
 
-// prefix is where the store keeps a memory of each machine:
+// prefix is where the store keeps a memory of each machine's forecasters:
 //
-//	"f/" machine -> JSON of a record
+//	"f/" machine             -> JSON of the short one's record
+//	"f/" machine forecaster  -> JSON of another's
+//
+// and, with a letter after the forecaster, also the short one's, what keep.go
+// and scorebook.go keep there.
+//
+// The short one stands where it stood before there were others.
 const prefix = "f/"
 
-// A memory is what the Engine knows of one machine.
+// recordFormat is the format of a record. Records of format 1 do not say so, and
+// read as they are.
+const recordFormat = 2
+
+// A memory is what the Engine knows of one forecaster of one machine.
 type memory struct {
 	machine string
+	plan    Forecaster
 
 	mu sync.Mutex // guards what follows; held for moments only, never in a fit
 	record
-	trouble error                  // why the newest tick gave no forecast; nil if it did
-	loaded  map[string]*forecaster // by the model's name; those in use only
-	counted mark                   // rows counted up to a time
-	tried   mark                   // rows and time of the last attempt to fit
-	unfit   error                  // why that failed for want of rows; nil if it did not
+	trouble error                 // why the newest tick gave no forecast; nil if it did
+	loaded  map[string]*predictor // by the model's name; those in use only
+	counted mark                  // rows counted up to a time
+	tried   mark                  // rows and time of the last attempt to fit
+	unfit   error                 // why that failed for want of rows; nil if it did not
+
+	book book // scores, with a mutex of its own
 
 	watching sync.Mutex // guards fresh; held while it is made, and always taken before mu
 	fresh    Made       // what whoever watches was last shown between two ticks
@@ -38,59 +53,95 @@ type mark struct {
 // A record is the part of a memory that outlives a restart. It is committed
 // lazily: whoever loses the newest one makes the same forecast again.
 type record struct {
+	Format int           `json:"format"` // recordFormat; 0 for 1
 	Ticked time.Time     `json:"ticked"` // newest tick that was consumed
 	Step   time.Duration `json:"step"`   // the machine's rhythm, for its ticks
+	Rhythm *rhythm       `json:"rhythm,omitempty"`
 	Made   *Made         `json:"made,omitempty"`
 	Band   *patchBand    `json:"band,omitempty"`
 }
 
-// memory returns what is known of a machine; the caller has made sure that it
-// is stored, so that names made up by a visitor cost nothing.
-func (e *Engine) memory(machine string) *memory {
+// memoriesOf returns what is known of a machine, a memory for each forecaster in
+// the order of the configuration. The caller has made sure that the machine is
+// stored, so that names made up by a visitor cost nothing.
+func (e *Engine) memoriesOf(machine string) []*memory {
 	e.mu.Lock()
-	m, found := e.memories[machine]
+	all, found := e.memories[machine]
 	if !found {
-		m = &memory{machine: machine, loaded: map[string]*forecaster{}}
-		e.memories[machine] = m
-		m.mu.Lock() // others wait until it is read
+		for _, plan := range e.cfg.Forecasters {
+			m := &memory{machine: machine, plan: plan, loaded: map[string]*predictor{}}
+			m.mu.Lock() // others wait until it is read
+			m.book.mu.Lock()
+			all = append(all, m)
+		}
+		e.memories[machine] = all
 	}
 	e.mu.Unlock()
 	if !found {
-		defer m.mu.Unlock()
-		if err := e.recall(m); err != nil {
-			e.log.Error("forecasts before the restart are lost", "machine", machine, "err", err)
+		for _, m := range all {
+			if err := e.recall(m); err != nil {
+				e.log.Error("forecasts before the restart are lost", "machine", machine, "forecaster", m.plan.Name, "err", err)
+			}
+			if err := e.openBook(m); err != nil {
+				e.log.Error("bands begin anew", "machine", machine, "forecaster", m.plan.Name, "err", err)
+			}
+			m.book.mu.Unlock()
+			m.mu.Unlock()
 		}
 	}
-	return m
+	return all
 }
 
+// recall reads a memory's record; its mutex is held.
 func (e *Engine) recall(m *memory) error {
-	value, found, err := e.db.Get(keyOf(m.machine))
+	value, found, err := e.db.Get(m.key())
 	if err != nil || !found {
 		return err
 	}
-	if err := json.Unmarshal(value, &m.record); err != nil {
-		m.record = record{}
+	var kept record
+	if err := json.Unmarshal(value, &kept); err != nil {
 		return err
 	}
+	if kept.Format > recordFormat {
+		return fmt.Errorf("record has format %d, this program knows up to %d", kept.Format, recordFormat)
+	}
+	if kept.Made != nil && kept.Made.Forecaster == "" {
+		kept.Made.Forecaster = fettle.ShortForecaster
+	}
+	m.record = kept
 	return nil
 }
 
-// consume books a tick: what was made there, or why nothing was. If the store
-// does not take it, the forecast is good all the same.
+// consume books a tick: what was made there, or why nothing was, and what of it
+// is kept to be scored. If the store does not take it, the forecast is good all
+// the same.
 func (e *Engine) consume(m *memory, at time.Time, made Made, why error) {
+	var keep kept
+	if why == nil {
+		keep = keepMade(made)
+		if err := e.saveBegun(m); err != nil {
+			e.log.Warn("bands will not outlive a restart", "machine", m.machine, "err", err)
+		}
+	}
 	m.mu.Lock()
 	if at.After(m.Ticked) {
 		m.Ticked = at
 	}
 	if m.trouble = why; why == nil {
+		if !m.plan.own() {
+			made.Window = fettle.Window{} // long, and only the old rule asks for one
+		}
 		m.Made = &made
 	}
+	m.Format = recordFormat
 	value, err := json.Marshal(m.record)
 	m.mu.Unlock()
 	if err == nil {
 		batch := e.db.NewBatch()
-		batch.Set(keyOf(m.machine), value)
+		batch.Set(m.key(), value)
+		if why == nil && m.book.take(keep) {
+			batch.Set(db.AppendMicros(m.recordKey(kindKept), time.UnixMicro(keep.origin)), keep.append(nil))
+		}
 		err = e.db.Commit(batch, db.Lazy)
 	}
 	if err != nil {
@@ -98,4 +149,10 @@ func (e *Engine) consume(m *memory, at time.Time, made Made, why error) {
 	}
 }
 
-func keyOf(machine string) []byte { return db.AppendString([]byte(prefix), machine) }
+func (m *memory) key() []byte {
+	key := db.AppendString([]byte(prefix), m.machine)
+	if m.plan.Name == fettle.ShortForecaster {
+		return key
+	}
+	return db.AppendString(key, m.plan.Name)
+}

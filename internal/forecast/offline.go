@@ -16,8 +16,9 @@ type Ridge struct{ ridge *ridge }
 // FitRidge fits one to a window's rows. Rows that are not enough are an error
 // of kind Unavailable with a NotEnough inside.
 func FitRidge(w fettle.Window, context, horizon int) (*Ridge, error) {
-	cfg := Config{Rows: context, Steps: horizon}.withDefaults()
-	if err := cfg.check(); err != nil {
+	plan := Short()
+	plan.Name, plan.Context, plan.Steps = "ridge", context, horizon
+	if err := plan.check(); err != nil {
 		return nil, err
 	}
 	if len(w.Sensors) > maxSensors {
@@ -106,7 +107,8 @@ func Once(version model.Version, w fettle.Window) (fettle.Forecast, error) {
 	columns := make([][]float64, len(w.Columns))
 	for i, column := range w.Columns {
 		column = append([]float64{}, column[max(0, len(column)-need-maxFill):]...)
-		if whole := hold(column); whole < need {
+		hold(column)
+		if whole := wholeRows(column); whole < need {
 			return fettle.Forecast{}, notEnough(NotEnough{Have: whole, Need: need, What: "rows to look back on", Sensor: w.Sensors[i], lookBack: true})
 		}
 		columns[i] = column[len(column)-need:]

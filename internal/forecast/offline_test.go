@@ -91,8 +91,8 @@ func TestFitRidgeRefuses(t *testing.T) {
 		rows, context, horizon int
 		want                   string
 	}{
-		{400, 5000, 5, "forecast rows is 5000"},
-		{400, 20, 5000, "forecast steps is 5000"},
+		{400, 5000, 5, "ridge.context is 5000"},
+		{400, 20, 5000, "ridge.steps is 5000"},
 		{30, 20, 5, "have 30 of 50 rows"},
 	} {
 		if _, err := FitRidge(waves(c.rows), c.context, c.horizon); err == nil || !strings.Contains(err.Error(), c.want) {

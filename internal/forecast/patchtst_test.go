@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"fettle"
+	"fettle/internal/model"
 )
 
 // A PatchTST gets its sensors in its own order, scaled and clipped, and answers
@@ -52,7 +53,7 @@ func TestPatchTSTWithTooLittle(t *testing.T) {
 		}
 		b.store(rows)
 		b.publishPatchTST(0, 50, "a", "b")
-		_, err := b.engine.Forecast(t.Context(), "press", b.watermark())
+		_, err := b.engine.Forecast(t.Context(), "press", Tick{"short", b.watermark()})
 		if short := missing(err); short == nil || *short != c.want {
 			t.Errorf("%s: %v, want %+v", c.name, err, c.want)
 		}
@@ -65,7 +66,7 @@ func TestPatchTSTOfOtherSensors(t *testing.T) {
 	b := newBench(t)
 	b.store(wave(100, 2*time.Second))
 	version := b.publishPatchTST(0, 50, "load", "torque")
-	_, err := b.engine.Forecast(t.Context(), "press", b.watermark())
+	_, err := b.engine.Forecast(t.Context(), "press", Tick{"short", b.watermark()})
 	if fettle.KindOf(err) != fettle.Unavailable || !strings.Contains(err.Error(), version.Name) || !strings.Contains(err.Error(), `no sensor "torque"`) {
 		t.Errorf("%v, want an error that names the model and the sensor", err)
 	}
@@ -74,7 +75,7 @@ func TestPatchTSTOfOtherSensors(t *testing.T) {
 		t.Fatal("no ridge was fitted")
 	}
 	made := b.forecast(b.watermark())
-	if ridge, _ := b.engine.newestRidge("press"); made.Model != ridge.Name {
+	if ridge, _ := b.engine.newestRidge(b.engine.memoriesOf("press")[0]); made.Model != ridge.Name {
 		t.Errorf("made by %s, want the ridge %s", made.Model, ridge.Name)
 	}
 	if b.learn(b.watermark()) {
@@ -89,16 +90,19 @@ func TestModelsAreDroppedWithTheirVersion(t *testing.T) {
 	b.learn(b.watermark())
 	b.forecast(b.watermark())
 	version := b.publishPatchTST(0, 100, "load", "temp")
+	if _, err := b.models.Promote(version.Name, model.Decision{Reason: "better"}); err != nil {
+		t.Fatal(err)
+	}
 	if made := b.forecast(b.watermark()); made.Model != version.Name {
 		t.Errorf("made by %s, want %s", made.Model, version.Name)
 	}
-	if err := b.models.Remove(version.Name); err != nil {
+	if _, err := b.models.Rollback("press", fettle.ShortForecaster, model.Decision{Reason: "worse"}); err != nil {
 		t.Fatal(err)
 	}
 	if made := b.forecast(b.watermark()); made.Model == version.Name {
-		t.Error("made by a model that is gone")
+		t.Error("made by a model that was rolled back")
 	}
-	if loaded := b.engine.memory("press").loaded; len(loaded) != 1 {
+	if loaded := b.engine.memoriesOf("press")[0].loaded; len(loaded) != 1 {
 		t.Errorf("%d models in memory, want the one that serves", len(loaded))
 	}
 }
@@ -154,7 +158,7 @@ func TestBandSeesNoRowAfterTheWatermark(t *testing.T) {
 		b.publishPatchTST(0, 100, "load", "temp")
 		b.store(stored)
 		b.learn(rows[499].Time)
-		bands[i] = b.engine.memory("press").Band.Sensors
+		bands[i] = b.engine.memoriesOf("press")[0].Band.Sensors
 	}
 	for s := range bands[0] {
 		if !slices.Equal(bands[0][s].Below, bands[1][s].Below) || !slices.Equal(bands[0][s].Above, bands[1][s].Above) {

@@ -8,6 +8,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"sync"
 	"testing"
 	"time"
 
@@ -21,18 +22,21 @@ import (
 type bench struct {
 	*testing.T
 	dir    string
-	clock  time.Time // of the wall
+	mu     sync.Mutex // guards clock
+	clock  time.Time  // of the wall
+	plans  []Forecaster
+	steps  map[string]time.Duration
 	db     *db.DB
 	rows   *readings.Store
 	models *model.Folder
 	engine *Engine
 }
 
-// newBench starts with nothing stored. The wall clock stands a year after the
+// newBench starts with nothing stored, and the short forecaster only. The wall clock stands a year after the
 // readings, so that no tick is live.
 func newBench(t *testing.T) *bench {
 	t.Helper()
-	b := &bench{T: t, dir: t.TempDir(), clock: origin.AddDate(1, 0, 0)}
+	b := &bench{T: t, dir: t.TempDir(), clock: origin.AddDate(1, 0, 0), plans: []Forecaster{Short()}}
 	b.open()
 	t.Cleanup(func() {
 		mustBeSound(t, b.rows)
@@ -53,7 +57,7 @@ func (b *bench) open() {
 	if b.models, err = model.Open(filepath.Join(b.dir, "models"), b.now, nil, slog.New(slog.DiscardHandler)); err != nil {
 		b.Fatal(err)
 	}
-	if b.engine, err = New(Config{Now: b.now}, b.rows, b.models, b.db, slog.New(slog.DiscardHandler)); err != nil {
+	if b.engine, err = New(Config{Forecasters: b.plans, Steps: b.steps, Now: b.now}, b.rows, b.models, b.db, slog.New(slog.DiscardHandler)); err != nil {
 		b.Fatal(err)
 	}
 }
@@ -61,6 +65,8 @@ func (b *bench) open() {
 // now is a clock that moves on by a minute whenever it is looked at, so that no
 // two models are published within one second.
 func (b *bench) now() time.Time {
+	b.mu.Lock()
+	defer b.mu.Unlock()
 	b.clock = b.clock.Add(time.Minute)
 	return b.clock
 }
@@ -96,7 +102,7 @@ func (b *bench) watermark() time.Time {
 
 func (b *bench) learn(watermark time.Time, quarantined ...fettle.Interval) bool {
 	b.Helper()
-	refitted, err := b.engine.Learn(b.Context(), "press", watermark, func(string, time.Time, time.Time) []fettle.Interval { return quarantined })
+	refitted, err := b.engine.Learn(b.Context(), "press", Tick{"short", watermark}, func(string, time.Time, time.Time) []fettle.Interval { return quarantined })
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -105,7 +111,7 @@ func (b *bench) learn(watermark time.Time, quarantined ...fettle.Interval) bool 
 
 func (b *bench) forecast(at time.Time) Made {
 	b.Helper()
-	made, err := b.engine.Forecast(b.Context(), "press", at)
+	made, err := b.engine.Forecast(b.Context(), "press", Tick{"short", at})
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -117,14 +123,14 @@ func (b *bench) ticks(watermark time.Time) []time.Time {
 	b.Helper()
 	var ticks []time.Time
 	for {
-		at, due := b.engine.Due("press", watermark)
+		tick, due := b.engine.Due("press", watermark)
 		if !due {
 			return ticks
 		}
-		if _, err := b.engine.Forecast(b.Context(), "press", at); err != nil && fettle.KindOf(err) != fettle.Unavailable {
+		if _, err := b.engine.Forecast(b.Context(), "press", tick); err != nil && fettle.KindOf(err) != fettle.Unavailable {
 			b.Fatal(err)
 		}
-		ticks = append(ticks, at)
+		ticks = append(ticks, tick.At)
 	}
 }
 

@@ -19,21 +19,19 @@ const (
 )
 
 // A cutter takes one machine's rows in ascending order and cuts them into runs:
-// stretches of one sensor without a gap in time, a missing value, or a row in
-// quarantine. A run is handed over in blocks that overlap so that every window
+// stretches of one sensor without a gap in time or a missing value. A run is handed over in blocks that overlap so that every window
 // of `width` rows lies in exactly one of them.
 type cutter struct {
-	sensors    []string // sorted; all others are ignored
-	width      int      // rows in a window
-	step       int64    // the machine's usual step, microseconds
-	quarantine quarantine
+	sensors []string // sorted; all others are ignored
+	width   int      // rows in a window
+	step    int64    // the machine's usual step, microseconds
 
 	// emit gets a block of a sensor's run, valid during the call, and the
 	// number of the row that it starts with. Blocks shorter than a window are
 	// not handed over.
 	emit func(sensor, firstRow int, values []float64)
 
-	row     int // rows seen, those in quarantine not counted
+	row     int // rows seen, those that say nothing not counted
 	longest int // rows of the longest run, counted up to a block
 	last    int64
 	runs    []run // (sensors)
@@ -49,7 +47,7 @@ func (c *cutter) add(r fettle.Reading) {
 		c.runs = make([]run, len(c.sensors))
 	}
 	at := r.Time.UnixMicro()
-	if c.quarantine.holds(at) {
+	if len(r.Values) == 0 { // history is cut
 		c.end()
 		return
 	}
@@ -115,9 +113,13 @@ func newQuarantine(intervals []fettle.Interval) quarantine {
 }
 
 // holds tells whether a time (microseconds) is in quarantine.
-func (q *quarantine) holds(at int64) bool {
-	for len(*q) > 0 && (*q)[0].To.UnixMicro() <= at {
+func (q *quarantine) holds(at int64) bool { return q.touches(at, at+1) }
+
+// touches tells whether a part of from <= time < to (microseconds) is in
+// quarantine.
+func (q *quarantine) touches(from, to int64) bool {
+	for len(*q) > 0 && (*q)[0].To.UnixMicro() <= from {
 		*q = (*q)[1:]
 	}
-	return len(*q) > 0 && (*q)[0].From.UnixMicro() <= at
+	return len(*q) > 0 && (*q)[0].From.UnixMicro() < to
 }

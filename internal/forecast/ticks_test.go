@@ -31,9 +31,9 @@ func TestFirstTickFollowsTheFirstLookBack(t *testing.T) {
 func TestNothingIsDueOfAnUnknownMachine(t *testing.T) {
 	b := newBench(t)
 	if at, due := b.engine.Due("lathe", origin); due {
-		t.Errorf("due at %s", at)
+		t.Errorf("due at %v", at)
 	}
-	if next := b.engine.Next("lathe"); !next.IsZero() {
+	if next := b.engine.Next("lathe", "short"); !next.IsZero() {
 		t.Errorf("next at %s", next)
 	}
 }
@@ -44,13 +44,13 @@ func TestTicksAreConsumedOnce(t *testing.T) {
 	b := newBench(t)
 	b.store(wave(200, 2*time.Second))
 	first, _ := b.engine.Due("press", b.watermark())
-	if again, due := b.engine.Due("press", b.watermark()); !due || !again.Equal(first) {
-		t.Errorf("due again at %s, want still %s", again, first)
+	if again, due := b.engine.Due("press", b.watermark()); !due || again != first {
+		t.Errorf("due again at %v, want still %v", again, first)
 	}
 	checkTicks(t, b.ticks(b.watermark()), minutes(2, 3, 4, 5, 6))
 	b.restart()
 	checkTicks(t, b.ticks(b.watermark()), nil)
-	if next := b.engine.Next("press"); !next.Equal(origin.Add(7 * time.Minute)) {
+	if next := b.engine.Next("press", "short"); !next.Equal(origin.Add(7 * time.Minute)) {
 		t.Errorf("next at %s", next)
 	}
 }
@@ -78,8 +78,8 @@ func TestLiveMachineSkipsToTheNewestTick(t *testing.T) {
 	b.store(wave(300, 2*time.Second)) // up to 9:58
 	b.engine.cfg.Now = func() time.Time { return origin.Add(10 * time.Minute) }
 	for range 2 { // asking changes nothing
-		if at, due := b.engine.Due("press", b.watermark()); !due || at.Sub(origin) != 9*time.Minute {
-			t.Errorf("due at %s", at)
+		if at, due := b.engine.Due("press", b.watermark()); !due || at.At.Sub(origin) != 9*time.Minute {
+			t.Errorf("due at %v", at)
 		}
 	}
 	checkTicks(t, b.ticks(b.watermark()), minutes(9))

@@ -50,23 +50,23 @@ func (e *InsufficientData) Error() string {
 	return fmt.Sprintf("Insufficient data for validation. Found %d points, need at least %d. Data may be too recent or sparse.", e.Have, e.Need)
 }
 
-// Validate forecasts the newest rows of a machine from the rows before them. A
-// sensor that was silent for more than a few of them is left out.
+// Validate makes the short forecast of a machine's newest rows from the rows
+// before them. A sensor that was silent for more than a few of them is left out.
 func (e *Engine) Validate(ctx context.Context, machine string) (Validation, error) {
 	if err := ctx.Err(); err != nil {
 		return Validation{}, err
 	}
-	info, found := e.rows.Info(machine)
-	if !found {
+	m, info, err := e.find(machine, fettle.ShortForecaster)
+	if err != nil {
 		return Validation{}, &fettle.Error{Kind: fettle.NotFound, Reason: ReasonUnknown, Err: &NoModel{machine}}
 	}
-	f, err := e.champion(e.memory(machine), info)
-	if _, has := e.models.Champion(machine); !has {
+	f, err := e.champion(m, info)
+	if _, has := e.models.Champion(machine, m.plan.Name); !has {
 		return Validation{}, &fettle.Error{Kind: fettle.NotFound, Reason: ReasonPending, Err: &NoModel{machine}}
 	} else if err != nil {
 		return Validation{}, err
 	}
-	look, err := e.lookBack(machine, f, lookRequest{until: info.Last, rows: f.width(), reach: validationReach})
+	look, err := e.lookBack(ctx, m, f, lookRequest{info: info, until: info.Last, rows: f.width(), reach: validationReach})
 	if short := missing(err); short != nil {
 		return Validation{}, &fettle.Error{Kind: fettle.Unavailable, Reason: ReasonNotEnough, Err: &InsufficientData{short.Have, short.Need}}
 	} else if err != nil {
@@ -75,7 +75,7 @@ func (e *Engine) Validate(ctx context.Context, machine string) (Validation, erro
 	return validate(f, look), nil
 }
 
-func validate(f *forecaster, l look) Validation {
+func validate(f *predictor, l look) Validation {
 	n := f.model.Context
 	seen := l.window.Slice(0, n)
 	v := Validation{Machine: l.window.Machine, Model: f.model.Name, StepSeconds: l.step.Seconds(), Origin: time.UnixMicro(seen.TimesMicros[n-1]).UTC()}

@@ -8,8 +8,11 @@ import (
 	"io/fs"
 	"math"
 	"path/filepath"
+	"reflect"
 	"slices"
+	"strings"
 	"time"
+	"unicode"
 
 	"fettle"
 )
@@ -22,6 +25,8 @@ const (
 	ridgeFile    = "ridge.json"
 	scalerJSON   = "scaler.json"
 	scalerPickle = "scaler.pkl"
+
+	generationFile = "generation_config.json"
 )
 
 // The families of models.
@@ -39,6 +44,7 @@ const maxCard = 4 << 20
 // them.
 type card struct {
 	Machine     string    `json:"machine,omitempty"`
+	Forecaster  string    `json:"forecaster,omitempty"` // absent: fettle.ShortForecaster
 	Family      string    `json:"family,omitempty"`
 	Created     time.Time `json:"created,omitzero"` // for people; the name's stamp is what counts
 	Sensors     []string  `json:"sensors,omitempty"`
@@ -49,6 +55,42 @@ type card struct {
 	Parameters  int       `json:"parameters,omitempty"`
 	Source      string    `json:"source,omitempty"` // where it came from, for people
 	SHA256      string    `json:"sha256,omitempty"` // of the weights, in hex
+	Enters      string    `json:"enters,omitempty"` // how it joins those that are there; absent: it serves at once
+	Training    *Training `json:"training,omitempty"`
+
+	others map[string]json.RawMessage // keys that a newer version wrote
+}
+
+// The ways in which a version joins those of its machine and forecaster. One
+// that says nothing was put there by somebody who wants it to serve.
+const (
+	entersChallenger = "challenger" // waits to be promoted
+	entersRefit      = "refit"      // follows a ridge, never a PatchTST
+)
+
+// Training says how a version came about.
+type Training struct {
+	From       time.Time         `json:"from" doc:"Event time of the first reading that it learned from"`
+	Until      time.Time         `json:"until" doc:"Event time of the last one"`
+	Preset     string            `json:"preset,omitempty" doc:"Name of its configuration, if it has one"`
+	Settings   any               `json:"settings,omitempty" doc:"What it was trained with: rate, batch, epochs"`
+	Seed       uint64            `json:"seed,omitempty"`
+	LeftOut    []fettle.Interval `json:"left_out,omitempty" doc:"Stretches of event time that were in quarantine: alarms, silences, faulty sensors"`
+	Parent     string            `json:"parent,omitempty" doc:"Version that it started from, or was to beat"`
+	StartedBy  string            `json:"started_by,omitempty" doc:"Schedule, drift, or who asked for it"`
+	Seconds    float64           `json:"seconds,omitempty" doc:"How long it took, by the wall clock"`
+	Engine     string            `json:"engine,omitempty" doc:"What it was computed with: version and kernels"`
+	Scaling    string            `json:"scaling,omitempty" doc:"Unit of the scores, such as minmax or robust"`
+	Scores     []Score           `json:"scores,omitempty" doc:"Its errors beside the yardsticks', on the same windows that it did not learn from"`
+	ScoredFrom time.Time         `json:"scored_from,omitzero" doc:"Event time of the first of those readings"`
+}
+
+// A Score is the error of one forecaster on held-out windows, in scaled units.
+type Score struct {
+	Name    string  `json:"name" doc:"patchtst or ridge, and the yardsticks: ridge, seasonal naive, last value"`
+	MSE     float64 `json:"mse"`
+	MAE     float64 `json:"mae"`
+	Windows int     `json:"windows"`
 }
 
 // readCard reads a folder's card; a folder without one has an empty card.
@@ -73,6 +115,12 @@ func parseCard(data []byte) (card, error) {
 	if err := json.Unmarshal(data, &c); err != nil {
 		return card{}, err
 	}
+	if err := json.Unmarshal(data, &c.others); err != nil {
+		return card{}, err
+	}
+	for _, known := range cardKeys() {
+		delete(c.others, known)
+	}
 	return c, c.check()
 }
 
@@ -80,6 +128,12 @@ func parseCard(data []byte) (card, error) {
 func (c card) check() error {
 	if c.Family != "" && c.Family != Ridge && c.Family != PatchTST {
 		return fettle.BadField("bad model card", "family", c.Family, "ridge or patchtst")
+	}
+	if c.Enters != "" && c.Enters != entersChallenger && c.Enters != entersRefit {
+		return fettle.BadField("bad model card", "enters", c.Enters, "challenger, refit or nothing")
+	}
+	if len(c.Forecaster) > fettle.MaxName || strings.ContainsFunc(c.Forecaster, unicode.IsControl) {
+		return fettle.BadField("bad model card", "forecaster", c.Forecaster, fmt.Sprintf("at most %d bytes without control characters", fettle.MaxName))
 	}
 	if len(c.Sensors) > fettle.MaxSensors {
 		return fettle.BadField("bad model card", "sensors", fmt.Sprint(len(c.Sensors), " names"), fmt.Sprint("at most ", fettle.MaxSensors))
@@ -107,12 +161,45 @@ func (c card) check() error {
 	return nil
 }
 
-// encode writes the card as a person would like to read it.
+// cardKeys are the keys that this version knows.
+func cardKeys() []string {
+	t := reflect.TypeFor[card]()
+	var keys []string
+	for i := range t.NumField() {
+		if key, _, _ := strings.Cut(t.Field(i).Tag.Get("json"), ","); key != "" {
+			keys = append(keys, key)
+		}
+	}
+	return keys
+}
+
+// encode writes the card as a person would like to read it, with the keys of a
+// newer version behind its own.
 func (c card) encode() ([]byte, error) {
+	text, err := encodeJSON(c)
+	if err != nil || len(c.others) == 0 {
+		return text, err
+	}
+	others, err := encodeJSON(c.others)
+	if err != nil {
+		return nil, err
+	}
+	own, rest := bytes.TrimSpace(text), bytes.TrimSpace(others)
+	joined := append(own[:len(own)-1:len(own)-1], ',')
+	if len(own) == len("{}") {
+		joined = joined[:len(joined)-1]
+	}
+	var indented bytes.Buffer
+	err = json.Indent(&indented, append(joined, rest[1:]...), "", "  ")
+	return append(indented.Bytes(), '\n'), err
+}
+
+// encodeJSON writes a file for people, too.
+func encodeJSON(v any) ([]byte, error) {
 	var text bytes.Buffer
 	encoder := json.NewEncoder(&text)
 	encoder.SetEscapeHTML(false)
 	encoder.SetIndent("", "  ")
-	err := encoder.Encode(c)
+	err := encoder.Encode(v)
 	return text.Bytes(), err
 }

@@ -13,6 +13,7 @@
 //	    ridge.json                            or ridge regression, as internal/forecast saves it
 //	    scaler.json or scaler.pkl             PatchTST's scaler
 //	    fettle.json                           the card: what the files above do not say
+//	  decisions_<machine>.json                which version serves which forecaster, what was refused, and why
 //	  scaler_<machine>_<YYYYMMDD_HHMMSS>.pkl  the scaler of an old deployment, beside its folder
 //	  .fettle-*                               being written; nobody looks at it
 //

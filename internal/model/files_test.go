@@ -18,7 +18,7 @@ import (
 func clock() time.Time { return time.Date(2025, 11, 25, 4, 20, 0, 123456789, time.UTC) }
 
 // open opens a folder of models whose changes are written to the channel.
-func open(t *testing.T, dir string) (*Folder, chan []fettle.Model) {
+func open(t testing.TB, dir string) (*Folder, chan []fettle.Model) {
 	t.Helper()
 	changes := make(chan []fettle.Model, 1000)
 	f, err := Open(dir, clock, func(m []fettle.Model) { changes <- m }, slog.New(slog.NewTextHandler(io.Discard, nil)))
@@ -28,7 +28,7 @@ func open(t *testing.T, dir string) (*Folder, chan []fettle.Model) {
 	return f, changes
 }
 
-func write(t *testing.T, path string, content []byte) {
+func write(t testing.TB, path string, content []byte) {
 	t.Helper()
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		t.Fatal(err)
@@ -39,7 +39,7 @@ func write(t *testing.T, path string, content []byte) {
 }
 
 // writeAll writes files into a folder.
-func writeAll(t *testing.T, dir string, files map[string][]byte) {
+func writeAll(t testing.TB, dir string, files map[string][]byte) {
 	t.Helper()
 	for name, content := range files {
 		write(t, filepath.Join(dir, name), content)

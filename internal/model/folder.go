@@ -9,7 +9,6 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
-	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -26,12 +25,14 @@ type Folder struct {
 	changed func([]fettle.Model)
 	log     *slog.Logger
 	pace    pace
+	opened  bool // from then on arrivals are written down: what Open finds the rule can find again
 
-	changing sync.Mutex // held while the set of versions changes, from the look at the disk to the call of changed
+	changing sync.Mutex // held while versions or decisions change, from the look at the disk to the call of changed
 
 	mu      sync.RWMutex // guards what follows
 	entries map[string]entry
-	models  []fettle.Model // the usable entries, by machine, then oldest first
+	shelves map[string]*shelf // of every machine that has versions; "" aside
+	books   map[string]string // machine -> what its decisions look like from outside
 }
 
 // An entry is one folder in the folder of models.
@@ -41,9 +42,9 @@ type entry struct {
 	err         error // why it cannot be used
 }
 
-// A Problem is a folder that cannot be used.
-type Problem struct {
-	Name   string `json:"name" doc:"Folder name"`
+// An Unusable is a folder, or a file of decisions, that cannot be used.
+type Unusable struct {
+	Name   string `json:"name" doc:"Name of the folder or file"`
 	Reason string `json:"reason"`
 }
 
@@ -60,105 +61,177 @@ func Open(dir string, now func() time.Time, changed func([]fettle.Model), log *s
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, fmt.Errorf("open folder of models: %w", err)
 	}
-	f := &Folder{dir: dir, now: now, log: log, pace: usualPace()}
+	f := &Folder{
+		dir: dir, now: now, log: log, pace: usualPace(),
+		entries: map[string]entry{}, shelves: map[string]*shelf{}, books: map[string]string{},
+	}
 	f.sweep()
-	if err := f.scan(scanAll); err != nil {
+	if err := f.scan(); err != nil {
 		return nil, fmt.Errorf("open folder of models: %w", err)
 	}
-	f.changed = changed
+	f.changed, f.opened = changed, true
 	return f, nil
 }
 
-// List returns the usable versions, sorted by machine, then oldest first.
+// List returns the usable versions of all machines, sorted by machine, then
+// oldest first.
 func (f *Folder) List() []fettle.Model {
 	f.mu.RLock()
 	defer f.mu.RUnlock()
-	return slices.Clone(f.models)
-}
-
-// Champion returns the version that serves the machine: its newest PatchTST,
-// else its newest ridge regression.
-func (f *Folder) Champion(machine string) (Version, bool) {
-	f.mu.RLock()
-	defer f.mu.RUnlock()
-	first, _ := slices.BinarySearchFunc(f.models, machine, func(m fettle.Model, machine string) int { return cmp.Compare(m.Machine, machine) })
-	for _, m := range f.models[first:] {
-		if m.Machine != machine {
-			break
-		}
-		if m.Champion {
-			return f.version(m), true
+	models := []fettle.Model{}
+	for _, machine := range slices.Sorted(maps.Keys(f.shelves)) {
+		for _, v := range f.shelves[machine].versions {
+			models = append(models, v.Model)
 		}
 	}
-	return Version{}, false
+	return models
+}
+
+// Versions returns a machine's usable versions, oldest first.
+func (f *Folder) Versions(machine string) []Version {
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	if s := f.shelves[machine]; s != nil {
+		return slices.Clone(s.versions)
+	}
+	return nil
+}
+
+// Champion returns the version that serves a machine's forecaster.
+func (f *Folder) Champion(machine, forecaster string) (Version, bool) {
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	return f.shelves[machine].champion(forecaster)
 }
 
 // Get returns the usable version of that name.
 func (f *Folder) Get(name string) (Version, bool) {
+	machine, _, _ := parseName(name)
 	f.mu.RLock()
 	defer f.mu.RUnlock()
-	i := slices.IndexFunc(f.models, func(m fettle.Model) bool { return m.Name == name })
-	if i < 0 {
-		return Version{}, false
+	return f.shelves[machine].get(name)
+}
+
+// History returns what was decided about a machine's versions, oldest first,
+// the last hundred decisions.
+func (f *Folder) History(machine string) []Decided {
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	if s := f.shelves[machine]; s != nil {
+		return slices.Clone(s.book.History)
 	}
-	return f.version(f.models[i]), true
+	return nil
 }
 
-// version is the entry of a listed model; f.mu is held.
-func (f *Folder) version(m fettle.Model) Version {
-	v := f.entries[m.Name].version
-	v.Model = m // with its champion's mark
-	return v
-}
-
-// Problems lists the folders that cannot be used, sorted by name.
-func (f *Folder) Problems() []Problem {
+// Problems lists the folders and decisions that cannot be used, sorted by name.
+func (f *Folder) Problems() []Unusable {
 	f.mu.RLock()
 	defer f.mu.RUnlock()
-	var problems []Problem
-	for _, name := range slices.Sorted(maps.Keys(f.entries)) {
-		if e := f.entries[name]; e.err != nil {
-			problems = append(problems, Problem{name, e.err.Error()})
+	var problems []Unusable
+	for name, e := range f.entries {
+		if e.err != nil {
+			problems = append(problems, Unusable{name, e.err.Error()})
 		}
 	}
+	for machine, s := range f.shelves {
+		if s.trouble != "" {
+			problems = append(problems, Unusable{bookName(machine), s.trouble})
+		}
+	}
+	slices.SortFunc(problems, func(a, b Unusable) int { return cmp.Compare(a.Name, b.Name) })
 	return problems
 }
 
-// The ways to look at the folder.
-const (
-	scanAll     = true  // read unusable folders again, whatever they look like
-	scanChanged = false // read what looks different from last time
-)
-
-// scan looks at the folder and takes in what has changed.
-func (f *Folder) scan(all bool) error {
+// scan looks at the whole folder and takes in what has changed.
+func (f *Folder) scan() error {
 	f.changing.Lock()
 	defer f.changing.Unlock()
 	listing, err := os.ReadDir(f.dir)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err // what is known stays: it may be a passing trouble
 	}
-	next := map[string]entry{}
+	c := changes{folders: map[string]*entry{}}
+	there := make(map[string]bool, len(listing))
 	for _, listed := range listing {
 		name := listed.Name()
+		if machine, ok := machineOfBook(name); ok {
+			there[name] = true
+			f.lookAtBook(&c, machine)
+		}
 		if strings.HasPrefix(name, ".") || listed.Type().IsRegular() {
 			continue // being written, a scaler, or something of no concern
 		}
-		next[name] = f.look(name, all)
+		there[name] = true
+		f.lookAt(&c, name)
 	}
-	f.apply(next)
+	for name := range f.entries {
+		if !there[name] {
+			c.folders[name] = nil
+		}
+	}
+	for machine := range f.books {
+		if !there[bookName(machine)] {
+			f.lookAtBook(&c, machine)
+		}
+	}
+	f.apply(c)
 	return err
 }
 
-// look reads one folder, unless it looks as it did last time. f.changing is
-// held.
-func (f *Folder) look(name string, all bool) entry {
+// rescan looks at the entries of these names only, of folders and of decisions.
+func (f *Folder) rescan(names map[string]bool) {
+	f.changing.Lock()
+	defer f.changing.Unlock()
+	c := changes{folders: map[string]*entry{}}
+	for name := range names {
+		if machine, ok := machineOfBook(name); ok {
+			f.lookAtBook(&c, machine)
+			continue
+		}
+		if rest, ok := strings.CutPrefix(name, "scaler_"); ok {
+			name = namePrefix + strings.TrimSuffix(rest, ".pkl")
+		}
+		info, err := os.Lstat(filepath.Join(f.dir, name))
+		switch _, known := f.entries[name]; {
+		case err == nil && !info.Mode().IsRegular():
+			f.lookAt(&c, name)
+		case known:
+			c.folders[name] = nil
+		}
+	}
+	f.apply(c)
+}
+
+// lookAt notes a folder that is not what it was. f.changing is held.
+func (f *Folder) lookAt(c *changes, name string) {
+	known, seen := f.entries[name]
+	e := f.look(name)
+	if !seen || known.fingerprint != e.fingerprint || !sameText(known.err, e.err) {
+		c.folders[name] = &e
+	}
+}
+
+// lookAtBook notes a machine whose decisions are not what they were.
+// f.changing is held.
+func (f *Folder) lookAtBook(c *changes, machine string) {
+	if f.bookPrint(machine) != f.books[machine] {
+		c.machines = append(c.machines, machine)
+	}
+}
+
+func sameText(a, b error) bool {
+	return (a == nil) == (b == nil) && (a == nil || a.Error() == b.Error())
+}
+
+// look reads one folder, unless it could be used and looks as it did then.
+// f.changing is held.
+func (f *Folder) look(name string) entry {
 	path, beside := filepath.Join(f.dir, name), filepath.Join(f.dir, scalerBeside(name))
 	known, seen := f.entries[name] // only changed under f.changing
 	// The look from outside comes first: should a file change meanwhile, the
 	// next look finds a difference.
 	fingerprint := fingerprintOf(path, beside)
-	if seen && known.fingerprint == fingerprint && (known.err == nil || !all) {
+	if seen && known.fingerprint == fingerprint && known.err == nil {
 		return known
 	}
 	e := entry{fingerprint: fingerprint}
@@ -175,68 +248,8 @@ func (f *Folder) look(name string, all bool) entry {
 	return e
 }
 
-// refresh looks at one folder again. f.changing is held.
-func (f *Folder) refresh(name string) {
-	next := maps.Clone(f.entries)
-	delete(next, name)
-	if exists(filepath.Join(f.dir, name)) {
-		next[name] = f.look(name, scanAll)
-	}
-	f.apply(next)
-}
-
-// apply makes the entries the folder's content and tells about the
-// differences. f.changing is held.
-func (f *Folder) apply(next map[string]entry) {
-	models := listOf(next)
-	f.mu.Lock()
-	before, modelsBefore := f.entries, f.models
-	f.entries, f.models = next, models
-	f.mu.Unlock()
-
-	for _, name := range slices.Sorted(maps.Keys(next)) {
-		e := next[name]
-		if e.err != nil && (before[name].err == nil || before[name].err.Error() != e.err.Error()) {
-			f.log.Warn("model folder cannot be used", "model", name, "err", e.err)
-		}
-	}
-	old := make(map[string]fettle.Model, len(modelsBefore))
-	for _, m := range modelsBefore {
-		old[m.Name] = m
-	}
-	var different []fettle.Model
-	for _, m := range models {
-		was, known := old[m.Name]
-		delete(old, m.Name)
-		if !known || !reflect.DeepEqual(was, m) || before[m.Name].fingerprint != next[m.Name].fingerprint {
-			different = append(different, m)
-		}
-	}
-	if f.changed != nil && (len(different) > 0 || len(old) > 0) {
-		f.changed(different)
-	}
-}
-
-// listOf lists the usable entries with the champions marked.
-func listOf(entries map[string]entry) []fettle.Model {
-	models := []fettle.Model{}
-	for _, e := range entries {
-		if e.err == nil {
-			models = append(models, e.version.Model)
-		}
-	}
-	slices.SortFunc(models, func(a, b fettle.Model) int {
-		return cmp.Or(cmp.Compare(a.Machine, b.Machine), a.Created.Compare(b.Created), cmp.Compare(a.Name, b.Name))
-	})
-	for i := 0; i < len(models); {
-		end, best := i, i
-		for ; end < len(models) && models[end].Machine == models[i].Machine; end++ {
-			if models[end].Family == PatchTST || models[best].Family != PatchTST {
-				best = end
-			}
-		}
-		models[best].Champion = true
-		i = end
-	}
-	return models
+// present tells whether there is a folder of that name. f.changing is held.
+func (f *Folder) present(name string) bool {
+	_, there := f.entries[name]
+	return there
 }

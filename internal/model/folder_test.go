@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"fettle"
 )
 
 // TestOldDeployment takes in folders and scalers as the old system left them.
@@ -15,7 +17,7 @@ func TestOldDeployment(t *testing.T) {
 	writeAll(t, filepath.Join(dir, "model_cnc_mill_20251124_093154"), patchTST(6))
 	write(t, filepath.Join(dir, "scaler_cnc_mill_20251124_093154.pkl"), scaler(6))
 	f, _ := open(t, dir)
-	v, found := f.Champion("cnc_mill")
+	v, found := f.Champion("cnc_mill", fettle.ShortForecaster)
 	if !found {
 		t.Fatal(f.Problems())
 	}
@@ -26,7 +28,7 @@ func TestOldDeployment(t *testing.T) {
 	if w, found := f.Get("model_cnc_mill_20251124_093154"); !found || w.Dir != filepath.Join(dir, w.Name) || w.Fingerprint == "" {
 		t.Errorf("%+v, %v", w, found)
 	}
-	if _, found := f.Champion("cnc"); found {
+	if _, found := f.Champion("cnc", fettle.ShortForecaster); found {
 		t.Error("a machine without models has a champion")
 	}
 }
@@ -107,7 +109,7 @@ func TestSensorsNamed(t *testing.T) {
 		text := `{"data_min": [0,0,0], "data_max": [1,1,1], "scale": [1,1,1], "min": [0,0,0], "feature_names": [` + c.names + `]}`
 		writeAll(t, filepath.Join(dir, "model_a_20250101_000000"), withFiles(patchTST(3), "scaler.json", text, "fettle.json", c.card))
 		f, _ := open(t, dir)
-		if v, found := f.Champion("a"); !found || !slices.Equal(v.Sensors, c.want) {
+		if v, found := f.Champion("a", fettle.ShortForecaster); !found || !slices.Equal(v.Sensors, c.want) {
 			t.Errorf("%s: sensors %v; want %v %v", c.card, v.Sensors, c.want, f.Problems())
 		}
 	}

@@ -16,6 +16,9 @@ type ImportOptions struct {
 	Machine string   // "" takes it from the folder's name
 	Sensors []string // nil takes them from the card, the scaler, or the old system's six
 	Scaler  string   // path; "" finds it inside the folder or, as the old system left it, beside
+
+	Forecaster string // "" takes it from the card, else fettle.ShortForecaster
+	Challenger bool   // it waits to be promoted, instead of serving at once
 }
 
 // Import copies a version from elsewhere: a folder that transformers wrote with
@@ -67,6 +70,12 @@ func (f *Folder) importFolder(src string, o ImportOptions) (m fettle.Model, err 
 	if len(o.Sensors) > 0 {
 		c.Sensors = o.Sensors
 	}
+	if o.Forecaster != "" {
+		c.Forecaster = o.Forecaster
+	}
+	if c.Enters = ""; o.Challenger {
+		c.Enters = entersChallenger
+	}
 	if c.Source == "" {
 		c.Source = "imported from " + filepath.Base(src)
 	}
@@ -87,7 +96,7 @@ func copyVersion(dir, src string, c card, scaler string) error {
 	}
 	// generation_config.json belongs to what transformers saves, but not every
 	// version of it writes one.
-	for _, name := range []string{configFile, weightsFile, "generation_config.json"} {
+	for _, name := range []string{configFile, weightsFile, generationFile} {
 		err := copyFile(filepath.Join(dir, name), filepath.Join(src, name), limitOf(name))
 		switch {
 		case errors.Is(err, fs.ErrNotExist) && name == weightsFile:

@@ -54,20 +54,24 @@ var opcodes = map[byte]operand{
 // classes of its own, and offers more opcodes than a scaler needs. So this
 // refuses lengths beyond the file, opcodes beyond the table, and every name
 // that findClass does not know.
-func checkPickle(data []byte) error {
+//
+// It also takes the raw numbers of joblib's arrays out, which lie between the
+// opcodes: what it returns are opcodes alone, all of them seen, and the numbers
+// of each array in order.
+func checkPickle(data []byte) (opcodes []byte, raw [][]byte, err error) {
 	if len(data) < 2 || data[0] != 0x80 {
-		return fmt.Errorf("this is no pickle that a scaler comes in: it starts with % x", data[:min(4, len(data))])
+		return nil, nil, fmt.Errorf("this is no pickle that a scaler comes in: it starts with % x", data[:min(4, len(data))])
 	}
 	if data[1] != 4 {
-		return fmt.Errorf("the pickle's protocol is %d; only 4 is read: save the scaler with pickle.dump(scaler, file, protocol=4)", data[1])
+		return nil, nil, fmt.Errorf("the pickle's protocol is %d; only 4 is read: save the scaler with pickle.dump(scaler, file, protocol=4)", data[1])
 	}
 	w := opcodeWalk{data: data}
 	for range maxOpcodes {
 		if stop, err := w.step(); stop || err != nil {
-			return err
+			return append(w.passed, data[w.from:w.at]...), w.raw, err
 		}
 	}
-	return fmt.Errorf("the pickle has more than %d opcodes", maxOpcodes)
+	return nil, nil, fmt.Errorf("the pickle has more than %d opcodes", maxOpcodes)
 }
 
 // An opcodeWalk is a place in a pickle, with the texts that a name could be
@@ -77,6 +81,16 @@ type opcodeWalk struct {
 	at           int
 	before, last string   // the two newest things on the stack, "" if no text
 	memo         []string // what MEMOIZE kept, "" if no text
+
+	// What joblib wrote last of an array: its length, the size of its numbers
+	// (0: not said), and whether it has begun one whose numbers are to come.
+	length, size int
+	joblib       bool
+	aligned      bool // bytes to align them come first
+
+	from   int      // opcodes up to here are in passed
+	passed []byte   // opcodes without raw numbers
+	raw    [][]byte // the numbers of each array
 }
 
 // step passes one opcode.
@@ -95,6 +109,7 @@ func (w *opcodeWalk) step() (stop bool, err error) {
 	if err != nil {
 		return false, fmt.Errorf("opcode 0x%02x at byte %d of the pickle: %w", opcode, start, err)
 	}
+	w.noteArray(opcode, argument)
 	switch opcode {
 	case '.':
 		return true, nil
@@ -116,14 +131,68 @@ func (w *opcodeWalk) step() (stop bool, err error) {
 		}
 		w.push(w.memo[i])
 	case 0x93: // STACK_GLOBAL: the class or function of that name
-		if _, err := findClass(w.before, w.last); err != nil {
+		if _, err := findClass(nil)(w.before, w.last); err != nil {
 			return false, err
 		}
+		w.joblib = w.joblib || w.last == joblibArray
 		w.before, w.last = "", ""
+	case 'b': // BUILD
+		w.before, w.last = "", ""
+		return false, w.takeRaw(start)
 	default:
 		w.before, w.last = "", ""
 	}
 	return false, nil
+}
+
+// joblibArray is the class that stands in joblib's files for an array.
+const joblibArray = "NumpyArrayWrapper"
+
+// noteArray remembers what the state of joblib's arrays says of them: in it the
+// length, as (n,), follows the word shape, and the dtype is f8 or f4.
+func (w *opcodeWalk) noteArray(opcode byte, argument []byte) {
+	switch opcode {
+	case 'K':
+		switch w.last {
+		case "shape":
+			w.length = int(argument[0])
+		case "numpy_array_alignment_bytes": // None, or not there, before joblib 1.1
+			w.aligned = true
+		}
+	case 'M':
+		if w.last == "shape" {
+			w.length = int(binary.LittleEndian.Uint16(argument))
+		}
+	case 0x8c, 'X':
+		switch string(argument) {
+		case "f8":
+			w.size = 8
+		case "f4":
+			w.size = 4
+		}
+	}
+}
+
+// takeRaw takes the numbers out that joblib writes behind the state of an
+// array: one byte that says how many follow to align them, those, and then they.
+// start is where BUILD stands; that of a dtype inside the state has none.
+func (w *opcodeWalk) takeRaw(start int) error {
+	if !w.joblib || w.length == 0 || start == 0 || w.data[start-1] != 'u' {
+		return nil
+	}
+	w.passed = append(w.passed, w.data[w.from:w.at]...)
+	if w.aligned {
+		padding, err := w.take(1)
+		if err == nil {
+			_, err = w.take(int64(padding[0]))
+		}
+		if err != nil {
+			return err
+		}
+	}
+	numbers, err := w.take(int64(w.length * w.size))
+	w.raw, w.from, w.length, w.aligned = append(w.raw, numbers), w.at, 0, false
+	return err
 }
 
 func (w *opcodeWalk) push(text string) { w.before, w.last = w.last, text }

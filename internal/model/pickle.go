@@ -13,7 +13,18 @@ import (
 // A pickle is a program for a small stack machine that may call any Python
 // function by name. Here the names are these and no others; what they call is
 // the Go below, which only keeps what it is given.
-func findClass(module, name string) (any, error) {
+//
+// joblib's arrays take their numbers from raw, one after the other.
+func findClass(raw *[][]byte) func(module, name string) (any, error) {
+	return func(module, name string) (any, error) {
+		if module+"."+name == "joblib.numpy_pickle."+joblibArray {
+			return joblibClass{raw}, nil
+		}
+		return findPlainClass(module, name)
+	}
+}
+
+func findPlainClass(module, name string) (any, error) {
 	switch module + "." + name {
 	case "sklearn.preprocessing._data.MinMaxScaler":
 		return scalerClass{}, nil
@@ -30,7 +41,8 @@ func findClass(module, name string) (any, error) {
 
 // unpickle fills the scaler from a MinMaxScaler's pickle.
 func (s *Scaler) unpickle(data []byte) (err error) {
-	if err := checkPickle(data); err != nil {
+	opcodes, raw, err := checkPickle(data)
+	if err != nil {
 		return err
 	}
 	// The library panics on some wrong orders of opcodes.
@@ -39,8 +51,8 @@ func (s *Scaler) unpickle(data []byte) (err error) {
 			err = fmt.Errorf("the pickle is damaged: %v", p)
 		}
 	}()
-	machine := pickle.NewUnpickler(bytes.NewReader(data))
-	machine.FindClass = findClass
+	machine := pickle.NewUnpickler(bytes.NewReader(opcodes))
+	machine.FindClass = findClass(&raw)
 	value, err := machine.Load()
 	if err != nil {
 		return fmt.Errorf("the pickle is damaged: %w", err)
@@ -132,14 +144,41 @@ func (reconstruct) Call(args ...any) (any, error) {
 	return &arrayObject{}, nil
 }
 
+// joblibClass is joblib's NumpyArrayWrapper: an array whose numbers lie outside
+// of the pickle, in raw.
+type joblibClass struct{ raw *[][]byte }
+
+func (c joblibClass) PyNew(...any) (any, error) { return &arrayObject{raw: c.raw}, nil }
+
+// setWrapped takes joblib's state of an array, and its numbers.
+func (a *arrayObject) setWrapped(state *types.Dict) error {
+	value := func(key string) any { v, _ := state.Get(key); return v }
+	shape, ok := value("shape").(*types.Tuple)
+	dtype, typed := value("dtype").(*dtypeObject)
+	if !ok || !typed || shape.Len() != 1 || value("order") != "C" || value("subclass") != (arrayClass{}) {
+		return fmt.Errorf("joblib's array is none of numbers with the shape (channels)")
+	}
+	n, ok := shape.Get(0).(int)
+	if !ok || len(*a.raw) == 0 {
+		return fmt.Errorf("joblib's array has no length or no numbers")
+	}
+	content := (*a.raw)[0]
+	*a.raw = (*a.raw)[1:]
+	return a.setNumbers(n, dtype, content)
+}
+
 // arrayObject is a numpy array of one dimension, of numbers or of texts.
 type arrayObject struct {
 	numbers []float64
 	texts   []string
+	raw     *[][]byte // where joblib's numbers come from; nil for others
 }
 
 // PySetState takes (version, shape, dtype, fortran order, content).
 func (a *arrayObject) PySetState(state any) error {
+	if dict, ok := state.(*types.Dict); ok && a.raw != nil {
+		return a.setWrapped(dict)
+	}
 	tuple, ok := state.(*types.Tuple)
 	if !ok || tuple.Len() != 5 {
 		return fmt.Errorf("the state of numpy.ndarray is %T; expected a tuple of five", state)

@@ -16,6 +16,7 @@ import (
 // the sizes may stay 0: its files say them.
 type Publication struct {
 	Machine     string
+	Forecaster  string   // "": fettle.ShortForecaster
 	Family      string   // Ridge or PatchTST
 	Sensors     []string // in the model's order
 	Context     int      // rows it looks back
@@ -23,7 +24,8 @@ type Publication struct {
 	StepSeconds float64  // step it was fitted on; 0: the machine's own
 	TrainedRows int64
 	Parameters  int
-	Source      string // where it came from, for people
+	Source      string    // where it came from, for people
+	Training    *Training // how it came about; nil if nobody knows
 }
 
 // Publish makes a version. write puts the model's files into an empty folder:
@@ -31,8 +33,16 @@ type Publication struct {
 // appears, on the disk and in List, once everything has been written, checked
 // and synced; if anything fails nothing of it stays. Its stamp is the present
 // second in UTC, or the next one that makes it the machine's newest.
+//
+// The first version of a machine and forecaster serves at once. After that a
+// PatchTST is a challenger until it is promoted, and a ridge takes the place of
+// a ridge, but never that of a PatchTST.
 func (f *Folder) Publish(p Publication, write func(dir string) error) (fettle.Model, error) {
-	m, err := f.add(p.card(), f.nextStamp(p.Machine), write)
+	c := p.card()
+	if c.Enters = entersChallenger; c.Family == Ridge {
+		c.Enters = entersRefit
+	}
+	m, err := f.add(c, f.nextStamp(p.Machine), write)
 	if err != nil {
 		return fettle.Model{}, fmt.Errorf("publish model of %s: %w", p.Machine, err)
 	}
@@ -41,8 +51,8 @@ func (f *Folder) Publish(p Publication, write func(dir string) error) (fettle.Mo
 
 func (p Publication) card() card {
 	return card{
-		Machine: p.Machine, Family: p.Family, Sensors: p.Sensors, Context: p.Context, Horizon: p.Horizon,
-		StepSeconds: p.StepSeconds, TrainedRows: p.TrainedRows, Parameters: p.Parameters, Source: p.Source,
+		Machine: p.Machine, Forecaster: p.Forecaster, Family: p.Family, Sensors: p.Sensors, Context: p.Context, Horizon: p.Horizon,
+		StepSeconds: p.StepSeconds, TrainedRows: p.TrainedRows, Parameters: p.Parameters, Source: p.Source, Training: p.Training,
 	}
 }
 
@@ -53,22 +63,16 @@ func (f *Folder) nextStamp(machine string) time.Time {
 	f.mu.RLock()
 	defer f.mu.RUnlock()
 	stamp := f.now()
-	for _, m := range f.models {
-		if m.Machine == machine && !m.Created.Before(stamp.Truncate(time.Second)) {
-			stamp = m.Created.Add(time.Second)
+	if s := f.shelves[machine]; s != nil {
+		if last := s.versions[len(s.versions)-1].Created; !last.Before(stamp.Truncate(time.Second)) {
+			stamp = last.Add(time.Second)
 		}
 	}
 	return stamp
 }
 
-// Remove deletes a version, or a folder that cannot be used, together with the
-// scaler that an old deployment has beside it.
-func (f *Folder) Remove(name string) error {
-	f.changing.Lock()
-	defer f.changing.Unlock()
-	if _, known := f.entries[name]; !known {
-		return fettle.Errorf(fettle.NotFound, "remove model: there is no %s", name)
-	}
+// remove takes a folder away. f.changing is held.
+func (f *Folder) remove(name string) error {
 	// One rename takes it away whole; deleting may take a while, and may be cut
 	// short.
 	grave, err := f.temporary()
@@ -76,17 +80,14 @@ func (f *Folder) Remove(name string) error {
 		err = os.Rename(filepath.Join(f.dir, name), filepath.Join(grave, name))
 	}
 	if err != nil {
-		return errors.Join(fmt.Errorf("remove model %s: %w", name, err), os.RemoveAll(grave))
+		return errors.Join(err, os.RemoveAll(grave))
 	}
 	err = os.Remove(filepath.Join(f.dir, scalerBeside(name)))
 	if errors.Is(err, fs.ErrNotExist) {
 		err = nil
 	}
-	f.refresh(name)
-	if err := errors.Join(err, syncFolder(f.dir), os.RemoveAll(grave)); err != nil {
-		return fmt.Errorf("remove model %s: %w", name, err)
-	}
-	return nil
+	f.apply(changes{folders: map[string]*entry{name: nil}})
+	return errors.Join(err, syncFolder(f.dir), os.RemoveAll(grave))
 }
 
 // temporaryPrefix starts the names of folders that are being written or
@@ -149,8 +150,9 @@ func (f *Folder) add(c card, stamp time.Time, write func(dir string) error) (m f
 	if err != nil {
 		return m, err
 	}
-	f.refresh(name)
-	if e := f.entries[name]; e.err != nil {
+	e := f.look(name)
+	f.apply(changes{folders: map[string]*entry{name: &e}})
+	if e.err != nil {
 		return m, e.err
 	}
 	v, _ := f.Get(name)

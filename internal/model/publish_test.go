@@ -35,7 +35,7 @@ func TestPublish(t *testing.T) {
 	if change := <-changes; len(change) != 1 || change[0].Name != m.Name {
 		t.Errorf("told of %v", change)
 	}
-	if got := strings.Join(contents(t, dir), " "); got != m.Name+" "+m.Name+"/fettle.json "+m.Name+"/ridge.json" {
+	if got := strings.Join(contents(t, dir), " "); got != "decisions_press%2F7.json "+m.Name+" "+m.Name+"/fettle.json "+m.Name+"/ridge.json" {
 		t.Errorf("the folder holds %s", got)
 	}
 	text, err := os.ReadFile(filepath.Join(dir, m.Name, "fettle.json"))
@@ -49,7 +49,7 @@ func TestPublish(t *testing.T) {
 	}
 	// Somebody else finds the same.
 	again, _ := open(t, dir)
-	if v, found := again.Champion("press/7"); !found || v.Name != m.Name || v.StepSeconds != 0 {
+	if v, found := again.Champion("press/7", fettle.ShortForecaster); !found || v.Name != m.Name || v.StepSeconds != 0 {
 		t.Errorf("%+v, %v", v, again.Problems())
 	}
 }
@@ -68,7 +68,7 @@ func TestPublishIsAlwaysTheNewest(t *testing.T) {
 			t.Errorf("%s follows %s", m.Name, last.Name)
 		}
 		if last.Name != "" {
-			if err := f.Remove(last.Name); err != nil {
+			if err := f.Delete(last.Name); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -93,7 +93,7 @@ func TestPublishTakesFreeSeconds(t *testing.T) {
 		})
 	}
 	group.Wait()
-	if err := f.scan(scanAll); err != nil {
+	if err := f.scan(); err != nil {
 		t.Fatal(err)
 	}
 	got := strings.Join(names(f), " ")
@@ -155,7 +155,7 @@ func TestPublishPatchTST(t *testing.T) {
 	}
 }
 
-func TestRemove(t *testing.T) {
+func TestDelete(t *testing.T) {
 	dir := t.TempDir()
 	writeAll(t, filepath.Join(dir, "model_a_20250101_000000"), ridge())
 	writeAll(t, filepath.Join(dir, "model_a_20250102_000000"), patchTST(6))
@@ -163,21 +163,30 @@ func TestRemove(t *testing.T) {
 	writeAll(t, filepath.Join(dir, "model_a_20250103_000000"), nil)
 	write(t, filepath.Join(dir, "model_a_20250103_000000", "broken"), nil)
 	f, changes := open(t, dir)
+	// Who serves stays.
+	if err := f.Delete("model_a_20250102_000000"); fettle.KindOf(err) != fettle.Conflict || !strings.Contains(err.Error(), "promote another version first") {
+		t.Errorf("delete the champion: %v", err)
+	}
+	if _, err := f.Promote("model_a_20250101_000000", Decision{Reason: "it is better", By: "me"}); err != nil {
+		t.Fatal(err)
+	}
+	if change := <-changes; len(change) != 2 || !change[0].Champion || change[1].State != fettle.ModelRetired {
+		t.Errorf("told of %+v", change)
+	}
 	for _, name := range []string{"model_a_20250102_000000", "model_a_20250103_000000"} {
-		if err := f.Remove(name); err != nil {
+		if err := f.Delete(name); err != nil {
 			t.Error(err)
 		}
 	}
-	if got := strings.Join(contents(t, dir), " "); got != "model_a_20250101_000000 model_a_20250101_000000/fettle.json model_a_20250101_000000/ridge.json" {
+	if got := strings.Join(contents(t, dir), " "); got != "decisions_a.json model_a_20250101_000000 model_a_20250101_000000/fettle.json model_a_20250101_000000/ridge.json" {
 		t.Errorf("left are %s", got)
 	}
-	// The other version serves now, and that is a change.
-	if change := <-changes; len(change) != 1 || change[0].Name != "model_a_20250101_000000" || !change[0].Champion || len(f.Problems()) != 0 {
+	if change := <-changes; len(change) != 0 || len(f.Problems()) != 0 {
 		t.Errorf("told of %v, problems %v", change, f.Problems())
 	}
 	for _, name := range []string{"model_a_20250102_000000", "../models", "", "."} {
-		if err := f.Remove(name); fettle.KindOf(err) != fettle.NotFound {
-			t.Errorf("remove %q: %v", name, err)
+		if err := f.Delete(name); fettle.KindOf(err) != fettle.NotFound {
+			t.Errorf("delete %q: %v", name, err)
 		}
 	}
 }
@@ -192,7 +201,7 @@ func TestPublishManyMachines(t *testing.T) {
 	if got := strings.Join(names(f), " "); got != "model_a_20251125_042000 model_a_20251125_042001* model_b_20251125_042000* model_c_20251125_042000*" {
 		t.Errorf("versions %s", got)
 	}
-	if v, _ := f.Champion("a"); !v.Created.Equal(clock().Truncate(time.Second).Add(time.Second)) {
+	if v, _ := f.Champion("a", fettle.ShortForecaster); !v.Created.Equal(clock().Truncate(time.Second).Add(time.Second)) {
 		t.Errorf("created %v", v.Created)
 	}
 }

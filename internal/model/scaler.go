@@ -43,8 +43,8 @@ func (s *Scaler) Inverse(channel int, scaled float64) float64 {
 // maxScaler is the most of a scaler's file that is read, in bytes.
 const maxScaler = 1 << 20
 
-// ReadScaler reads a fitted MinMaxScaler: scikit-learn's own pickle, or JSON
-// with the keys of Scaler. Nothing in a pickle is executed, and one that names
+// ReadScaler reads a fitted MinMaxScaler: scikit-learn's own pickle, by
+// pickle or joblib, or JSON with the keys of Scaler. Nothing in a pickle is executed, and one that names
 // anything but a MinMaxScaler of numpy arrays is refused with that name.
 func ReadScaler(path string) (Scaler, error) {
 	data, err := readFile(path, maxScaler)

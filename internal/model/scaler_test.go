@@ -22,6 +22,8 @@ func TestReadsPickles(t *testing.T) {
 	}{
 		{"minmax_1.3.1.pkl", nil},
 		{"minmax_1.9.1.pkl", nil},
+		{"joblib_1.9.1.pkl", nil},
+		{"joblib_unaligned_1.9.1.pkl", nil},
 		{"named_1.3.1.pkl", []string{"current", "accX", "tempA"}},
 		{"named_1.9.1.pkl", []string{"current", "accX", "tempA"}},
 	} {
@@ -89,7 +91,6 @@ func TestArithmetic(t *testing.T) {
 func TestRefusesScalerFiles(t *testing.T) {
 	for _, c := range []struct{ file, want string }{
 		{"standard_1.9.1.pkl", "names sklearn.preprocessing._data.StandardScaler; only scikit-learn's MinMaxScaler"},
-		{"joblib_1.9.1.pkl", "names joblib.numpy_pickle.NumpyArrayWrapper; only"},
 		{"protocol5_1.9.1.pkl", "protocol is 5; only 4 is read: save the scaler with pickle.dump(scaler, file, protocol=4)"},
 		{"clip_1.9.1.pkl", "clip is true; only false is supported"},
 		{"unfitted_1.9.1.pkl", "has it been fitted?"},
@@ -137,7 +138,13 @@ func TestRefusesScalers(t *testing.T) {
 // TestRefusesDamagedPickles cuts a good pickle at every byte, and turns every
 // byte of it into others: never a panic, and never a scaler out of a cut one.
 func TestRefusesDamagedPickles(t *testing.T) {
-	good := pickleFile(t, "named_1.9.1.pkl")
+	for _, file := range []string{"named_1.9.1.pkl", "joblib_1.9.1.pkl"} {
+		damage(t, pickleFile(t, file))
+	}
+}
+
+func damage(t *testing.T, good []byte) {
+	t.Helper()
 	for n := range good {
 		if _, err := parseScaler(good[:n]); err == nil {
 			t.Errorf("cut to %d of %d bytes, it was read", n, len(good))
@@ -164,6 +171,7 @@ func FuzzScaler(f *testing.F) {
 		f.Add(pickleFile(f, filepath.Base(file)))
 	}
 	f.Add([]byte(`{"data_min":[1],"data_max":[3],"scale":[0.5],"min":[-0.5]}`))
+	f.Add((&Scaler{DataMin: []float64{1}, DataMax: []float64{3}, Scale: []float64{0.5}, Min: []float64{-0.5}, FeatureNames: []string{"x"}}).Pickle(""))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		s, err := parseScaler(data)
 		if err != nil {

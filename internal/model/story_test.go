@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"testing"
 
+	"fettle"
+
 	"fettle/patchtst"
 	"fettle/patchtst/safetensors"
 )
@@ -29,7 +31,7 @@ func TestOldModel(t *testing.T) {
 	if m.Name != "model_cnc-mill-5-axis_20251124_093154" || m.Machine != "cnc-mill-5-axis" || m.Parameters != 269_962 || m.Context != 50 || m.Horizon != 10 {
 		t.Errorf("%+v", m)
 	}
-	v, _ := f.Champion("cnc-mill-5-axis")
+	v, _ := f.Champion("cnc-mill-5-axis", fettle.ShortForecaster)
 	net, err := patchtst.Load(v.Dir)
 	if err != nil {
 		t.Fatal(err)

@@ -1,6 +1,9 @@
 package model
 
 import (
+	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -18,9 +21,15 @@ type Version struct {
 	Dir    string  // its folder, with ridge.json, or config.json and model.safetensors
 	Scaler *Scaler // PatchTST's; nil for ridge, which scales by itself
 
+	Source   string    // where it came from, for people
+	SHA256   string    // of the weights, in hex; "" if its card does not say
+	Training *Training // how it came about; nil if its card does not say
+
 	// Fingerprint changes whenever the version's files do, so that what was
 	// loaded from them may be kept under (Name, Fingerprint).
 	Fingerprint string
+
+	enters string // how it joined the others, as in its card
 }
 
 // oldSensors are the channels of every model that the old system trained.
@@ -46,8 +55,9 @@ func readVersion(dir, name, beside string) (Version, error) {
 	if c.Machine != "" && c.Machine != machine {
 		return Version{}, fettle.BadField("bad model card", "machine", c.Machine, machine+", as in the folder's name")
 	}
-	v := Version{Dir: dir, Model: fettle.Model{
-		Name: name, Machine: machine, Forecaster: fettle.ShortForecaster, Family: c.Family, Created: stamp, Sensors: c.Sensors, Context: c.Context, Horizon: c.Horizon,
+	v := Version{Dir: dir, Source: c.Source, SHA256: c.SHA256, Training: c.Training, enters: c.Enters, Model: fettle.Model{
+		Name: name, Machine: machine, Forecaster: cmp.Or(c.Forecaster, fettle.ShortForecaster), Family: c.Family, Created: stamp,
+		Sensors: c.Sensors, Context: c.Context, Horizon: c.Horizon,
 		StepSeconds: c.StepSeconds, Parameters: c.Parameters, TrainedRows: c.TrainedRows,
 	}}
 	if v.Family == "" {
@@ -226,5 +236,6 @@ func fingerprintOf(dir, beside string) string {
 		look(filepath.Join(dir, entry.Name()))
 	}
 	look(beside)
-	return b.String()
+	sum := sha256.Sum256([]byte(b.String())) // a tenth of the text, which every version keeps
+	return hex.EncodeToString(sum[:16])
 }

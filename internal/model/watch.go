@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -26,36 +27,50 @@ func usualPace() pace {
 	return pace{settle: 300 * time.Millisecond, poll: 30 * time.Second, notice: true}
 }
 
-// Run follows the folder until ctx ends.
+// Run follows the folder until ctx ends. A notice has only the folder looked at
+// that it tells of; the whole is looked at regularly, and the more slowly the
+// more there is.
 func (f *Folder) Run(ctx context.Context) error {
 	n := f.notices()
 	defer n.close()
-	poll := time.NewTicker(f.pace.poll)
-	defer poll.Stop()
 	// The first look catches what came between Open and the first notice.
-	settled := time.After(f.pace.settle)
+	settled, everything := time.After(f.pace.settle), time.After(min(f.pace.settle, f.pace.poll))
+	noticed := map[string]bool{}
 	for {
-		all := scanChanged
 		select {
 		case <-ctx.Done():
 			return nil
 		case event := <-n.events:
-			if n.counts(event) {
+			switch name := n.concerns(f, event); name {
+			case "":
+			case ".":
+				everything = time.After(f.pace.settle)
+			default:
+				noticed[name] = true
 				settled = time.After(f.pace.settle)
 			}
 			continue
 		case err := <-n.errors:
 			f.log.Warn("notices of changed models may be missing; the folder is also looked at regularly", "err", err)
+			everything = time.After(f.pace.settle)
 			continue
 		case <-settled:
-		case <-poll.C:
-			all = scanAll
-		}
-		if err := f.scan(all); err != nil {
-			f.log.Error("cannot look at the folder of models", "err", err)
-		}
-		if n.follow(f, all) {
-			settled = time.After(f.pace.settle)
+			f.rescan(noticed)
+			clear(noticed)
+			if late := n.follow(f, false); len(late) > 0 {
+				maps.Copy(noticed, late)
+				settled = time.After(f.pace.settle)
+			}
+		case <-everything:
+			started := time.Now()
+			if err := f.scan(); err != nil {
+				f.log.Error("cannot look at the folder of models", "err", err)
+			}
+			everything = time.After(max(f.pace.poll, 100*time.Since(started)))
+			if late := n.follow(f, true); len(late) > 0 {
+				maps.Copy(noticed, late)
+				settled = time.After(f.pace.settle)
+			}
 		}
 	}
 }
@@ -96,19 +111,28 @@ func (n *notices) close() {
 	}
 }
 
-// counts tells whether an event can matter: what has a dot name is not there
-// yet, and attributes change without the content.
-func (n *notices) counts(event fsnotify.Event) bool {
-	return event.Op != fsnotify.Chmod && !strings.HasPrefix(filepath.Base(event.Name), ".")
+// concerns is the entry of the folder of models that an event is about, "."
+// for that folder itself, "" if it cannot matter: what has a dot name is not there yet, and attributes change
+// without the content.
+func (n *notices) concerns(f *Folder, event fsnotify.Event) string {
+	if event.Op == fsnotify.Chmod || strings.HasPrefix(filepath.Base(event.Name), ".") {
+		return ""
+	}
+	relative, err := filepath.Rel(f.dir, event.Name)
+	if err != nil {
+		return ""
+	}
+	name, _, _ := strings.Cut(filepath.ToSlash(relative), "/")
+	return name
 }
 
 // follow watches the folders that cannot be used; with tidy it lets go of the
-// others. It tells whether it began to watch one: that may have changed just
-// before.
-func (n *notices) follow(f *Folder, tidy bool) (began bool) {
+// others. Those that it began to watch may have changed just before.
+func (n *notices) follow(f *Folder, tidy bool) (began map[string]bool) {
 	if n.watcher == nil {
-		return false
+		return nil
 	}
+	began = map[string]bool{}
 	// The watch ends when the folder of models goes; it may have come back.
 	_ = n.watcher.Add(f.dir)
 	broken := map[string]bool{}
@@ -134,7 +158,7 @@ func (n *notices) follow(f *Folder, tidy bool) (began bool) {
 			}
 			continue
 		}
-		n.watched[path], began = true, true
+		n.watched[path], began[filepath.Base(path)] = true, true
 	}
 	return began
 }

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"fettle"
 )
 
 // run follows a folder at the given pace until the test ends.
@@ -119,11 +121,14 @@ func TestFilesReplaced(t *testing.T) {
 	version := filepath.Join(dir, "model_a_20250101_000000")
 	writeAll(t, version, withFiles(patchTST(6), "scaler.json", scaler(6)))
 	f, changes := open(t, dir)
-	before, _ := f.Champion("a")
+	before, _ := f.Champion("a", fettle.ShortForecaster)
 	run(t, f, paces()["by looking"])
 	write(t, filepath.Join(version, "fettle.json"), []byte(`{"sensors": ["a", "b", "c", "d", "e", "f"]}`))
-	eventually(t, "the new sensors", func() bool { v, _ := f.Champion("a"); return len(v.Sensors) == 6 && v.Sensors[0] == "a" })
-	if after, _ := f.Champion("a"); after.Fingerprint == before.Fingerprint {
+	eventually(t, "the new sensors", func() bool {
+		v, _ := f.Champion("a", fettle.ShortForecaster)
+		return len(v.Sensors) == 6 && v.Sensors[0] == "a"
+	})
+	if after, _ := f.Champion("a", fettle.ShortForecaster); after.Fingerprint == before.Fingerprint {
 		t.Error("the fingerprint stayed")
 	}
 	for change := range changes { // it may have been seen half written

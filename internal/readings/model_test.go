@@ -136,6 +136,7 @@ func TestStoreIsLikeAMap(t *testing.T) {
 			"range":  func(t *rapid.T) { compareRange(t, s, model, someMachine.Draw(t, "machine")) },
 			"window": func(t *rapid.T) { compareWindow(t, s, model, someMachine.Draw(t, "machine")) },
 			"points": func(t *rapid.T) { comparePoints(t, s, model, someMachine.Draw(t, "machine")) },
+			"means":  func(t *rapid.T) { compareMeans(t, s, model, someMachine.Draw(t, "machine")) },
 			"seal": func(t *rapid.T) {
 				machine, day := someMachine.Draw(t, "machine"), someTime.Draw(t, "day")
 				if model[machine] == nil {

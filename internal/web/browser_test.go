@@ -39,6 +39,7 @@ func TestBrowser(t *testing.T) {
 		{"a thousand machines", browserThousandMachines},
 		{"a machine's curves", browserCurves},
 		{"a machine's first forecast", browserFirstForecast},
+		{"an hour ahead", browserHorizons},
 		{"a machine without data", browserNoData},
 		{"any name", browserAnyName},
 		{"acknowledge", browserAcknowledge},
@@ -103,6 +104,19 @@ func browserFirstForecast(t *testing.T, browser context.Context) {
 	b.Shows("#facts", "none yet")
 	p.model("Pump 07", "model_Pump 07_20260610_020000")
 	b.Until(chromium.LooksAhead())
+}
+
+func browserHorizons(t *testing.T, browser context.Context) {
+	p := sickPlant(t)
+	b := chromium.NewTab(t, browser, 1280, 860)
+	b.Visit(p.URL + "/m/Pump%2007")
+	b.Until(chromium.LooksAhead())
+	b.Until(`document.querySelector('#charts').dataset.ahead === 'short'`)
+	b.Do(chromedp.Click(chromedp.CSS(`#bar a[href="?ahead=hour"]`)))
+	b.Until(`document.querySelector('#bar a[href="?ahead=hour"]')?.getAttribute('aria-current') === 'true'`)
+	b.Until(`document.querySelector('#charts').dataset.ahead === 'hour'`)
+	b.Until(chromium.LooksAhead())
+	b.Picture("machine-hour")
 }
 
 func browserAnyName(t *testing.T, browser context.Context) {

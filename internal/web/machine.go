@@ -30,10 +30,12 @@ type machineView struct {
 	Stale    bool
 	Shares   []share
 	Facts    []fact
+	Training trainingView
 	Ranges   []span
 	Range    span
 	Step     float64 // seconds between readings, 0 if unknown
-	Ahead    bool    // there is a forecast to draw
+	Ahead    string  // the forecaster whose forecast is drawn; empty if there is none
+	Horizons []horizon
 	Charts   []chart
 	More     []link // sensors without a chart
 	Unlisted int    // and those not even listed
@@ -66,6 +68,7 @@ type chart struct {
 	Usual  string // "usual 4.1–5.6"
 	Low    string // the same for the script; empty if unknown
 	High   string
+	Held   string // how the band of its forecast held, beside the promise
 }
 
 func (s *Site) machine(r *http.Request, c clock) view {
@@ -78,7 +81,7 @@ func (s *Site) machine(r *http.Request, c clock) view {
 	m := machines[i]
 	return view{http.StatusOK, "machine.html", frame{
 		Title: name, Page: "machine", Section: "fleet",
-		Watch: "readings,verdict,alarm,model", Machine: name, Body: s.machineView(r, m, c),
+		Watch: "readings,verdict,alarm,model,training", Machine: name, Body: s.machineView(r, m, c),
 	}}
 }
 
@@ -86,14 +89,19 @@ func (s *Site) machineView(r *http.Request, m fettle.Machine, c clock) machineVi
 	query := r.URL.Query()
 	v := machineView{
 		Name: m.Name, Chip: machineChip(m), Why: words(m.Sentence), Score: scoreText(m), Stale: m.State == fettle.StateNoData,
-		Step: m.StepSeconds, Ahead: s.deps.Ahead(r.Context(), m.Name), PastHref: "/alarms?state=all&machine=" + url.QueryEscape(m.Name),
+		Step: m.StepSeconds, PastHref: "/alarms?state=all&machine=" + url.QueryEscape(m.Name),
 	}
 	v.alarms(s.deps.Alarms("all", m.Name, mostAlarms), m, c)
 	causes := s.causes(m)
 	v.Shares = shares(causes, s.deps.Unit)
+	v.Horizons, v.Ahead = horizons(s.deps.Ahead(r.Context(), m.Name), query)
 	v.Ranges, v.Range = spans(m.StepSeconds, query)
 	v.charts(m, causes, query, s.deps.Unit)
 	v.facts(m, c)
+	v.Training = s.trainingView(m.Name, c)
+	if v.Ahead != "" {
+		v.trust(s.deps.Trust(m.Name, v.Ahead))
+	}
 	return v
 }
 
@@ -274,7 +282,8 @@ var niceSpans = [...]time.Duration{
 
 // spans offers three spans that suit the machine's rhythm: enough readings to
 // see the forecast drawn on, some hundreds, and some thousands. It returns the
-// chosen one beside them, the shortest unless the address says otherwise.
+// chosen one beside them: unless the address says otherwise the shortest, or the
+// longest if it looks ahead further than a few readings.
 func spans(step float64, query url.Values) ([]span, span) {
 	if step <= 0 {
 		step = 2 // unknown yet: the old machines' rhythm
@@ -290,16 +299,53 @@ func spans(step float64, query url.Values) ([]span, span) {
 		if n := len(offered); n > 0 && offered[n-1].Seconds == int(d/time.Second) {
 			continue
 		}
-		others := url.Values{"range": {d.String()}}
-		if sensors := query["sensor"]; len(sensors) > 0 {
-			others["sensor"] = sensors
-		}
 		offered = append(offered, span{
-			Text: Duration(d), Value: d.String(), Href: "?" + others.Encode(),
+			Text: Duration(d), Value: d.String(), Href: hrefWith(query, "range", d.String()),
 			Seconds: int(d / time.Second), Rows: int(math.Ceil(d.Seconds()/step)) + 1,
 		})
 	}
-	chosen := max(0, slices.IndexFunc(offered, func(o span) bool { return o.Value == query.Get("range") }))
+	chosen := slices.IndexFunc(offered, func(o span) bool { return o.Value == query.Get("range") })
+	if ahead := query.Get("ahead"); chosen < 0 && ahead != "" && ahead != fettle.ShortForecaster {
+		chosen = len(offered) - 1
+	}
+	chosen = max(0, chosen)
 	offered[chosen].Current = true
 	return offered, offered[chosen]
+}
+
+// A horizon is a choice of how far ahead the charts look.
+type horizon struct {
+	Text    string // the forecaster's name
+	Href    string
+	Current bool
+}
+
+// horizons offers the forecasters that there are, if there is a choice, and
+// returns the chosen one beside them.
+func horizons(names []string, query url.Values) (offered []horizon, chosen string) {
+	if len(names) == 0 {
+		return nil, ""
+	}
+	if chosen = query.Get("ahead"); !slices.Contains(names, chosen) {
+		chosen = names[0]
+	}
+	if len(names) == 1 {
+		return nil, chosen
+	}
+	for _, name := range names {
+		offered = append(offered, horizon{Text: name, Href: hrefWith(query, "ahead", name), Current: name == chosen})
+	}
+	return offered, chosen
+}
+
+// hrefWith is the same page with one choice made anew, and the others kept.
+func hrefWith(query url.Values, key, value string) string {
+	choices := url.Values{}
+	for _, kept := range [...]string{"range", "sensor", "ahead"} {
+		if values := query[kept]; len(values) > 0 {
+			choices[kept] = values
+		}
+	}
+	choices.Set(key, value)
+	return "?" + choices.Encode()
 }

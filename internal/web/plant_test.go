@@ -181,12 +181,15 @@ func (p *plant) verdict(machine string) (fettle.Verdict, bool) {
 	return v, true
 }
 
-// ahead tells whether there is a forecast: a machine has one as soon as it has a
+// ahead tells what forecasts there are: a machine has them as soon as it has a
 // model.
-func (p *plant) ahead(_ context.Context, machine string) bool {
+func (p *plant) ahead(_ context.Context, machine string) []string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.machines[p.index(machine)].Model != ""
+	if p.machines[p.index(machine)].Model == "" {
+		return nil
+	}
+	return []string{"short", "hour"}
 }
 
 // model gives a machine its model; "" takes it away.
@@ -198,10 +201,13 @@ func (p *plant) model(machine, name string) {
 }
 
 // forecast goes on from the last reading, with a band that widens.
-func (p *plant) forecast(machine string) fettle.Forecast {
+func (p *plant) forecast(machine, forecaster string) fettle.Forecast {
 	rows := p.rows[machine]
 	last := rows[len(rows)-1]
-	f := fettle.Forecast{Machine: machine, Model: "ridge", Origin: last.Time, StepSeconds: 2, Coverage: 0.9}
+	f := fettle.Forecast{Machine: machine, Forecaster: forecaster, Model: "ridge", Origin: last.Time, StepSeconds: 2, Coverage: 0.9}
+	if forecaster == "hour" {
+		f.Origin, f.StepSeconds = last.Time.Truncate(time.Minute).Add(-time.Minute), 360
+	}
 	for _, v := range last.Values {
 		s := fettle.SensorForecast{Sensor: v.Sensor}
 		slope := v.Value - rows[len(rows)-10].Values[slices.Index(sensors, v.Sensor)].Value
@@ -236,13 +242,14 @@ func (p *plant) api(mux *http.ServeMux) {
 		answer(w, map[string]any{"machine": r.PathValue("machine"), "times": times, "sensors": columns})
 	})
 	mux.HandleFunc("GET /api/v1/machines/{machine}/forecast", func(w http.ResponseWriter, r *http.Request) {
-		if !p.ahead(r.Context(), r.PathValue("machine")) {
+		forecaster := r.URL.Query().Get("forecaster")
+		if !slices.Contains(p.ahead(r.Context(), r.PathValue("machine")), forecaster) {
 			http.NotFound(w, r)
 			return
 		}
 		p.mu.Lock()
 		defer p.mu.Unlock()
-		answer(w, p.forecast(r.PathValue("machine")))
+		answer(w, p.forecast(r.PathValue("machine"), forecaster))
 	})
 	mux.HandleFunc("GET /api/v1/machines/{machine}/verdicts", func(w http.ResponseWriter, r *http.Request) {
 		p.mu.Lock()

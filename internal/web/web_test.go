@@ -1,10 +1,12 @@
 package web
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"regexp"
 	"slices"
 	"strconv"
@@ -230,6 +232,45 @@ func TestMachineSays(t *testing.T) {
 	}
 }
 
+// What the bands promised stands beside what they held, and a model that is no
+// better than a simple guess is not praised.
+func TestMachineSaysHowItsForecastsCameOut(t *testing.T) {
+	m := normal("Pump 07")
+	m.Sensors = []string{"tempA", "tempB"}
+	for _, c := range []struct {
+		trust      Trust
+		has, lacks []string
+	}{
+		{Trust{}, nil, []string{"band:", "guess"}},
+		{
+			Trust{Bands: map[string]Band{"tempA": {Promise: 0.9, Held: 0.888, Of: 512, Width: 4.25}}, Skill: 0.318, Steps: 5000},
+			[]string{"90 % band: held 89 % of the last 512, width 4.25 °C", "error 32 % below that of a simple guess, last day"}, []string{"no better"},
+		},
+		{Trust{Skill: -0.25, Steps: 5000, Yardstick: "last value"}, []string{"no better than a simple guess: last value has 20 % less error"}, []string{"band:"}},
+		{Trust{Skill: -0.25, Steps: 50}, []string{"error 25 % above that of a simple guess"}, []string{"no better"}},
+	} {
+		site := siteOf(t, []fettle.Machine{m})
+		site.deps.Ahead = func(context.Context, string) []string { return []string{"short", "hour"} }
+		site.deps.Trust = func(machine, forecaster string) Trust {
+			if machine != m.Name || forecaster != "short" {
+				t.Errorf("asked for %s of %s", forecaster, machine)
+			}
+			return c.trust
+		}
+		text := seen(body(t, get(t, site, "/m/Pump%2007")))
+		for _, want := range c.has {
+			if !strings.Contains(text, want) {
+				t.Errorf("%+v: the page does not say %q: %s", c.trust, want, text)
+			}
+		}
+		for _, bad := range c.lacks {
+			if strings.Contains(text, bad) {
+				t.Errorf("%+v: the page says %q", c.trust, bad)
+			}
+		}
+	}
+}
+
 func TestMachineWithManySensors(t *testing.T) {
 	m := normal("M")
 	m.Sensors = nil
@@ -261,6 +302,41 @@ func TestSpansSuitTheRhythm(t *testing.T) {
 	}
 	if _, chosen := spans(2, map[string][]string{"range": {"2h0m0s"}}); chosen.Text != "2 h" || chosen.Rows != 3601 {
 		t.Errorf("?range=2h0m0s chose %+v", chosen)
+	}
+}
+
+// Who looks further ahead looks further back, and keeps what else was chosen.
+func TestHorizonsAreThoseThereAre(t *testing.T) {
+	for _, c := range []struct {
+		names         []string
+		query, chosen string
+		want          string // name address, the chosen one with *
+	}{
+		{nil, "", "", ""},
+		{[]string{"short"}, "", "short", ""},
+		{[]string{"short"}, "ahead=hour", "short", ""},
+		{[]string{"short", "hour"}, "", "short", "short* ?ahead=short, hour ?ahead=hour"},
+		{[]string{"short", "hour"}, "ahead=hour&range=3m0s&x=1", "hour", "short ?ahead=short&range=3m0s, hour* ?ahead=hour&range=3m0s"},
+	} {
+		query, err := url.ParseQuery(c.query)
+		if err != nil {
+			t.Fatal(err)
+		}
+		offered, chosen := horizons(c.names, query)
+		var texts []string
+		for _, o := range offered {
+			mark := map[bool]string{true: "*"}[o.Current]
+			texts = append(texts, o.Text+mark+" "+o.Href)
+		}
+		if got := strings.Join(texts, ", "); got != c.want || chosen != c.chosen {
+			t.Errorf("%q of %q: %s, %s chosen", c.query, c.names, got, chosen)
+		}
+	}
+	if _, chosen := spans(2, map[string][]string{"ahead": {"hour"}}); chosen.Text != "2 h" {
+		t.Errorf("who looks an hour ahead looks %s back", chosen.Text)
+	}
+	if offered, _ := spans(2, map[string][]string{"ahead": {"hour"}}); offered[0].Href != "?ahead=hour&range=3m0s" {
+		t.Errorf("another range forgets the choice: %s", offered[0].Href)
 	}
 }
 

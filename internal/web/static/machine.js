@@ -42,7 +42,7 @@ export function startMachine(machine) {
     looking = true;
     let rest = betweenForecasts;
     try {
-      forecast = await get(`${path}/forecast?fresh=true`);
+      forecast = await get(`${path}/forecast?fresh=true&forecaster=${encodeURIComponent(box().ahead)}`);
       soon();
     } catch {
       rest = afterNone;
