@@ -61,14 +61,6 @@ func TestWhatIsSet(t *testing.T) {
 		{"a list in a variable", "", []string{"FETTLE_HTTP_HOSTS=a, b"}, func(c *Config) { c.HTTP.Hosts = []string{"a", "b"} }},
 		{"a YAML list in a variable", "", []string{"FETTLE_HTTP_HOSTS=[a, b]"}, func(c *Config) { c.HTTP.Hosts = []string{"a", "b"} }},
 		{"users in a variable", "", []string{"FETTLE_MQTT_USERS=[{name: press, password: 'a: b'}]"}, func(c *Config) { c.MQTT.Users = []User{{"press", "a: b"}} }},
-		{"a receiver", "notify: {receivers: [{name: a, email: [x@y.z], priorities: [high], machines: [press-*], on: [raised]}]}\nsmtp: {server: 'h:25', from: a@b.c}", nil, func(c *Config) {
-			c.Notify.Receivers = []Receiver{{Name: "a", Email: []string{"x@y.z"}, Priorities: []string{"high"}, Machines: []string{"press-*"}, On: []string{"raised"}}}
-			c.SMTP.Server, c.SMTP.From = "h:25", "a@b.c"
-		}},
-		{"a password of a server in a variable", "smtp: {user: u}", []string{"FETTLE_SMTP_PASSWORD=p"}, func(c *Config) { c.SMTP.User, c.SMTP.Password = "u", "p" }},
-		{"a webhook in a variable", "", []string{"FETTLE_NOTIFY_RECEIVERS=[{name: a, webhook: 'https://h/x', secret: 0123456789abcdef}]"}, func(c *Config) {
-			c.Notify.Receivers = []Receiver{{Name: "a", Webhook: "https://h/x", Secret: "0123456789abcdef"}}
-		}},
 		{"a map in a variable", "", []string{"FETTLE_UNITS={flow: l/min}"}, func(c *Config) { c.Units["flow"] = "l/min" }},
 		{"somebody else's variable", "", []string{"FETTLE_DATA=/x", "FETTLED=1", "PATH=/bin"}, func(*Config) {}},
 	}
@@ -91,7 +83,7 @@ func TestFaults(t *testing.T) {
 		environ []string
 		want    string
 	}{
-		{"htp: {}", nil, "fettle.yaml:1:1: htp is not a setting; expected one of data, http, auth, mqtt, ingest, retention, forecast, training, notify, smtp, limits, log, units at the top\n    1 | htp: {}\n      | ^"},
+		{"htp: {}", nil, "fettle.yaml:1:1: htp is not a setting; expected one of data, http, auth, mqtt, ingest, influx, retention, forecast, training, notify, smtp, limits, log, units at the top\n    1 | htp: {}\n      | ^"},
 		{"http:\n  lisen: x", nil, "fettle.yaml:2:3: http.lisen is not a setting; expected one of listen, keyed_listen, hosts in http\n    2 |   lisen: x\n      |   ^"},
 		{"forecast:\n  interval: 60", nil, "fettle.yaml:2:13: forecast.interval is \"60\"; expected a duration with its unit, such as 60s, 5m or 1h30m\n    2 |   interval: 60\n      |             ^"},
 		{"forecast: {interval: 1ms}", nil, "forecast.interval is 1ms; expected 1s to 24h"},
@@ -123,24 +115,15 @@ func TestFaults(t *testing.T) {
 		{"mqtt: {users: [{name: a}]}", nil, "mqtt.users[0].password; expected a password, or password_file with the path of one"},
 		{"mqtt: {users: [{name: a, password: b, password_file: c}]}", nil, "mqtt.users[0].password_file; expected the path of a file, and no password beside it"},
 		{"mqtt: {users: [{name: a, password_file: no/such}]}", nil, "mqtt.users[0].password_file; expected a file that holds the secret"},
-		{"notify: {receivers: [{name: a}]}", nil, "notify.receivers[0]; expected email or webhook, one of the two"},
-		{"notify: {receivers: [{name: a, email: [x@y.z], webhook: 'http://h/'}]}", nil, "notify.receivers[0]; expected email or webhook, one of the two"},
-		{"notify: {receivers: [{email: [x@y.z]}]}", nil, `notify.receivers[0].name is ""; expected a name of its own, of at most 64 bytes`},
-		{"notify: {receivers: [{name: a, webhook: 'http://h/'}, {name: a, webhook: 'http://h/'}]}", nil, `notify.receivers[1].name is "a"; expected a name of its own`},
-		{"notify: {receivers: [{name: a, email: [x@y.z]}]}", nil, "smtp.server; expected the address of a mail server, such as mail.example.com:587, since notify.receivers[0] has e-mail addresses"},
-		{"notify: {receivers: [{name: a, email: ['Anna <x@y.z>']}]}", nil, `notify.receivers[0].email[0] is "Anna <x@y.z>"; expected an e-mail address, each once`},
-		{"notify: {receivers: [{name: a, email: [\"x@y.z\\nBcc: all@y.z\"]}]}", nil, `notify.receivers[0].email[0] is "x@y.z\nBcc: all@y.z"; expected an e-mail address`},
-		{"notify: {receivers: [{name: a, webhook: 'file:///etc/passwd'}]}", nil, "notify.receivers[0].webhook is (secret); expected a URL such as https://example.com/hook"},
-		{"notify: {receivers: [{name: a, webhook: 'http://h/', secret: short}]}", nil, "notify.receivers[0].secret is (secret); expected at least 16 bytes"},
-		{"notify: {receivers: [{name: a, webhook: 'http://h/', priorities: [urgent]}]}", nil, `notify.receivers[0].priorities[0] is "urgent"; expected high or medium or low`},
-		{"notify: {receivers: [{name: a, webhook: 'http://h/', on: [acknowledged]}]}", nil, `notify.receivers[0].on[0] is "acknowledged"; expected raised or escalated or cleared`},
-		{"notify: {receivers: [{name: a, webhook: 'http://h/', machines: ['[a']}]}", nil, `notify.receivers[0].machines[0] is "[a"; expected the name of a machine or a pattern, such as press-*`},
-		{"notify: {max_per_hour: 0}", nil, "notify.max_per_hour is 0; expected 1 to 1000"},
-		{"notify: {group: 2h}", nil, "notify.group is 2h; expected 0s to 1h"},
-		{"smtp: {server: mail.example.com, from: a@b.c}", nil, `smtp.server is "mail.example.com"; expected host:port, such as mail.example.com:587`},
-		{"smtp: {server: 'mail.example.com:587'}", nil, `smtp.from is ""; expected an e-mail address, such as fettle@example.com`},
-		{"smtp: {server: 'h:25', from: a@b.c, user: u}", nil, "smtp.password; expected a user and a password, or neither"},
-		{"smtp: {server: 'h:25', from: a@b.c, user: u, password: p, security: none}", nil, `smtp.security is "none"; expected starttls or tls: a password is not sent for everybody to read`},
+		{"influx: {follow: {url: 'influx:8086', org: o, bucket: b}}", nil, `influx.follow.url is "influx:8086"; expected an address such as http://127.0.0.1:8086`},
+		{"influx: {mirror: {url: 'http://me:secret@h', org: o}}", nil, `influx.mirror.url is "http://me:xxxxx@h"; expected an address`},
+		{"influx: {follow: {url: 'http://h'}}", nil, `influx.follow.bucket is ""; expected the bucket to follow`},
+		{"influx: {mirror: {url: 'http://h', org: o, anomalies: ''}}", nil, `influx.mirror.bucket is ""; expected a bucket here or in influx.mirror.anomalies`},
+		{"influx: {follow: {url: 'http://localhost:8086', org: o, bucket: b}, mirror: {url: 'http://127.0.0.1:8086/', org: o, bucket: b}}", nil,
+			`influx.mirror.bucket is "b"; expected another bucket than influx.follow.bucket: fettle would read what it wrote`},
+		{"influx: {follow: {url: 'http://h', org: o, bucket: Anomalies}, mirror: {url: 'http://H:80', org: o}}", nil, `influx.mirror.anomalies is "Anomalies"; expected another bucket`},
+		{"", []string{"FETTLE_INFLUX_FOLLOW_EVERY=1ms", "FETTLE_INFLUX_FOLLOW_URL=http://h"}, "influx.follow.every is 1ms; expected 100ms to 24h"},
+		{"ingest: {line_machine_tags: []}", nil, "ingest.line_machine_tags is empty; expected at least one tag"},
 		{"limits: {memory: 1MiB}", nil, "limits.memory is 1MiB; expected 0 (no limit), or 32MiB to 1024GiB"},
 		{"units: {a: [b]}", nil, "units.a is a list; expected one value"},
 		{"data: &d {dir: x}\n", nil, "expected a plain value; anchors, aliases and tags are not understood here"},
@@ -189,10 +172,6 @@ func TestSecretsStaySecret(t *testing.T) {
 		"mqtt:\n  users:\n    - name: a\n      password: [hunter2]\n",
 		"mqtt:\n  users:\n    - name: a\n      password: {hunter2: 1}\n",
 		"mqtt: {users: [{name: a, password: \"hunter2}]}\n",
-		"notify:\n  receivers:\n    - {name: a, webhook: 'https://h/hunter2', x: 1}\n",
-		"notify:\n  receivers:\n    - name: a\n      secret: [hunter2]\n",
-		"notify:\n  receivers:\n    - name: a\n      webhook: 'file:///hunter2'\n",
-		"notify:\n  receivers:\n    - name: a\n      webhook: 'http://h/'\n      secret: hunter2\n",
 	}
 	for _, text := range texts {
 		if _, err := loadText(text); err == nil || strings.Contains(err.Error(), "hunter2") {
