@@ -99,6 +99,18 @@ func (a *App) pageAddress() string {
 	return "http://" + a.web.address()
 }
 
+func (a *App) noticeSamples() []api.Sample {
+	var samples []api.Sample
+	for _, s := range a.notices.Status() {
+		labels := fmt.Sprintf("{receiver=%q,to=%q}", s.Receiver, s.To)
+		samples = append(samples,
+			api.Sample{Name: "fettle_notices_waiting" + labels, Value: float64(s.Waiting)},
+			api.Sample{Name: "fettle_notice_messages_total" + labels, Value: float64(s.Sent)},
+			api.Sample{Name: "fettle_notices_given_up_total" + labels, Value: float64(s.Dead)})
+	}
+	return samples
+}
+
 func (a *App) noticePart() api.Part {
 	list := a.notices.Status()
 	part := api.Part{Name: "notices", State: api.PartOff, Detail: "no receivers"}

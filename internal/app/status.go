@@ -214,6 +214,7 @@ func (a *App) samples() []api.Sample {
 		{Name: "fettle_machines_behind", Value: float64(a.flow.awake.len())},
 	}
 	samples = append(samples, a.influxSamples()...)
+	samples = append(samples, a.noticeSamples()...)
 	for kind, bytes := range files.ByKind {
 		samples = append(samples, api.Sample{Name: fmt.Sprintf("fettle_readings_file_bytes{kind=%q}", readings.Kind(kind)), Value: float64(bytes)})
 	}

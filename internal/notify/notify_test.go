@@ -313,6 +313,34 @@ func TestNothingCountsThatIsNotCommitted(t *testing.T) {
 	d.expectSent("its end", 2)
 }
 
+// A crash after a receiver has taken a message, and before that is noted, makes
+// it go out again, with the same id.
+func TestCrashBetweenSendingAndNoting(t *testing.T) {
+	d := newDesk(t, all("a"))
+	d.note(raised(1))
+	a := d.addresses[0]
+	m, err := a.begin()
+	if err != nil {
+		t.Fatal(err)
+	}
+	notices, err := a.read(m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := a.sender.send(t.Context(), d.compose(m, notices)); err != nil {
+		t.Fatal(err)
+	}
+	d.reopen()
+	d.wait(time.Minute)
+	d.expectSent("again", 2)
+	if d.sent[0] != d.sent[1] {
+		t.Errorf("sent %v", d.sent)
+	}
+	d.reopen()
+	d.wait(time.Hour)
+	d.expectSent("and no more", 2)
+}
+
 // A notice that is committed while a message is on its way is not lost with it.
 func TestNoticeThatComesMeanwhile(t *testing.T) {
 	d := newDesk(t, all("a"))
