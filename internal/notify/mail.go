@@ -111,10 +111,31 @@ func (m *mailer) dial(ctx context.Context, network, address string, trust *tls.C
 		return nil, err
 	}
 	context.AfterFunc(ctx, func() { conn.Close() })
+	conn = &quietConn{Conn: conn, left: maxDialogue}
 	if m.server.Security == TLS {
 		conn = tls.Client(conn, trust)
 	}
 	return conn, nil
+}
+
+// maxDialogue is what a mail server may say in one connection, in bytes, its
+// certificates included.
+const maxDialogue = 256 << 10
+
+// A quietConn ends when the other side has said too much: the library keeps an
+// answer of any length.
+type quietConn struct {
+	net.Conn
+	left int
+}
+
+func (c *quietConn) Read(p []byte) (int, error) {
+	if c.left <= 0 {
+		return 0, fmt.Errorf("the mail server says more than %d bytes", maxDialogue)
+	}
+	n, err := c.Conn.Read(p[:min(len(p), c.left)])
+	c.left -= n
+	return n, err
 }
 
 // A login takes the best way to log in that the server offers. The library's
@@ -157,6 +178,6 @@ func (m *mailer) tame(err error) error {
 	if errors.As(err, &refused) && refused.ErrorCode() >= 500 && !slices.Contains(loginWanted, refused.ErrorCode()) {
 		kind = fettle.Invalid
 	}
-	text := hide(err.Error(), m.server.Password)
+	text := readable([]byte(hide(err.Error(), m.server.Password)))
 	return fettle.Errorf(kind, "send e-mail to %s by %s: %s", m.to, m.server.Host, text)
 }

@@ -56,6 +56,9 @@ func (b *Box) compose(m message, notices []notice) letter {
 	for _, n := range shown {
 		link := b.cfg.Page() + "/m/" + url.PathEscape(n.Alarm.Machine)
 		blocks = append(blocks, b.words(n)+"\n"+link)
+		if n.Alarm.Causes == nil {
+			n.Alarm.Causes = []fettle.Cause{} // never null
+		}
 		e.Notices = append(e.Notices, Notice{Change: n.Change, Time: stamp(n.Time), Link: link, Alarm: n.Alarm})
 	}
 	if e.More > 0 {

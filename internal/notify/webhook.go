@@ -38,8 +38,8 @@ const (
 const (
 	maxAnswer  = 4 << 10 // bytes of the body
 	maxHeaders = 64 << 10
-	maxHops    = 3 // redirects
-	maxReason  = 200
+	maxHops    = 3   // redirects
+	maxReason  = 400 // bytes of what a receiver says that an error repeats
 
 	leastToken = 8 // bytes of a part of a URL that is taken for a token
 )
@@ -161,7 +161,7 @@ func secretsOf(r Receiver, u *url.URL) []string {
 	return secrets
 }
 
-// readable is the beginning of an answer, in one line.
+// readable is the beginning of what a receiver says, in one line.
 func readable(answer []byte) string {
 	text := strings.Map(func(r rune) rune {
 		if unicode.IsSpace(r) {

@@ -126,7 +126,7 @@ func TestAnswersOfWebhooks(t *testing.T) {
 		switch {
 		case c.kind == taken && err != nil, c.kind != taken && (err == nil || fettle.KindOf(err) != c.kind || !strings.Contains(err.Error(), c.text)):
 			t.Errorf("%s: %v (kind %d), expected %q (kind %d)", c.what, err, fettle.KindOf(err), c.text, c.kind)
-		case err != nil && (strings.Contains(err.Error(), token) || len(err.Error()) > 500):
+		case err != nil && (strings.Contains(err.Error(), token) || len(err.Error()) > 600):
 			t.Errorf("%s: error shows %v", c.what, err)
 		}
 		server.Close()
