@@ -19,7 +19,7 @@ var floors = [][]string{
 	{"fettle", "fettle/patchtst/safetensors", "fettle/patchtst/internal/kernel"},
 	{"fettle/patchtst", "fettle/internal/codec", "fettle/internal/config", "fettle/internal/days", "fettle/internal/db", "fettle/internal/plant"},
 	{"fettle/internal/readings", "fettle/internal/model", "fettle/internal/events", "fettle/internal/broker", "fettle/internal/bridge", "fettle/internal/process", "fettle/internal/chromium"},
-	{"fettle/internal/backup", "fettle/internal/ingest", "fettle/internal/forecast", "fettle/internal/verdict", "fettle/internal/alarm", "fettle/internal/influx"},
+	{"fettle/internal/backup", "fettle/internal/ingest", "fettle/internal/forecast", "fettle/internal/verdict", "fettle/internal/alarm", "fettle/internal/influx", "fettle/internal/notify"},
 	{"fettle/internal/train"},
 	{"fettle/internal/api", "fettle/internal/web"},
 	{"fettle/internal/app"},
@@ -44,6 +44,7 @@ var doors = map[string][]string{
 	"github.com/schollz/progressbar/v3":  {"fettle/cmd/fettle"},
 	"github.com/adhocore/gronx":          {"fettle/internal/train"},
 	"golang.org/x/term":                  {"fettle/cmd/fettle"},
+	"github.com/wneessen/go-mail":        {"fettle/internal/notify"},
 	"github.com/chromedp/chromedp":       {"fettle/internal/chromium"},
 }
 

@@ -35,6 +35,7 @@ type cli struct {
 	Predict     predictCmd     `cmd:"" help:"Forecast how a table (CSV) goes on."`
 	Key         keyCmd         `cmd:"" help:"Create, list and revoke API keys."`
 	User        userCmd        `cmd:"" help:"Add, list, change and remove users of the MQTT broker."`
+	Notify      notifyCmd      `cmd:"" help:"List and test who is told about alarms."`
 	Model       modelCmd       `cmd:"" help:"List, promote, roll back, import and export forecasting models."`
 	Version     versionCmd     `cmd:"" help:"Print the version."`
 }

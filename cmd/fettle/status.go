@@ -7,7 +7,6 @@ import (
 	"os"
 	"time"
 
-	"fettle"
 	"fettle/internal/api"
 )
 
@@ -35,10 +34,7 @@ func (c *statusCmd) Run(ctx context.Context, g *globals, out io.Writer) error {
 		return err
 	}
 	for {
-		server, err := findServer(ctx, cfg.Data.Dir)
-		if fettle.KindOf(err) == fettle.NotFound {
-			return fettle.Errorf(fettle.NotFound, "no server runs on %s: %w. `fettle serve` starts one; --data or FETTLE_DATA_DIR name another folder%s", cfg.Data.Dir, err, demoHere(cfg.Data.Dir))
-		}
+		server, err := mustFindServer(ctx, cfg.Data.Dir)
 		if err != nil {
 			return err
 		}

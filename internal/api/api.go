@@ -47,6 +47,7 @@ type Deps struct {
 	Scores    Scores
 	Verdicts  Verdicts
 	Alarms    Alarms
+	Notices   Notices
 	Events    *events.Log
 	Training  Training
 	Keys      *Keys

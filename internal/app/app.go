@@ -25,6 +25,7 @@ import (
 	"fettle/internal/forecast"
 	"fettle/internal/ingest"
 	"fettle/internal/model"
+	"fettle/internal/notify"
 	"fettle/internal/readings"
 	"fettle/internal/train"
 	"fettle/internal/verdict"
@@ -41,6 +42,7 @@ type App struct {
 	models   *model.Folder
 	keys     *api.Keys
 	accounts *broker.Accounts
+	notices  *notify.Box
 	flow     *pipeline
 	keeper   *readings.Keeper
 	training *train.Manager
@@ -108,6 +110,9 @@ func (a *App) open() error {
 		return err
 	}
 	if a.flow.alarms, err = alarm.Open(a.db, time.Now, a.flow.alarmed); err != nil {
+		return err
+	}
+	if err = a.openNotices(); err != nil {
 		return err
 	}
 	if a.flow.forecasts, err = forecast.New(forecast.Config{Forecasters: a.forecasters(), Steps: a.steps(), ModelBytes: int64(a.cfg.Limits.Memory) / 4}, rows, a.models, a.db, a.log); err != nil {
@@ -190,6 +195,7 @@ func (a *App) Run(ctx context.Context) (err error) {
 	parts.Go(func() error { return a.influx.runFollow(ctx) })
 	parts.Go(func() error { return a.influx.runMirror(ctx) })
 	parts.Go(func() error { return a.keeper.Run(ctx) })
+	parts.Go(func() error { return a.notices.Run(ctx) })
 	parts.Go(func() error { return a.training.Run(ctx) })
 	parts.Go(func() error { return a.watchDrift(ctx) })
 	parts.Go(func() error { return a.usage.run(ctx) })

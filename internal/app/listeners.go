@@ -60,7 +60,7 @@ func (a *App) newListeners() (*listeners, error) {
 		Lines: lines(a.cfg.Ingest), LocalOpen: a.cfg.Auth.Local == "open", Hosts: a.cfg.HTTP.Hosts, Now: time.Now,
 	}, api.Deps{
 		Machines: a.machines, Models: a.models.List, Registry: a.models, Unit: a.unit, Readings: a.flow.readings, Ingest: a.flow.gate,
-		Forecasts: a.flow.forecasts, Scores: a.flow.forecasts, Verdicts: a.flow.judge, Alarms: a.flow.alarms, Events: a.flow.events, Keys: a.keys, Users: a.accounts, Keeping: a, Training: a.training,
+		Forecasts: a.flow.forecasts, Scores: a.flow.forecasts, Verdicts: a.flow.judge, Alarms: a.flow.alarms, Notices: a.notices, Events: a.flow.events, Keys: a.keys, Users: a.accounts, Keeping: a, Training: a.training,
 		Status: a.status, Samples: a.samples, Ready: a.isReady, Page: page.Handler(), AdminToken: l.token,
 	}, a.log)
 	return l, err

@@ -149,6 +149,8 @@ func (p *pipeline) forecastAt(ctx context.Context, machine string, tick forecast
 }
 
 // alarmed: an alarm that changed goes to the event log and, retained, to MQTT.
+// What goes out by e-mail and webhook is on its way already: it was queued in
+// the alarm's own commit (alarm.Outbox), so that no crash can come between.
 func (p *pipeline) alarmed(a fettle.Alarm) {
 	p.say(fettle.EventAlarm, a.Machine, a)
 	p.tell(a)

@@ -31,6 +31,8 @@ type Config struct {
 	Retention Retention         `yaml:"retention" doc:"How long readings are kept. Files go by whole days (UTC), once their day is that much older than the machine's newest reading."`
 	Forecast  Forecast          `yaml:"forecast" doc:"When machines are forecast, and from what."`
 	Training  Training          `yaml:"training" doc:"When models are trained, by what, and what that may take. Training runs in processes of its own at the lowest priority."`
+	Notify    Notify            `yaml:"notify" doc:"Whom alarms are told to, beside the page and MQTT. docs/notices.md tells more."`
+	SMTP      SMTP              `yaml:"smtp" doc:"The server that takes e-mails, for receivers with e-mail addresses."`
 	Limits    Limits            `yaml:"limits" doc:"What fettle may take of the computer."`
 	Log       Log               `yaml:"log" doc:"What fettle says while it runs, on standard error."`
 	Units     map[string]string `yaml:"units" doc:"The unit of a sensor, by the sensor's name, for the page and the API. Entries are added to the default ones; an empty unit removes one."`
@@ -209,6 +211,8 @@ func Defaults() Config {
 			Schedule: "0 0 1 * *", Stagger: Duration(6 * time.Hour), Drift: "on", Preset: "deployed", History: Duration(30 * 24 * time.Hour),
 			Parallel: 1, Memory: 512 << 20, Budget: Duration(30 * time.Minute), Windows: 20_000, Margin: 0.01, Attempts: 3,
 		},
+		Notify: defaultNotify(),
+		SMTP:   SMTP{Security: "starttls"},
 		Limits: Limits{Memory: 256 << 20},
 		Log:    Log{Level: "info", Format: "text"},
 		Units:  map[string]string{"current": "A", "accX": "g", "accY": "g", "accZ": "g", "tempA": "°C", "tempB": "°C"},

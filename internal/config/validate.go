@@ -30,6 +30,7 @@ func (c *Config) problems() []*fettle.Error {
 	v.retention(c.Retention)
 	v.forecast(c.Forecast)
 	v.training(c.Training)
+	v.notify(c.Notify, c.SMTP)
 	v.check(c.Limits.Memory == 0 || within(c.Limits.Memory, 32<<20, 1<<40), "limits.memory", c.Limits.Memory.String(), "0 (no limit), or 32MiB to 1024GiB")
 	v.units(c.Units)
 	return v.problems
