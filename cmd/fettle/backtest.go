@@ -42,7 +42,12 @@ func (c *backtestCmd) Run(ctx context.Context, g *globals, out io.Writer) (err e
 	if err != nil {
 		return fmt.Errorf("make the temporary folder: %w", err)
 	}
-	defer func() { err = errors.Join(err, os.RemoveAll(scratch)) }()
+	defer func() {
+		if ctx.Err() != nil {
+			err = fmt.Errorf("backtest of %s broken off", c.Machine)
+		}
+		err = errors.Join(err, os.RemoveAll(scratch))
+	}()
 	data, err := openBackend(ctx, cfg.Data, false)
 	if err != nil {
 		return err

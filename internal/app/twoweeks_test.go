@@ -68,16 +68,7 @@ type fortnight struct {
 func (f *fortnight) live(days int) {
 	f.t.Helper()
 	for end := f.at.AddDate(0, 0, days); f.at.Before(end); {
-		var rows []fettle.Reading
-		for f.at.Before(end) && len(rows) < 72 {
-			rows = append(rows, f.next())
-		}
-		settled := rows[len(rows)-2].Time // the newest may still be added to
-		f.clock.set(f.at.Add(15 * time.Minute))
-		if err := f.Submit(f.t.Context(), rows); err != nil {
-			f.t.Fatal(err)
-		}
-		f.waitFor("the readings to be judged", func() bool { return !f.flow.judge.Cursor("feeder").Before(settled) })
+		f.liveRows(min(72, int(end.Sub(f.at)/feederStep)))
 		f.training.LookAtSchedule()
 		f.lookForDrift()
 		f.waitFor("trainings to end", func() bool {
@@ -86,6 +77,21 @@ func (f *fortnight) live(days int) {
 		})
 	}
 	f.mustForecast()
+}
+
+// liveRows sends readings and waits until they went all the way.
+func (f *fortnight) liveRows(n int) {
+	f.t.Helper()
+	var rows []fettle.Reading
+	for range n {
+		rows = append(rows, f.next())
+	}
+	settled := rows[n-2].Time // the newest may still be added to
+	f.clock.set(f.at.Add(15 * time.Minute))
+	if err := f.Submit(f.t.Context(), rows); err != nil {
+		f.t.Fatal(err)
+	}
+	f.waitFor("the readings to be judged", func() bool { return !f.flow.judge.Cursor("feeder").Before(settled) })
 }
 
 // waitFor waits for what the server's goroutines do in their own time.
@@ -117,6 +123,7 @@ func (f *fortnight) ask(method, path, body string, into any) {
 	}
 	request.Header.Set("Authorization", "Bearer "+f.web.token)
 	request.Header.Set("Content-Type", "application/json")
+	request.Header.Set("Accept", "application/json")
 	response, err := http.DefaultClient.Do(request)
 	if err != nil {
 		f.t.Fatal(err)
@@ -153,6 +160,67 @@ func (f *fortnight) champion() string {
 	return v.Name
 }
 
+// mustAnswerOldClients wants the old routes to answer as they always did, from
+// the model that serves now.
+func (f *fortnight) mustAnswerOldClients() {
+	f.t.Helper()
+	var predicted struct {
+		Status      string
+		Workspace   string `json:"workspace_id"`
+		Message     string
+		Predictions struct {
+			Timestamp    string
+			AlertStatus  string `json:"alert_status"`
+			AlertMessage string `json:"alert_message"`
+			Predictions  map[string][]float64
+			Horizon      int `json:"prediction_horizon"`
+			Model        string
+		}
+	}
+	f.ask("GET", "/predict/feeder", "", &predicted)
+	if p := predicted.Predictions; predicted.Status != "success" || predicted.Workspace != "feeder" || predicted.Message == "" || len(p.Predictions["load"]) != 10 || p.Horizon != 10 ||
+		p.Model != f.champion() || p.Timestamp == "" || p.AlertStatus == "" || p.AlertMessage == "" {
+		f.t.Errorf("/predict with %s: %+v", f.champion(), predicted)
+	}
+	type validation struct {
+		Status      string
+		Workspace   string `json:"workspace_id"`
+		Predictions map[string][]float64
+		Actuals     map[string][]float64
+		Metrics     map[string]map[string]float64
+		Accuracy    *float64 `json:"overall_accuracy"`
+	}
+	var one validation
+	var all map[string]validation
+	f.ask("GET", "/validate/feeder", "", &one)
+	f.ask("GET", "/validation", "", &all)
+	for route, v := range map[string]validation{"/validate": one, "/validation": all["feeder"]} {
+		if v.Status != "success" || v.Workspace != "feeder" || len(v.Predictions["load"]) != 10 || len(v.Actuals["load"]) != 10 || len(v.Metrics["load"]) != 3 || v.Accuracy == nil {
+			f.t.Errorf("%s with %s: %+v", route, f.champion(), v)
+		}
+	}
+	var status map[string]any
+	f.ask("GET", "/inference/status", "", &status)
+	if got := fmt.Sprintf("%v %v %v %v %v", status["status"], status["interval_seconds"], status["lookback_minutes"], status["available_models"], status["message"]); got != "success 60 10 [feeder] Inference running directly from stored readings" {
+		f.t.Errorf("/inference/status: %v", status)
+	}
+}
+
+// mustExplain wants the old routes to say what they always said when there is
+// no forecast, and why.
+func (f *fortnight) mustExplain(code string) {
+	f.t.Helper()
+	var answer struct{ Status, Message, Code, Why string }
+	f.ask("GET", "/predict/feeder", "", &answer)
+	if answer.Status != "error" || answer.Message != "No predictions available for feeder. Wait for inference cycle." || answer.Code != code || answer.Why == "" {
+		f.t.Errorf("/predict without a model: %+v", answer)
+	}
+	f.ask("GET", "/validate/feeder", "", &answer)
+	if answer.Status != "error" || answer.Message != "No model for feeder" {
+		f.t.Errorf("/validate without a model: %+v", answer)
+	}
+}
+
 // Two weeks of a machine go by as they do in a plant: a ridge from the first
 // day, a model by schedule that is better and serves, one that is not better and
 // is refused, one because the machine changed, a person who rolls back. Forecasts
@@ -161,7 +229,6 @@ func TestTwoWeeks(t *testing.T) {
 	begin := time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC) // a Sunday
 	cfg := settings(t.TempDir())
 	cfg.Forecast.Forecasters = nil
-	cfg.Forecast.Interval = 0 // every step
 	cfg.Training.Schedule, cfg.Training.Stagger, cfg.Training.Margin = "0 12 * * 6", 0, 0.3
 	cfg.Training.Preset = `{"context":24,"horizon":10,"patch":4,"stride":4,"d_model":16,"heads":2,"layers":1,"ffn":32,"epochs":20,"batch":32,"learning_rate":0.01,"scaler":"robust"}`
 	clock := &eventClock{}
@@ -174,7 +241,11 @@ func TestTwoWeeks(t *testing.T) {
 	f := &fortnight{running: runApp(t, a), feeder: &feeder{at: begin, noise: rand.New(rand.NewPCG(1, 2)), speed: 0.04, speeds: usualSpeeds}, t: t, clock: clock}
 	defer f.stop(t)
 
+	f.mustExplain("unknown_workspace")
+	f.liveRows(60)
+	f.mustExplain("not_enough_data")
 	f.live(6)
+	f.mustAnswerOldClients()
 	if slices.ContainsFunc(f.runs(), func(r fettle.Training) bool { return r.Trigger == train.BySchedule }) {
 		t.Errorf("trained before it was time to: %+v", f.runs())
 	}
@@ -185,6 +256,7 @@ func TestTwoWeeks(t *testing.T) {
 	if !scheduled.Promoted || f.champion() != scheduled.Model {
 		t.Fatalf("not better than the ridge: %s", scheduled.Reason)
 	}
+	f.mustAnswerOldClients()
 
 	f.live(1)
 	f.ask("POST", "/api/v1/training", `{"machines":["feeder"]}`, &struct{}{})
@@ -208,6 +280,8 @@ func TestTwoWeeks(t *testing.T) {
 	if back.Name == serving || f.champion() != back.Name {
 		t.Errorf("%s serves after rolling back from %s", f.champion(), serving)
 	}
+	f.liveRows(12) // the old routes tell of the newest forecast that was due
+	f.mustAnswerOldClients()
 	f.speeds = usualSpeeds
 	f.live(3)
 
