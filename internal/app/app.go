@@ -48,6 +48,7 @@ type App struct {
 	training *train.Manager
 	usage    usage
 	web      *listeners
+	influx   neighbours
 
 	ready chan struct{} // closed when everything answers
 }
@@ -135,6 +136,9 @@ func (a *App) openDoors() (err error) {
 	a.flow.gate = ingest.New(ingest.Config{
 		MaxFuture: time.Duration(a.cfg.Ingest.MaxFuture), QueueBytes: int(a.cfg.Ingest.Queue), MaxMachines: a.cfg.Ingest.MaxMachines, Now: a.now,
 	}, a.flow.readings, a.flow.committed)
+	if err := a.openNeighbours(); err != nil {
+		return err
+	}
 	if a.accounts, err = broker.OpenAccounts(a.db, time.Now); err != nil {
 		return err
 	}
@@ -196,6 +200,8 @@ func (a *App) Run(ctx context.Context) (err error) {
 	parts.Go(func() error { return a.models.Run(ctx) })
 	parts.Go(func() error { return a.flow.run(ctx) })
 	parts.Go(func() error { return a.web.run(ctx) })
+	parts.Go(func() error { return a.influx.runFollow(ctx) })
+	parts.Go(func() error { return a.influx.runMirror(ctx) })
 	parts.Go(func() error { return a.keeper.Run(ctx) })
 	parts.Go(func() error { return a.training.Run(ctx) })
 	parts.Go(func() error { return a.watchDrift(ctx) })
