@@ -37,6 +37,8 @@ type App struct {
 	version string
 	log     *slog.Logger
 	started time.Time
+	now     func() time.Time // the wall clock
+	lag     time.Duration    // how much later than the clock forecasts are made: past that is lived again has no live ticks
 
 	db       *db.DB
 	models   *model.Folder
@@ -57,6 +59,11 @@ type App struct {
 // New opens the data folder and everything in it, and starts nothing. The
 // caller runs the App once, which also closes it.
 func New(cfg config.Config, version string, log *slog.Logger) (*App, error) {
+	return newAt(time.Now, cfg, version, log)
+}
+
+// newAt is New by another clock.
+func newAt(now func() time.Time, cfg config.Config, version string, log *slog.Logger) (*App, error) {
 	if err := os.MkdirAll(cfg.Data.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("make data folder: %w", err)
 	}
@@ -65,7 +72,7 @@ func New(cfg config.Config, version string, log *slog.Logger) (*App, error) {
 	if err != nil {
 		return nil, err
 	}
-	a := &App{cfg: cfg, version: version, log: log, started: time.Now(), db: store, ready: make(chan struct{})}
+	a := &App{cfg: cfg, version: version, log: log, started: time.Now(), now: now, db: store, ready: make(chan struct{})}
 	if err := a.open(); err != nil {
 		return nil, errors.Join(err, store.Close())
 	}
@@ -90,40 +97,51 @@ func limitMemory(limits config.Limits) {
 
 // open makes the parts, lowest floor first, and gives each what it needs.
 func (a *App) open() error {
+	if err := a.openStages(); err != nil {
+		return err
+	}
+	return a.openDoors()
+}
+
+// openStages makes what readings go through once they are let in.
+func (a *App) openStages() error {
 	rows, err := readings.Open(a.db, a.cfg.Data.Dir, a.log)
 	if err != nil {
 		return err
 	}
 	a.keeper = readings.NewKeeper(keepConfig(a.cfg.Retention), rows, a.log)
-	log, err := events.Open(a.db, time.Now)
+	log, err := events.Open(a.db, a.now)
 	if err != nil {
 		return err
 	}
-	a.flow = &pipeline{readings: rows, events: log, awake: newWakeSet(), curves: newWakeSet(), rhythm: newRhythm(rows), unit: a.unit, log: a.log}
+	a.flow = &pipeline{readings: rows, events: log, awake: newWakeSet(), curves: newWakeSet(), rhythm: newRhythm(rows), unit: a.unit, now: a.now, log: a.log}
 	if a.flow.topics, err = codec.NewTopics(a.cfg.Ingest.Topics); err != nil {
 		return err
 	}
-	if a.models, err = model.Open(a.cfg.Data.Models(), time.Now, a.modelsChanged, a.log); err != nil {
+	if a.models, err = model.Open(a.cfg.Data.Models(), a.now, a.modelsChanged, a.log); err != nil {
 		return err
 	}
 	if a.flow.judge, err = verdict.New(a.db, rows, a.log); err != nil {
 		return err
 	}
-	if a.flow.alarms, err = alarm.Open(a.db, time.Now, a.flow.alarmed); err != nil {
+	if a.flow.alarms, err = alarm.Open(a.db, a.now, a.flow.alarmed); err != nil {
 		return err
 	}
-	if err = a.openNotices(); err != nil {
+	if a.flow.forecasts, err = forecast.New(forecast.Config{Forecasters: a.forecasters(), Steps: a.steps(), ModelBytes: int64(a.cfg.Limits.Memory) / 4, Now: func() time.Time { return a.now().Add(a.lag) }}, rows, a.models, a.db, a.log); err != nil {
 		return err
 	}
-	if a.flow.forecasts, err = forecast.New(forecast.Config{Forecasters: a.forecasters(), Steps: a.steps(), ModelBytes: int64(a.cfg.Limits.Memory) / 4}, rows, a.models, a.db, a.log); err != nil {
-		return err
-	}
-	if a.training, err = train.New(a.trainingConfig(), a.trainingDeps(), a.log); err != nil {
-		return err
-	}
+	a.training, err = train.New(a.trainingConfig(), a.trainingDeps(), a.log)
+	return err
+}
+
+// openDoors makes what lets readings in and people look.
+func (a *App) openDoors() (err error) {
 	a.flow.gate = ingest.New(ingest.Config{
-		MaxFuture: time.Duration(a.cfg.Ingest.MaxFuture), QueueBytes: int(a.cfg.Ingest.Queue), MaxMachines: a.cfg.Ingest.MaxMachines,
-	}, rows, a.flow.committed)
+		MaxFuture: time.Duration(a.cfg.Ingest.MaxFuture), QueueBytes: int(a.cfg.Ingest.Queue), MaxMachines: a.cfg.Ingest.MaxMachines, Now: a.now,
+	}, a.flow.readings, a.flow.committed)
+	if err := a.openNotices(); err != nil {
+		return err
+	}
 	if err := a.openNeighbours(); err != nil {
 		return err
 	}

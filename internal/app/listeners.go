@@ -57,7 +57,7 @@ func (a *App) newListeners() (*listeners, error) {
 	l := &listeners{cfg: a.cfg.HTTP, keys: a.keys, token: newToken(), log: a.log}
 	l.api, err = api.New(api.Config{
 		Version: a.version, Interval: time.Duration(a.cfg.Forecast.Interval), Lookback: time.Duration(a.cfg.Forecast.Lookback),
-		Lines: lines(a.cfg.Ingest), LocalOpen: a.cfg.Auth.Local == "open", Hosts: a.cfg.HTTP.Hosts, Now: time.Now,
+		Lines: lines(a.cfg.Ingest), LocalOpen: a.cfg.Auth.Local == "open", Hosts: a.cfg.HTTP.Hosts, Now: a.now,
 	}, api.Deps{
 		Machines: a.machines, Models: a.models.List, Registry: a.models, Unit: a.unit, Readings: a.flow.readings, Ingest: a.flow.gate,
 		Forecasts: a.flow.forecasts, Scores: a.flow.forecasts, Verdicts: a.flow.judge, Alarms: a.flow.alarms, Notices: a.notices, Events: a.flow.events, Keys: a.keys, Users: a.accounts, Keeping: a, Training: a.training,

@@ -33,6 +33,7 @@ type pipeline struct {
 	curves    *wakeSet // machines whose newest reading nobody was shown yet
 	rhythm    *rhythm
 	unit      func(sensor string) string
+	now       func() time.Time
 	log       *slog.Logger
 
 	complained atomic.Int64 // unix seconds of the last machine that failed

@@ -98,7 +98,7 @@ func (a *App) readingsPart(machines []fettle.Machine) api.Part {
 		}
 	}
 	part := api.Part{Name: "readings", State: api.PartOK, Detail: fmt.Sprintf("%d readings of %d machines", rows, len(machines))}
-	if ahead := saysAhead(machines, time.Now()); ahead != "" {
+	if ahead := saysAhead(machines, a.now()); ahead != "" {
 		part.State = api.PartWarning
 		part.Detail += ", " + ahead
 	}

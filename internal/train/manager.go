@@ -68,6 +68,8 @@ type Manager struct {
 	log  *slog.Logger
 	wake chan struct{} // something may be ready to start
 
+	looking sync.Mutex // at the schedule
+
 	mu     sync.Mutex // guards what follows
 	runs   map[uint64]*fettle.Training
 	active map[uint64]*active // runs that a goroutine works on

@@ -50,29 +50,37 @@ func stagger(machine string, over time.Duration) time.Duration {
 // keepSchedule asks for runs of all machines whenever the schedule comes. What
 // came while no server ran is made up for, once.
 func (m *Manager) keepSchedule(ctx context.Context) {
-	if m.cfg.Schedule == "" {
-		return
-	}
-	seen := m.scheduleSeen()
 	for ctx.Err() == nil {
-		due := comes(m.cfg.Schedule, seen)
-		if due.IsZero() {
+		next := m.LookAtSchedule()
+		if next.IsZero() {
 			return
 		}
-		if wait := due.Sub(m.Now()); wait > 0 {
-			timer := time.NewTimer(min(wait, lookAgain)) // the clock may be set meanwhile
-			select {
-			case <-ctx.Done():
-			case <-timer.C:
-			}
-			timer.Stop()
-			continue
+		timer := time.NewTimer(min(max(next.Sub(m.Now()), time.Millisecond), lookAgain)) // the clock may be set meanwhile
+		select {
+		case <-ctx.Done():
+		case <-timer.C:
 		}
-		seen = m.Now()
-		m.keepScheduleSeen(seen)
-		started, refused, err := m.Start(Request{Trigger: BySchedule})
-		m.log.Info("training by schedule", "queued", len(started), "not", len(refused), "err", err)
+		timer.Stop()
 	}
+}
+
+// LookAtSchedule asks for runs of all machines if the schedule has come since it
+// was last looked at, and returns when it comes next; zero if it never does. Run
+// does so when it is time to; whoever moves the clock by hand does it then.
+func (m *Manager) LookAtSchedule() (next time.Time) {
+	if m.cfg.Schedule == "" {
+		return time.Time{}
+	}
+	m.looking.Lock()
+	defer m.looking.Unlock()
+	due, now := comes(m.cfg.Schedule, m.scheduleSeen()), m.Now()
+	if due.IsZero() || due.After(now) {
+		return due
+	}
+	m.keepScheduleSeen(now)
+	started, refused, err := m.Start(Request{Trigger: BySchedule})
+	m.log.Info("training by schedule", "queued", len(started), "not", len(refused), "err", err)
+	return comes(m.cfg.Schedule, now)
 }
 
 // scheduleSeen is up to when the schedule was looked at; now, if it never was.

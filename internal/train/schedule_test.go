@@ -82,3 +82,25 @@ func TestDrift(t *testing.T) {
 		t.Errorf("%d runs a day later", n)
 	}
 }
+
+// Whoever moves the clock looks at the schedule: runs are asked for once when it
+// has come, not before and not again.
+func TestLookAtSchedule(t *testing.T) {
+	w := newWorks(t, 600)
+	clock := time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC)
+	w.Now = func() time.Time { return clock }
+	if next := w.LookAtSchedule(); !next.IsZero() {
+		t.Errorf("without a schedule the next is at %s", next)
+	}
+	w.cfg.Schedule = "0 6 * * *"
+	w.Manager.cfg.Schedule = w.cfg.Schedule
+	for _, c := range []struct {
+		hours, runs int
+		next        string
+	}{{0, 0, "03-01 06"}, {5, 0, "03-01 06"}, {6, 1, "03-02 06"}, {7, 1, "03-02 06"}} {
+		clock = time.Date(2026, 3, 1, c.hours, 0, 0, 0, time.UTC)
+		if next := w.LookAtSchedule().Format("01-02 15"); next != c.next || len(w.List(Filter{})) != c.runs {
+			t.Errorf("at %d o'clock: next %s, want %s; %d runs, want %d", c.hours, next, c.next, len(w.List(Filter{})), c.runs)
+		}
+	}
+}
