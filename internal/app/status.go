@@ -43,7 +43,7 @@ func (a *App) parts(machines []fettle.Machine) []api.Part {
 	return []api.Part{
 		a.brokerPart(), a.gatePart(), a.readingsPart(machines), a.forecastPart(machines), a.verdictPart(machines), a.alarmPart(), a.modelPart(),
 		{Name: "http", State: api.PartOK, Detail: fmt.Sprintf("on %s, with a key on %s", a.web.address(), orOff(a.web.keyedAddress()))},
-		{Name: "tunnel", State: api.PartOff, Detail: "off"},
+		a.tunnels.part(),
 	}
 }
 

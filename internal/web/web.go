@@ -45,6 +45,7 @@ type Deps struct {
 	// the one that is shown unless asked for another first, so that the page does
 	// not ask for one in vain. nil: it has none.
 	Ahead  func(ctx context.Context, machine string) []string
+	Public func() string    // address under which the page can be reached from outside; nil or "": none
 	Broker func() string    // where sensors publish, host:port; nil: 127.0.0.1:1883
 	Zone   *time.Location   // the plant's; nil: the server's
 	Now    func() time.Time // wall clock; nil: time.Now
@@ -67,6 +68,9 @@ func New(deps Deps) (*Site, error) {
 	}
 	if deps.Ahead == nil {
 		deps.Ahead = func(context.Context, string) []string { return nil }
+	}
+	if deps.Public == nil {
+		deps.Public = func() string { return "" }
 	}
 	if deps.Broker == nil {
 		deps.Broker = func() string { return "127.0.0.1:1883" }
