@@ -4,10 +4,10 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LDFLAGS := -s -w -X main.version=$(VERSION)
 # Packages in which goroutines share memory.
 CONCURRENT := ./internal/db ./internal/readings ./internal/backup ./internal/ingest ./internal/broker ./internal/bridge \
-	./internal/events ./internal/model ./internal/forecast ./internal/verdict ./internal/alarm ./internal/api ./internal/app
+	./internal/events ./internal/model ./internal/forecast ./internal/verdict ./internal/alarm ./internal/train ./internal/api ./internal/app
 STATICCHECK = $(CURDIR)/bin/staticcheck
 
-.PHONY: help build run quick vet test needs race test-peers torture bench-readings story bench bench-engine ett picture gen docs clean
+.PHONY: help build run quick vet test needs race test-peers torture bench-readings story bench bench-bands bench-engine ett picture gen docs clean
 .DEFAULT_GOAL := help
 
 help: ## This list
@@ -42,9 +42,9 @@ race: ## The concurrent packages under the race detector, if there is a C compil
 test-peers: ## The heavy real peers; what they need is cached outside the tree
 	go test -tags peers -timeout 55m ./patchtst ./internal/model ./cmd/fettle
 
-torture: needs ## kill -9 and power cuts at random moments under load, far more rounds than in test
-	FETTLE_TORTURE_ROUNDS=50 go test -count=1 -timeout 30m -v -run 'TestPowerCut$$|TestKill$$' ./internal/readings
-	FETTLE_TORTURE_ROUNDS=200 go test -count=1 -timeout 60m -v -tags peers_light -run 'TestKill$$' ./cmd/fettle
+torture: needs ## kill -9 and power cuts at random moments under load: 50 and 200 rounds, or $$FETTLE_TORTURE_ROUNDS of each
+	FETTLE_TORTURE_ROUNDS=$${FETTLE_TORTURE_ROUNDS:-50} go test -count=1 -timeout 30m -v -run 'TestPowerCut$$|TestKill$$' ./internal/readings
+	FETTLE_TORTURE_ROUNDS=$${FETTLE_TORTURE_ROUNDS:-200} go test -count=1 -timeout 60m -v -tags peers_light -run 'TestKill$$' ./cmd/fettle
 
 bench-readings: ## What the store of readings takes of the disk, and how fast it is
 	go run ./bench/readings
@@ -57,6 +57,9 @@ story: build ## The main job on real input ($$FETTLE_DATA): SKAB, NAB, the old s
 bench: build ## Start-up, memory, messages a second beside Mosquitto, latency; about 3 minutes, best on a quiet machine
 	@scripts/needs.sh bench
 	PATH="$$PATH:/usr/sbin" go run ./bench -fettle bin/fettle
+
+bench-bands: ## How well the bands of forecasts hold: simulated machines, wandering series, NAB ($$FETTLE_DATA); about 3 minutes
+	go run ./bench/bands $(if $(FETTLE_DATA),-nab $(FETTLE_DATA)/nab/machine_temperature_system_failure.csv)
 
 bench-engine: ## The PatchTST engine beside PyTorch in all its modes and ONNX Runtime; about 15 minutes, alone on the machine
 	go run ./bench/engine

@@ -24,7 +24,7 @@ var floors = [][]string{
 	{"fettle/internal/api", "fettle/internal/web"},
 	{"fettle/internal/app"},
 	{"fettle/cmd/fettle"},
-	{"fettle/bench", "fettle/bench/engine", "fettle/bench/ett", "fettle/bench/readings", "fettle/story"},
+	{"fettle/bench", "fettle/bench/bands", "fettle/bench/engine", "fettle/bench/ett", "fettle/bench/readings", "fettle/story"},
 }
 
 // doors names the packages that may import each third-party module.
@@ -42,6 +42,7 @@ var doors = map[string][]string{
 	"github.com/alecthomas/kong":         {"fettle/cmd/fettle"},
 	"github.com/lmittmann/tint":          {"fettle/cmd/fettle"},
 	"github.com/schollz/progressbar/v3":  {"fettle/cmd/fettle"},
+	"github.com/adhocore/gronx":          {"fettle/internal/train"},
 	"golang.org/x/term":                  {"fettle/cmd/fettle"},
 	"github.com/chromedp/chromedp":       {"fettle/internal/chromium"},
 }

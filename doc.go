@@ -27,7 +27,7 @@
 //	internal/forecast  windows, forecasters, bands
 //	internal/verdict   the one-step residual score and the min..max rule
 //	internal/alarm     raise, acknowledge, clear
-//	internal/train     from a table of numbers to a judged model folder
+//	internal/train     from readings to a model that has earned its place
 //	internal/api       REST, the old routes, keys, listener rules
 //	internal/web       the page
 //	internal/app       app.go is life, pipeline.go is the whole flow

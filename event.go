@@ -16,7 +16,7 @@ const (
 	EventVerdict  EventKind = "verdict"  // Data: a Verdict, the machine's newest
 	EventAlarm    EventKind = "alarm"    // Data: an Alarm
 	EventModel    EventKind = "model"    // Data: a Model
-	EventTraining EventKind = "training"
+	EventTraining EventKind = "training" // Data: a Training
 	EventTunnel   EventKind = "tunnel"
 )
 

@@ -59,6 +59,23 @@ func (a *arena) takeHalves(sizes ...int) []kernel.BF16 {
 	return piece
 }
 
+// oneOf hands out the same memory for several uses, of which only one is at work
+// at any time.
+func (a *arena) oneOf(uses ...func()) {
+	before, after := *a, *a
+	for _, use := range uses {
+		*a = before
+		use()
+		if a.need > after.need {
+			after.need, after.free = a.need, a.free
+		}
+		if a.half > after.half {
+			after.half, after.halves = a.half, a.halves
+		}
+	}
+	*a = after
+}
+
 // sizesOf is how many numbers a piece has, and how many it takes so that the
 // next one starts on a cache line of its own.
 func sizesOf(sizes []int, line float64) (size, whole float64) {

@@ -35,23 +35,59 @@ func shareScale(c Config) float32 {
 // take most of the memory, and fetching them from there would take as long.
 const maxQueries = 128
 
-// A look is a part of one head's attention: some queries of a sequence, which
-// look at all of its keys.
+// A look is a part of attention: some queries of a sequence, which look at all
+// of its keys, in one head or, in short sequences, in several at one time: their
+// shares stand side by side, as many as fill maxQueries.
 type look struct {
-	head         int // among those of all sequences
-	length       int // of the sequence
-	from, to     int // queries
-	first, width int // of the head's columns
+	sequence, length int
+	from, to         int // queries
+	head, heads      int // the first one, and how many
+	width            int // of a head's columns
 }
 
 // looks calls do for every part of the attention at sequence i.
 func (p *pass) looks(i, length int, do func(l look)) {
-	width := p.config.ModelWidth / p.config.Heads
-	for h := range p.config.Heads {
+	all := p.config.Heads
+	together := headsTogether(p.config, length)
+	for h := 0; h < all; h += together {
 		for from := 0; from < length; from += maxQueries {
-			do(look{i*p.config.Heads + h, length, from, min(from+maxQueries, length), h * width, width})
+			do(look{i, length, from, min(from+maxQueries, length), h, min(together, all-h), p.config.ModelWidth / all})
 		}
 	}
+}
+
+func headsTogether(c Config, length int) int { return max(1, min(c.Heads, maxQueries/even(length))) }
+
+// lookSize is how many shares the largest look has.
+func lookSize(c Config) int {
+	size := func(length int) int {
+		return length * headsTogether(c, length) * even(min(length, maxQueries))
+	}
+	if c.ChannelAttention {
+		return max(size(c.tokens()), size(c.Channels))
+	}
+	return size(c.tokens())
+}
+
+// shares is a matrix (keys, heads queries) for the look in a buffer. The columns
+// of a head are even in number, for bfloat16's sake: the last one may be of no
+// query.
+func (l look) shares(buffer []float32) matrix {
+	cols := l.heads * even(l.to-l.from)
+	return dense(buffer[:l.length*cols], l.length, cols)
+}
+
+// inHead is the columns of shares from..to-1 that are of the look's h-th head.
+func (l look) inHead(h int) (from, to int) {
+	from = h * even(l.to-l.from)
+	return from, from + l.to - l.from
+}
+
+// ofHead is the columns from..to-1 of an activation (length, D) that are of the
+// look's h-th head.
+func (l look) ofHead(h int) (from, to int) {
+	from = (l.head + h) * l.width
+	return from, from + l.width
 }
 
 // more is a sum over several looks, so far.
@@ -101,14 +137,18 @@ func (p *pass) mix(index int, kind blockKind, y matrix) {
 }
 
 // mixSequence does so for sequence i, from qkv (length, 3 D) to mixed
-// (length, D), head by head.
+// (length, D).
 func (p *pass) mixSequence(index, i int, qkv, mixed matrix) {
-	d, queryT := p.config.ModelWidth, p.transpose(p.scratch.queryT, columns(qkv, 0, p.config.ModelWidth))
+	d := p.config.ModelWidth
+	key, value := columns(qkv, d, d), columns(qkv, 2*d, d)
+	queryT := p.transpose(p.scratch.queryT, columns(qkv, 0, d))
 	p.looks(i, qkv.Rows, func(l look) {
 		shares := p.sharesOf(index, l)
-		p.share(shares, columns(qkv, d+l.first, l.width), queryT, l)
-		value := columns(qkv, 2*d+l.first, l.width)
-		p.k.MultiplyTransposed(columns(mixed, l.first, l.width).RowRange(l.from, l.to), p.droppedShares(index, shares, l), value, matrix{})
+		p.share(shares, key, queryT, l)
+		dropped, mixed := p.droppedShares(index, shares, l), mixed.RowRange(l.from, l.to)
+		for h := range l.heads {
+			p.k.MultiplyTransposed(mixed.Columns(l.ofHead(h)), dropped.Columns(l.inHead(h)), value.Columns(l.ofHead(h)), matrix{})
+		}
 	})
 }
 
@@ -117,14 +157,14 @@ func (p *pass) mixSequence(index, i int, qkv, mixed matrix) {
 func (p *pass) attendBackward(index int, kind blockKind, gradient *block, dx, plus, x, dy matrix) {
 	p.mixBackward(index, kind, gradient, dy)
 	d, weights := p.config.ModelWidth, [3]*linear{&gradient.query, &gradient.key, &gradient.value}
-	o := &p.scratch.operands
-	paired := o.x.pair(p.k, x)
-	o.dQKV.round(p.k, p.scratch.qkvGradient)
-	dQKV := o.dQKV.pair(p.k, p.scratch.qkvGradient)
-	for i, l := range p.layers.blocks[index].projections() {
-		dPart := dQKV.columnsOf(i*d, d)
-		l.learn(p.k, weights[i], paired, dPart)
-		l.backward(p.k, dx, dPart, plus)
+	o, projections := &p.scratch.operands, p.layers.blocks[index].projections()
+	paired, dQKV := o.x.pair(p.k, x), o.dQKV.pair(p.k, p.scratch.qkvGradient)
+	for i, l := range projections {
+		l.learn(p.k, weights[i], paired, dQKV.columnsOf(i*d, d))
+	}
+	dQKV = o.dQKV.round(p.k, p.scratch.qkvGradient)
+	for i, l := range projections {
+		l.backward(p.k, dx, dQKV.columnsOf(i*d, d), plus)
 		plus = dx
 	}
 }
@@ -147,26 +187,32 @@ func (p *pass) mixBackward(index int, kind blockKind, gradient *block, dy matrix
 // mixSequenceBackward takes dMixed (length, D) to dQKV (length, 3 D).
 func (p *pass) mixSequenceBackward(index, i int, qkv, dQKV, dMixed matrix) {
 	d, again := p.config.ModelWidth, p.sample.kept[index].shares == nil
+	query, key, value := columns(qkv, 0, d), columns(qkv, d, d), columns(qkv, 2*d, d)
+	dQuery, dKey, dValue := columns(dQKV, 0, d), columns(dQKV, d, d), columns(dQKV, 2*d, d)
 	var queryT matrix
 	if again {
-		queryT = p.transpose(p.scratch.queryT, columns(qkv, 0, d))
+		queryT = p.transpose(p.scratch.queryT, query)
 	}
 	dMixedT := p.transpose(p.scratch.mixedT, dMixed)
 	p.looks(i, qkv.Rows, func(l look) {
-		query, key, value := columns(qkv, l.first, l.width).RowRange(l.from, l.to), columns(qkv, d+l.first, l.width), columns(qkv, 2*d+l.first, l.width)
-		dQuery, dKey, dValue := columns(dQKV, l.first, l.width).RowRange(l.from, l.to), columns(dQKV, d+l.first, l.width), columns(dQKV, 2*d+l.first, l.width)
-		shares := p.sharesOf(index, l)
+		shares, dShares := p.sharesOf(index, l), l.shares(p.scratch.shareGradient)
 		if again {
 			p.share(shares, key, queryT, l)
 		}
-		p.k.Multiply(dValue, p.droppedShares(index, shares, l), columns(dMixed, l.first, l.width).RowRange(l.from, l.to), l.more(dValue))
-
-		dShares := l.shares(p.scratch.shareGradient)
-		p.k.Multiply(dShares, value, dMixedT.RowRange(l.first, l.first+l.width).Columns(l.from, l.to), matrix{})
+		dropped := p.droppedShares(index, shares, l)
+		query, dQuery, dMixed := query.RowRange(l.from, l.to), dQuery.RowRange(l.from, l.to), dMixed.RowRange(l.from, l.to)
+		for h := range l.heads {
+			dValue := dValue.Columns(l.ofHead(h))
+			p.k.Multiply(dValue, dropped.Columns(l.inHead(h)), dMixed.Columns(l.ofHead(h)), l.more(dValue))
+			p.k.Multiply(dShares.Columns(l.inHead(h)), value.Columns(l.ofHead(h)), dMixedT.RowRange(l.ofHead(h)).Columns(l.from, l.to), matrix{})
+		}
 		p.dropShares(dShares, index, l)
 		p.k.SoftmaxColumnsBackward(dShares, shares, shareScale(p.config)) // now the gradient of key query'
-		p.k.Multiply(dKey, dShares, query, l.more(dKey))
-		p.k.MultiplyTransposed(dQuery, dShares, key, matrix{})
+		for h := range l.heads {
+			dKey, dShares := dKey.Columns(l.ofHead(h)), dShares.Columns(l.inHead(h))
+			p.k.Multiply(dKey, dShares, query.Columns(l.ofHead(h)), l.more(dKey))
+			p.k.MultiplyTransposed(dQuery.Columns(l.ofHead(h)), dShares, key.Columns(l.ofHead(h)), matrix{})
+		}
 	})
 }
 
@@ -185,26 +231,24 @@ func (p *pass) transpose(buffer []float32, x matrix) matrix {
 	return t
 }
 
-// shares is a matrix (keys, queries) for the look in a buffer. Its rows lie an
-// even number apart, for bfloat16's sake.
-func (l look) shares(buffer []float32) matrix {
-	queries := l.to - l.from
-	return matrix{Data: buffer[:l.length*even(queries)], Rows: l.length, Cols: queries, Stride: even(queries)}
-}
-
-// sharesOf is where the shares of a look stand, (keys, queries). Without room
-// for those of all heads there is room for one look's.
+// sharesOf is where the shares of a look stand. Without room for those of all
+// there is room for one look's.
 func (p *pass) sharesOf(index int, l look) matrix {
 	if shares := p.sample.kept[index].shares; shares != nil {
-		return l.shares(shares[l.head*l.length*even(l.length):])
+		return l.shares(shares[l.place(p.config.Heads):])
 	}
 	return l.shares(p.scratch.shares)
 }
 
-// share computes shares (keys, queries) from key (length, D/H) and queryT
-// (D, length).
+// place is where the shares of a look of all queries are kept among those of all
+// sequences and heads.
+func (l look) place(heads int) int { return (l.sequence*heads + l.head) * l.length * even(l.length) }
+
+// share computes shares from key (length, D) and queryT (D, length).
 func (p *pass) share(shares, key, queryT matrix, l look) {
-	p.k.Multiply(shares, key, queryT.RowRange(l.first, l.first+l.width).Columns(l.from, l.to), matrix{})
+	for h := range l.heads {
+		p.k.Multiply(shares.Columns(l.inHead(h)), key.Columns(l.ofHead(h)), queryT.RowRange(l.ofHead(h)).Columns(l.from, l.to), matrix{})
+	}
 	p.k.SoftmaxColumns(shares, shareScale(p.config))
 }
 
@@ -223,13 +267,13 @@ func (p *pass) droppedShares(index int, shares matrix, l look) matrix {
 // dropShares is drop at the shares of a look. Among all of a block's, that of a
 // query in a key has the place
 //
-//	(head length + key) even(length) + query
+//	((sequence length + key) H + head) even(length) + query
 //
-// however the queries are taken: all of them at one time lie just so.
+// however they are taken: those of all heads and queries at one time lie just so.
 func (p *pass) dropShares(shares matrix, index int, l look) {
-	rate, site, stride := p.config.AttentionDropout, sharesSite(index), even(l.length)
-	first := l.head*l.length*stride + l.from
-	if shares.Stride == stride {
+	rate, site, stride := p.config.AttentionDropout, sharesSite(index), p.config.Heads*even(l.length)
+	first := l.sequence*l.length*stride + l.head*even(l.length) + l.from
+	if shares.Cols == stride {
 		p.drop(shares.Data, rate, site, first)
 		return
 	}

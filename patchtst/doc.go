@@ -1,6 +1,7 @@
 // Package patchtst computes and trains HuggingFace's PatchTSTForPrediction: a
 // transformer that forecasts several channels of a time series, each from
-// patches of its own past. What comes in is a folder that save_pretrained
+// patches of its own past (Nie, Nguyen, Sinthong, Kalagnanam: A Time Series is
+// Worth 64 Words, 2023). What comes in is a folder that save_pretrained
 // wrote (config.json, model.safetensors), or a config and a series to learn
 // from; what goes out are the numbers that transformers would answer, to 1e-5,
 // and folders that transformers loads. It stands on the standard library alone,
@@ -52,26 +53,30 @@
 //
 // # Where the time goes
 //
-// A step of training in microseconds a window, on one thread of a Zen 5
-// processor (peak 272 and 545 GFLOP/s) that others worked on too:
+// A step of training in microseconds of one thread's time a window, on a Zen 5
+// processor (peak 280 and 565 GFLOP/s) whose caches and memory others used too:
 //
 //	                               deployed, batch 32    research, batch 16
 //	                               float32  bfloat16     float32  bfloat16
-//	linear layers, forward             190       115       14020      6700
-//	their inputs' gradients            187       115       11880      7680
-//	their weights' gradients           240       128       14200      7860
-//	attention's products               146       103       24820     14380
-//	softmax                             24        14        4110      4730
-//	GELU                                35        32         710       980
-//	norms, and adding to the stream     59        60        2140      2320
-//	rounding to bfloat16                 -        51           -      5360
-//	the first attention's shortcut      32        20        2050      2410
-//	AdamW, packing weights              13        12          90        90
-//	the rest                            17        25         710       710
-//	all                                944       674       74730     53210
+//	linear layers, forward             205       110       18400      8870
+//	their inputs' gradients            194        98       14300      6860
+//	their weights' gradients           235       148       16950      7660
+//	attention's products               113        53       29200     15700
+//	cutting heads out, transposing      32        22        1460       400
+//	softmax                             10         5        3200      5240
+//	GELU                                39        31        2050      2020
+//	norms, and adding to the stream     89        69        2050      1610
+//	rounding to bfloat16                 -        71           -      7860
+//	the first attention's shortcut      25        16        2920      2620
+//	AdamW, packing weights               9         8         580       200
+//	the rest                            21        18         580       800
+//	all                                972       649       91690     59840
 //
-// A forecast of the deployed size takes 0.2 to 0.26 ms on that thread, four
-// fifths of it in products.
+// The products run near the peak; what norms and rounding cost is fetching what
+// does not fit into the second cache, as a window of research's size does not.
+// BenchmarkStep measures a step; its profile is the table. A forecast of the
+// deployed size takes 0.27 ms of that thread, three quarters of it in linear
+// layers and a tenth in attention.
 //
 // # The same bits
 //

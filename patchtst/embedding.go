@@ -1,17 +1,26 @@
 package patchtst
 
-// embed starts the stream: from a window (L, C) over patches (C, N, P) to
-// tokens (C, K, D), each a linear map of its patch plus its place in time. A
-// class token, the same for all channels, comes before the patches.
-func (p *pass) embed(w window, fallback []float64) {
-	c, s := p.config, p.sample
-	scaleWindow(p.scratch.scaled, s.center, s.scale, w, c.Scaling, fallback)
-	cutPatches(s.patches.Data, p.scratch.scaled, c)
+// begin takes a window (L, C) to its patches (C, N, P), and to the first stream
+// unless the first attention goes without: see first.
+func (p *pass) begin(w window, fallback []float64) {
+	s := p.sample
+	scaleWindow(p.scratch.scaled, s.center, s.scale, w, p.config.Scaling, fallback)
+	cutPatches(s.patches.Data, p.scratch.scaled, p.config)
+	if p.first == nil {
+		p.embed(s.streams[0])
+	}
+}
+
+// embed starts the stream: from the patches (C, N, P) to tokens (C, K, D), each
+// a linear map of its patch plus its place in time. A class token, the same for
+// all channels, comes before the patches.
+func (p *pass) embed(stream matrix) {
+	c, patched := p.config, p.sample.patches
 	patches, first := c.Patches(), c.tokens()-c.Patches()
 	for channel := range c.Channels {
-		tokens := s.streams[0].RowRange(channel*c.tokens(), (channel+1)*c.tokens())
+		tokens := stream.RowRange(channel*c.tokens(), (channel+1)*c.tokens())
 		embedded := tokens.RowRange(first, c.tokens())
-		p.layers.embeddingOf(channel).forward(p.k, embedded, plain(s.patches.RowRange(channel*patches, (channel+1)*patches)))
+		p.layers.embeddingOf(channel).forward(p.k, embedded, plain(patched.RowRange(channel*patches, (channel+1)*patches)))
 		if c.ClassToken {
 			copy(tokens.Row(0), p.tensors.class)
 		}

@@ -67,6 +67,35 @@ func (f *first) project(k *kernel.Kernels, qkv, patches matrix) {
 	}
 }
 
+// moments is what kernel.Moments answers for feature i of the stream x = E patch
+// + e[n] of all windows: functions of the sums over their patches; count is how
+// many of them there are at each place.
+func (f *first) moments(i int, s *firstSums, t *tensors, count float64) (sum, square float64) {
+	patch := f.scaled.Rows
+	weights := t.embedding[0].weight[i*patch:][:patch]
+	for place := range f.view.Rows {
+		var mapped float64 // E patch, summed up
+		for p, w := range weights {
+			mapped += float64(w) * s.places[place*patch+p]
+		}
+		e := t.placed(i, place)
+		sum += mapped + count*e
+		square += e * (2*mapped + count*e)
+	}
+	for p, w := range weights {
+		for q, v := range weights {
+			square += float64(w) * float64(v) * s.squares[p*patch+q]
+		}
+	}
+	return sum, square
+}
+
+// placed is e[n], of one feature.
+func (t *tensors) placed(feature, place int) float64 {
+	bias := t.embedding[0].bias
+	return float64(bias[feature]) + float64(t.position[place*len(bias)+feature])
+}
+
 // firstSums are sums over the windows and channels of a batch.
 type firstSums struct {
 	mapGradient   matrix    // (P, 3 D) patch dqkv'
@@ -98,17 +127,20 @@ func (s *firstSums) clear() {
 	clear(s.squares)
 }
 
-// add adds the sums of another part of the batch.
-func (s *firstSums) add(k *kernel.Kernels, other *firstSums) {
-	others := other.matrices()
-	for i, m := range s.matrices() {
-		k.Add(m.Data, others[i].Data)
-	}
+// joinPatches and joinGradients add the sums of another part of the batch.
+func (s *firstSums) joinPatches(other *firstSums) {
 	for i, v := range other.places {
 		s.places[i] += v
 	}
 	for i, v := range other.squares {
 		s.squares[i] += v
+	}
+}
+
+func (s *firstSums) joinGradients(k *kernel.Kernels, other *firstSums) {
+	others := other.matrices()
+	for i, m := range s.matrices() {
+		k.Add(m.Data, others[i].Data)
 	}
 }
 

@@ -27,14 +27,11 @@ func (f *first) learn(k *kernel.Kernels, s *firstSums, l *layers, block *block) 
 func (f *first) learnFeature(i int, s *firstSums, t *tensors, n *normalizer, count float64, gradient *tensors) {
 	d, patch, places := f.view.Cols, f.scaled.Rows, f.view.Rows
 	weights := t.embedding[0].weight[i*patch:][:patch]
-	e := func(place int) float64 {
-		return float64(t.embedding[0].bias[i]) + float64(t.position[place*d+i])
-	}
 	var sum, product float64 // of dy and of dy x
 	for place := range places {
 		dy := float64(f.placeDY.Data[place*d+i])
 		sum += dy
-		product += dy * e(place)
+		product += dy * t.placed(i, place)
 	}
 	for p, w := range weights {
 		product += float64(f.patchDY.Data[p*d+i]) * float64(w)
@@ -50,7 +47,7 @@ func (f *first) learnFeature(i int, s *firstSums, t *tensors, n *normalizer, cou
 	// place, and times the patch.
 	for place := range places {
 		patches := s.places[place*patch:][:patch]
-		x := count * e(place)
+		x := count * t.placed(i, place)
 		for p, w := range weights {
 			x += float64(w) * patches[p]
 		}
@@ -65,7 +62,7 @@ func (f *first) learnFeature(i int, s *firstSums, t *tensors, n *normalizer, cou
 		for place := range places {
 			v := s.places[place*patch+p]
 			patches += v
-			x += v * e(place)
+			x += v * t.placed(i, place)
 		}
 		for q, w := range weights {
 			x += float64(w) * s.squares[q*patch+p]

@@ -317,7 +317,7 @@ func TestRefusesFits(t *testing.T) {
 		{func(o *Options) { o.Schedule = "linear" }, series, `option Schedule is "linear"; expected constant, cosine or one-cycle`},
 		{func(o *Options) { o.Validation = &series }, series, "option ValidationShare is 0.2 beside a Validation series"},
 		{func(o *Options) { o.CheckpointSteps = 3 }, series, "option CheckpointSteps is 3 without a Checkpoint folder"},
-		{func(o *Options) { o.Batch, o.MaxBytes = 1000, 1<<20 }, series, "training with batches of 1000 takes 2.1 MB of memory; at most 1.0 MB are taken: a Batch of 484 would fit"},
+		{func(o *Options) { o.Batch, o.MaxBytes = 1000, 1<<20 }, series, "training with batches of 1000 takes 1.8 MB of memory; at most 1.0 MB are taken: a Batch of 57"},
 		{func(o *Options) { o.MaxBytes = 1 }, series, "a Batch of 1 takes"},
 		{func(*Options) {}, Series{Values: series.Values[1:]}, "series has 299 numbers; expected rows of 3 channels"},
 		{func(*Options) {}, Series{series.Values, make([]bool, 3)}, "series has 3 marks for 300 numbers"},

@@ -28,7 +28,8 @@ func forecastNumbers(c Config) float64 {
 // trained on; the answer is (T, C) in the same units. The answer stands in dst
 // if that is large enough, else in new memory; dst must not overlap x. A NaN
 // in a channel makes that channel's forecast NaN, and with channel attention
-// every channel's.
+// every channel's. Forward panics if x is no window of L C numbers; after the
+// first few calls it allocates nothing.
 func (m *Model) Forward(dst, x []float32) []float32 {
 	if want := m.config.ContextLength * m.config.Channels; len(x) != want {
 		panic(fmt.Sprintf("BUG: patchtst: Forward was given %d numbers; the model takes %d rows of %d channels", len(x), m.config.ContextLength, m.config.Channels))
@@ -40,7 +41,8 @@ func (m *Model) Forward(dst, x []float32) []float32 {
 // (B, L, C) to (B, T, C), as Forward does each. observed, of x's shape, says
 // which numbers were measured: the scalings "std" and "mean" look at no
 // others. Nil means all. Put any finite number in the place of one that was
-// not measured; transformers' users take 0.
+// not measured; transformers' users take 0. It panics if x is no whole number of
+// windows, or observed is of another length.
 func (m *Model) ForwardBatch(dst, x []float32, observed []bool) []float32 {
 	size, answer := m.config.ContextLength*m.config.Channels, m.config.PredictionLength*m.config.Channels
 	if len(x)%size != 0 || observed != nil && len(observed) != len(x) {
@@ -67,7 +69,7 @@ func (m *Model) ForwardBatch(dst, x []float32, observed []bool) []float32 {
 // forecast computes one window; the answer is the workspace's.
 func (m *Model) forecast(w *workspace, x window) []float32 {
 	p := pass{k: m.kernels, config: m.forecasting, tensors: &m.tensors, layers: m.layers, first: m.first, norms: m.norms, sample: w.sample, scratch: w.scratch}
-	p.embed(x, w.fallback)
+	p.begin(x, w.fallback)
 	last := len(m.norms)
 	if m.config.hasLast() {
 		last--

@@ -106,11 +106,11 @@ func embedLayer(name string, c Config) part {
 	fillHash(w.values, "window", func(u float32) float32 { return u - 0.5 })
 	return part{name, c,
 		func(p *pass, _ matrix) []float32 {
-			p.embed(w, nil)
+			p.begin(w, nil)
 			return p.sample.streams[0].Data
 		},
 		func(p *pass, gradient *tensors, _, _ matrix, dy []float32) {
-			p.embed(w, nil)
+			p.begin(w, nil)
 			copy(p.sample.streamGradient.Data, dy)
 			p.embedBackward(gradient)
 		},
@@ -162,7 +162,7 @@ func TestLayerGradients(t *testing.T) {
 		readOutLayer("head of maxima", small(maxPool)),
 		readOutLayer("flat head", small(flatten)),
 		readOutLayer("head of the class token", small(token)),
-		embedLayer("embedding", small()),
+		embedLayer("embedding", small(layerNorms)),
 		embedLayer("embedding with dropout", small(dropouts, learned)),
 		embedLayer("separate embeddings", small(separate)),
 		embedLayer("learned positions and class token", small(token, learned)),

@@ -31,10 +31,10 @@ func (p *pass) readOutLast() {
 	p.answer()
 }
 
-// readOutLastBackward takes the gradient of the forecast (T, C) to the stream
-// before the last block and to the block's view of it, in the sample's
-// streamGradient and viewGradient, and to the weights. It follows readOutLast
-// on the same scratch.
+// readOutLastBackward takes the gradient of the forecast (T, C) to the block's
+// view of the stream before it, in the sample's viewGradient, to what goes past
+// the block, in tokenGradient, and to the weights. It follows readOutLast on the
+// same scratch.
 func (p *pass) readOutLastBackward(gradient *tensors, dForecast []float32) {
 	c, s, index := p.config, p.scratch, len(p.norms)-1
 	p.answerBackward(gradient, dForecast)
@@ -44,13 +44,25 @@ func (p *pass) readOutLastBackward(gradient *tensors, dForecast []float32) {
 	l.down.backward(p.k, dHiddenMean, plain(s.pooledGradient), matrix{})
 	p.k.Scale(dHiddenMean.Data, 1/float32(tokens))
 	p.k.Scale(s.pooledGradient.Data, 1/float32(tokens))
+	copy(p.sample.tokenGradient.Data, s.pooledGradient.Data)
 	for r := range s.hiddenGradient.Rows {
 		copy(s.hiddenGradient.Row(r), dHiddenMean.Row(r/tokens))
-		copy(p.sample.streamGradient.Row(r), s.pooledGradient.Row(r/tokens))
 	}
 	p.drop(s.hiddenGradient.Data, c.FeedForwardDropout, insideSite(index), 0)
 	p.activateBackward(s.hiddenGradient.Data, s.hidden.Data, s.up.Data)
 	o := &s.operands
 	l.up.learn(p.k, &g.up, o.x.pair(p.k, s.view), o.dHidden.pair(p.k, s.hiddenGradient))
 	l.up.backward(p.k, p.sample.viewGradient, o.dHidden.round(p.k, s.hiddenGradient), matrix{})
+}
+
+// passLast is viewBackward of the stream before the last block. Past the block
+// the same gradient goes to all tokens of a channel; and nobody needs the stream
+// any more, so its own gradient takes its place.
+func (p *pass) passLast(gradient *norm) {
+	s, dx, index := p.sample, p.scratch.view, len(p.norms)-1
+	for r := range dx.Rows {
+		copy(dx.Row(r), s.tokenGradient.Row(r/p.config.tokens()))
+	}
+	p.norms[index].backward(p.k, dx, s.viewGradient, s.streams[index], gradient)
+	copy(s.streamGradient.Data, dx.Data)
 }

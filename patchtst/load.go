@@ -16,7 +16,10 @@ const (
 )
 
 // Load reads the model in a folder that transformers' save_pretrained or Save
-// wrote: config.json and model.safetensors.
+// wrote: config.json and model.safetensors. A config that this package does not
+// compute exactly is refused by its key; a file that is cut short, or whose
+// tensors overlap, are missing, unknown or of another type or shape than the
+// config asks for, with what is wrong with which.
 func Load(dir string) (*Model, error) {
 	config, other, err := readConfig(filepath.Join(dir, configFile))
 	if err != nil {

@@ -91,3 +91,7 @@ func (m *Model) Parameters() int {
 	}
 	return sum
 }
+
+// Kernels names the processor's instructions that the model computes with: the
+// same ones make the same bits.
+func (m *Model) Kernels() string { return m.kernels.String() }

@@ -5,7 +5,8 @@ import "fettle/patchtst/internal/kernel"
 // An operand is an activation, or its gradient, as the products of layers take
 // it: as it is, or rounded to bfloat16, which is multiplied in pairs: along its
 // rows, where they are multiplied with a weight, and down its columns, where
-// the gradient of a weight is summed up.
+// the gradient of a weight is summed up. The two share their memory: it is one
+// or the other, as it was made last.
 type operand struct {
 	matrix
 	along kernel.MatrixOf[kernel.BF16] // (rows, cols)
@@ -21,17 +22,17 @@ func newOperand(a *arena, rows, cols int, half bool) operand {
 	if !half {
 		return operand{}
 	}
-	return operand{along: a.halfMatrix(rows, cols), down: newPaired(a, rows, cols)}
-}
-
-// newPaired takes the memory of a matrix paired down its columns.
-func newPaired(a *arena, rows, cols int) kernel.MatrixOf[kernel.Pair] {
-	return kernel.Dense(a.takePairs(even(rows)/2, cols), even(rows)/2, cols)
+	halves := a.takeHalves(even(rows), cols)
+	return operand{along: kernel.Dense(halves, rows, cols), down: kernel.Dense(pairsOf(halves), even(rows)/2, cols)}
 }
 
 // takePairs hands out pairs of bfloat16.
 func (a *arena) takePairs(sizes ...int) []kernel.Pair {
-	halves := a.takeHalves(append(sizes, 2)...)
+	return pairsOf(a.takeHalves(append(sizes, 2)...))
+}
+
+// pairsOf are an even number of bfloat16, two by two.
+func pairsOf(halves []kernel.BF16) []kernel.Pair {
 	return kernel.Pairs(kernel.Dense(halves, 1, len(halves))).Data
 }
 
@@ -44,7 +45,7 @@ func (a *arena) halfMatrix(rows, cols int) halfMatrix {
 func (o *operand) round(k *kernel.Kernels, x matrix) operand {
 	o.matrix = x
 	if o.along.Data != nil {
-		k.RoundBF16(o.along.Data, x.Data)
+		k.RoundBF16(o.along.Data[:len(x.Data)], x.Data)
 	}
 	return *o
 }

@@ -14,6 +14,9 @@ import "fettle/patchtst/internal/kernel"
 //	pre_norm:  stream[i+1] = stream[i]     + block(view[i]),  view[i] = norm(stream[i])
 //	else:      stream[i+1] = view[i]       + block(view[i]),  view[i] = norm(stream[i]), view[0] = stream[0]
 //
+// The first stream is there for as long as the first block needs it, if first
+// leads around its norm.
+//
 // In training the batch norm of a stream needs that stream of every sample
 // first: a training step takes all samples over one block, then over the next.
 type pass struct {
@@ -53,6 +56,8 @@ func (p *pass) block(i int) {
 	base, next := p.sample.streams[i], p.sample.streams[i+1]
 	switch kind := p.tensors.blocks[i].kind; {
 	case i == 0 && p.first != nil:
+		base = p.scratch.view
+		p.embed(base)
 		p.attendFirst(next)
 	case kind == feedForward:
 		p.feed(i, next, p.view(i))
@@ -110,6 +115,10 @@ func (p *pass) viewBackward(stream int, gradient *tensors) {
 	block, there := p.normOn(stream)
 	if !there {
 		copy(s.streamGradient.Data, s.viewGradient.Data)
+		return
+	}
+	if stream == len(p.norms)-1 && p.config.hasLast() {
+		p.passLast(&gradient.blocks[block].norm)
 		return
 	}
 	if !p.config.PreNorm {

@@ -145,17 +145,35 @@ func (t *trainer) embed(b batch) {
 		batchMeans(t.means, len(b.starts), func(i int) window { return b.window(c, i) })
 	}
 	t.overSamples(b, func(p *pass, s *shard, i int) {
-		p.embed(b.window(p.config, i), t.means)
-		t.sumMoments(p, s, 0)
-		if s.first != nil {
+		p.begin(b.window(p.config, i), t.means)
+		if t.first == nil {
+			t.sumMoments(p, s, 0)
+		} else {
 			s.first.addPatches(p.sample.patches)
 		}
 	})
-	t.joinMoments(b, 0)
-	if t.first != nil {
-		t.first.prepare(t.model.kernels, &t.model.tensors, t.layers, &t.norms[0])
+	if t.first == nil {
+		t.joinMoments(b, 0)
+	} else {
+		t.prepareFirst(b)
 	}
 }
+
+// prepareFirst gives the first attention its norm and its tables.
+func (t *trainer) prepareFirst(b batch) {
+	sums, whole, model := t.shards[0].first, &t.shards[0], &t.model.tensors
+	for i := 1; i < shards; i++ {
+		sums.joinPatches(t.shards[i].first)
+	}
+	t.pool.Run(len(whole.sum), func(i int) {
+		whole.sum[i], whole.product[i] = t.first.moments(i, sums, model, t.count(b))
+	})
+	t.joinMoments(b, 0)
+	t.first.prepare(t.model.kernels, model, t.layers, &t.norms[0])
+}
+
+// count is how many patches of a batch have the same place.
+func (t *trainer) count(b batch) float64 { return float64(len(b.starts) * t.model.config.Channels) }
 
 // readOut makes the forecasts after so many blocks, and goes the way back from
 // their errors to the view of the stream there.
@@ -193,12 +211,11 @@ func (t *trainer) embedBackward(b batch) {
 	t.overSamples(b, func(p *pass, s *shard, _ int) { p.firstBackward(&s.tensors, s.first) })
 	k, model, sums, gradient := t.model.kernels, &t.model.tensors, t.shards[0].first, &t.shards[0].tensors
 	for i := 1; i < shards; i++ {
-		sums.add(k, t.shards[i].first)
+		sums.joinGradients(k, t.shards[i].first)
 	}
 	t.first.learn(k, sums, t.layers, &gradient.blocks[0])
-	count := float64(len(b.starts) * t.model.config.Channels)
 	t.pool.Run(t.model.config.ModelWidth, func(i int) {
-		t.first.learnFeature(i, sums, model, &t.norms[0], count, gradient)
+		t.first.learnFeature(i, sums, model, &t.norms[0], t.count(b), gradient)
 	})
 	for i := range t.shards {
 		t.shards[i].first.clear()

@@ -58,6 +58,10 @@ func run(ctx context.Context, quick bool, deadline time.Time) error {
 		return err
 	}
 	results := &results{}
+	if results.products, err = measureProducts(ctx); err != nil {
+		return err
+	}
+	tellProducts(results.products)
 	for _, next := range plan(quick) {
 		b := next(results)
 		switch {
@@ -75,18 +79,15 @@ func run(ctx context.Context, quick bool, deadline time.Time) error {
 	return nil
 }
 
-// results are the bouts so far; the first says which modes go on to the others.
-type results struct{ bouts []*bout }
-
 // plan lists the bouts, each made when those before are over.
 func plan(quick bool) []func(*results) *bout {
 	forecast := func(*results) *bout {
-		b := &bout{title: "one forecast, deployed config", do: "forecast", config: "deployed", threads: 1, turn: 200 * time.Millisecond, turns: 9,
-			contenders: []*contender{{name: "fettle, 1 thread", ours: true, mode: mode{Threads: 1}}}}
-		for threads := 1; threads <= 2; threads++ {
-			b.contenders = append(b.contenders, &contender{name: fmt.Sprintf("ONNX Runtime, %d thread(s)", threads), mode: mode{Threads: threads}})
-		}
-		return b
+		return &bout{title: "one forecast, deployed config", do: "forecast", config: "deployed", threads: 1, turn: 200 * time.Millisecond, turns: 9,
+			contenders: []*contender{
+				{name: "fettle, 1 thread", ours: true, mode: mode{Threads: 1}},
+				{name: "ONNX Runtime, 1 thread", mode: mode{Threads: 1}},
+				{name: "ONNX Runtime, 2 threads", mode: mode{Threads: 2}},
+			}}
 	}
 	if quick {
 		return []func(*results) *bout{forecast, func(*results) *bout {
@@ -99,17 +100,21 @@ func plan(quick bool) []func(*results) *bout {
 	}
 	return []func(*results) *bout{
 		func(*results) *bout { return training("deployed", 32, 2, everyMode(2)) },
-		finalists("deployed", 8, 2), finalists("deployed", 128, 2),
-		func(*results) *bout { return training("research", 16, 2, longModes(2)) },
 		forecast,
-		finalists("dropout", 32, 2), finalists("deployed", 32, 1),
+		finalists("deployed", 8, 2), finalists("deployed", 128, 2), finalists("dropout", 32, 2),
+		func(*results) *bout { return training("research", 16, 2, longModes(2)) },
+		finalists("deployed", 32, 1),
 	}
 }
 
 // training is a bout of training, our two modes first.
 func training(config string, batch, threads int, peers []*contender) *bout {
+	name := map[string]string{"dropout": "deployed config with dropout 0.1 at every site"}[config]
+	if name == "" {
+		name = config + " config"
+	}
 	b := &bout{
-		title: fmt.Sprintf("training, %s config, batch %d, %d thread(s)", config, batch, threads), do: "train",
+		title: fmt.Sprintf("training, %s, batch %d, %d thread(s)", name, batch, threads), do: "train",
 		config: config, batch: batch, threads: threads, noise: config == "dropout",
 		turn: 400 * time.Millisecond, turns: 9, contenders: append(ours(threads), peers...),
 	}

@@ -20,21 +20,23 @@ Settings come from a YAML file and from variables such as FETTLE_HTTP_LISTEN; do
 type cli struct {
 	globals
 
-	Demo     demoCmd     `cmd:"" help:"Show it all: three simulated machines, their history, and a fault."`
-	Serve    serveCmd    `cmd:"" help:"Run the server: broker, forecasts, alarms, API and page."`
-	Simulate simulateCmd `cmd:"" help:"Publish readings of simulated machines to a broker."`
-	Replay   replayCmd   `cmd:"" help:"Publish a recording (CSV) to a broker."`
-	Query    queryCmd    `cmd:"" help:"Print stored readings."`
-	Status   statusCmd   `cmd:"" help:"Tell how the server and its machines are doing."`
-	Backup   backupCmd   `cmd:"" help:"Copy readings, state and models into a folder."`
-	Restore  restoreCmd  `cmd:"" help:"Make a data folder of a backup."`
-	Check    checkCmd    `cmd:"" help:"Tell whether all readings are as they should be."`
-	Fit      fitCmd      `cmd:"" help:"Train a forecasting model on a table (CSV)."`
-	Predict  predictCmd  `cmd:"" help:"Forecast how a table (CSV) goes on."`
-	Key      keyCmd      `cmd:"" help:"Create, list and revoke API keys."`
-	User     userCmd     `cmd:"" help:"Add, list, change and remove users of the MQTT broker."`
-	Model    modelCmd    `cmd:"" help:"List, promote, roll back, import and export forecasting models."`
-	Version  versionCmd  `cmd:"" help:"Print the version."`
+	Demo        demoCmd        `cmd:"" help:"Show it all: three simulated machines, their history, and a fault."`
+	Serve       serveCmd       `cmd:"" help:"Run the server: broker, forecasts, alarms, API and page."`
+	Simulate    simulateCmd    `cmd:"" help:"Publish readings of simulated machines to a broker."`
+	Replay      replayCmd      `cmd:"" help:"Publish a recording (CSV) to a broker."`
+	Query       queryCmd       `cmd:"" help:"Print stored readings."`
+	Status      statusCmd      `cmd:"" help:"Tell how the server and its machines are doing."`
+	Backup      backupCmd      `cmd:"" help:"Copy readings, state and models into a folder."`
+	Restore     restoreCmd     `cmd:"" help:"Make a data folder of a backup."`
+	Check       checkCmd       `cmd:"" help:"Tell whether all readings are as they should be."`
+	Fit         fitCmd         `cmd:"" help:"Train a forecasting model on a table (CSV)."`
+	Train       trainCmd       `cmd:"" help:"Train models of a running server's machines."`
+	TrainWorker trainWorkerCmd `cmd:"" help:"Do one training job from standard input."`
+	Predict     predictCmd     `cmd:"" help:"Forecast how a table (CSV) goes on."`
+	Key         keyCmd         `cmd:"" help:"Create, list and revoke API keys."`
+	User        userCmd        `cmd:"" help:"Add, list, change and remove users of the MQTT broker."`
+	Model       modelCmd       `cmd:"" help:"List, promote, roll back, import and export forecasting models."`
+	Version     versionCmd     `cmd:"" help:"Print the version."`
 }
 
 // globals are the flags that every command understands.

@@ -16,7 +16,12 @@ import (
 	"fettle/internal/app"
 	"fettle/internal/config"
 	"fettle/internal/plant"
+	"fettle/internal/train"
 )
+
+// demoBudget is how long a demo trains one machine: three of them are done in a
+// quarter of an hour.
+const demoBudget = 4 * time.Minute
 
 // demoDir is where a demo keeps its data unless told otherwise.
 const demoDir = "./fettle-demo"
@@ -110,6 +115,7 @@ func (c *demoCmd) config(g *globals) (config.Config, error) {
 	}
 	cfg.Data.Dir = c.Dir
 	cfg.Log.Level = "warn"
+	cfg.Training.Budget = min(cfg.Training.Budget, config.Duration(demoBudget))
 	if c.HTTP != "" {
 		cfg.HTTP.Listen, cfg.HTTP.KeyedListen = c.HTTP, ""
 	}
@@ -131,6 +137,11 @@ func (c *demoCmd) play(ctx context.Context, out io.Writer, server *app.App, mach
 		return err
 	}
 	c.tell(out, server.Addresses(), live)
+	if err := server.Train(fettle.ShortForecaster, train.ByDemo); err != nil {
+		note("No model is trained yet: %v", err)
+	} else {
+		fmt.Fprintf(out, "Training models in the background: fettle train status --data %s\n", c.Dir)
+	}
 	return c.goOn(ctx, server, machines, first, live)
 }
 

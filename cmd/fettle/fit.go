@@ -10,6 +10,7 @@ import (
 
 	"fettle"
 	"fettle/internal/config"
+	"fettle/internal/forecast"
 	"fettle/internal/model"
 	"fettle/internal/train"
 	"fettle/patchtst"
@@ -90,11 +91,14 @@ func (c *fitCmd) Run(ctx context.Context, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	set, err := train.Prepare(window, train.Division{Validation: c.Validation, Test: c.Test, Scaler: train.Scaling(c.Scaler)})
+	set, err := train.Prepare(train.TableOf(window), train.Division{Validation: c.Validation, Test: c.Test, Scaler: train.Scaling(c.Scaler)})
 	if err != nil {
 		return fmt.Errorf("fit %s: %w", c.File, err)
 	}
-	network, options := c.settings(set.Channels())
+	network, options, err := c.settings(set.Channels())
+	if err != nil {
+		return err
+	}
 	size := train.Size{Context: network.ContextLength, Horizon: network.PredictionLength}
 	note("%s: %d rows of %d sensors, %s to %s, a row every %s%s", machine, window.Rows(), set.Channels(),
 		clock(window.TimesMicros[0]), clock(window.TimesMicros[window.Rows()-1]), set.Step, flaws(set))
@@ -103,23 +107,23 @@ func (c *fitCmd) Run(ctx context.Context, out io.Writer) error {
 	}
 	result := &fitted{Rows: window.Rows(), StepSeconds: set.Step.Seconds(), Gaps: set.Gaps, began: time.Now()}
 	if c.Family == model.Ridge {
-		return c.fitRidge(ctx, out, set, size, result)
+		return c.fitRidge(ctx, out, window, set, size, result)
 	}
 	return c.fitPatchTST(ctx, out, set, network, options, result)
 }
 
 // fitRidge writes a ridge of all rows, and judges one of the older rows.
-func (c *fitCmd) fitRidge(ctx context.Context, out io.Writer, set *train.Set, size train.Size, result *fitted) error {
-	ridge, err := set.FitRidge(size)
+func (c *fitCmd) fitRidge(ctx context.Context, out io.Writer, window fettle.Window, set *train.Set, size train.Size, result *fitted) error {
+	ridge, err := forecast.FitRidge(window, size.Context, size.Horizon)
 	if err != nil {
 		return fmt.Errorf("fit %s: %w", c.File, err)
 	}
-	p := ridge.Publication(set.Window.Machine)
+	p := ridge.Publication(set.Machine)
 	p.Source = "fettle fit " + c.File
 	if err := result.write(c.Out, p, ridge.Save); err != nil {
 		return err
 	}
-	if result.Judgement, err = set.Judge(ctx, nil, size, patchtst.Options{}); err != nil {
+	if result.Judgement, err = set.Judge(ctx, nil, nil, size, patchtst.Options{}); err != nil {
 		return err
 	}
 	return result.print(out, c.JSON)
@@ -155,7 +159,7 @@ func (c *fitCmd) fitPatchTST(ctx context.Context, out io.Writer, set *train.Set,
 		judging = context.WithoutCancel(ctx) // stopped by Ctrl-C: what is there is still judged
 	}
 	s := train.Size{Context: network.ContextLength, Horizon: network.PredictionLength}
-	if result.Judgement, err = set.Judge(judging, m, s, o); err != nil {
+	if result.Judgement, err = set.Judge(judging, m, nil, s, o); err != nil {
 		return errors.Join(err, fitErr)
 	}
 	if err := result.print(out, c.JSON); err != nil || fitErr == nil {

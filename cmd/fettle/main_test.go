@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math"
@@ -33,7 +34,7 @@ func TestScripts(t *testing.T) {
 			env.Setenv("FETTLE_BROKER", "mqtt://127.0.0.1:1") // where nobody listens
 			return nil
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"fill": fill, "leftover": leftover, "code": code, "ready": ready, "wave": wave, "appears": appears},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"fill": fill, "waves": waves, "leftover": leftover, "code": code, "ready": ready, "wave": wave, "appears": appears},
 	})
 }
 
@@ -55,7 +56,40 @@ func fill(ts *testscript.TestScript, _ bool, args []string) {
 		_, err := rows.Append([]fettle.Reading{reading})
 		ts.Check(err)
 	}
+	if r, err := rows.Check(context.Background()); err != nil || len(r.Faults) > 0 {
+		ts.Fatalf("check of the readings found %q, %v", r.Faults, err)
+	}
 	ts.Check(store.Close())
+}
+
+// waves DIR MACHINE N stores N readings of the sensors a and b, which go up and
+// down, a second apart from 2026-03-02 07:00:00 UTC on.
+func waves(ts *testscript.TestScript, _ bool, args []string) {
+	n, err := strconv.Atoi(args[2])
+	ts.Check(err)
+	ts.Check(fillWaves(ts.MkAbs(args[0]), args[1], n))
+}
+
+func fillWaves(dir, machine string, n int) error {
+	store, err := db.Open(config.Data{Dir: dir}.Store(), db.Options{})
+	if err != nil {
+		return err
+	}
+	rows, err := readings.Open(store, dir, nil)
+	if err != nil {
+		return err
+	}
+	history := make([]fettle.Reading, n)
+	for i := range history {
+		x := float64(i)
+		history[i] = fettle.Reading{Machine: machine, Time: time.Date(2026, 3, 2, 7, 0, i, 0, time.UTC), Values: []fettle.Value{
+			{Sensor: "a", Value: 10 + 3*math.Sin(x/5)}, {Sensor: "b", Value: 50 + 5*math.Sin(x/7)},
+		}}
+	}
+	if _, err := rows.Append(history); err != nil {
+		return err
+	}
+	return store.Close()
 }
 
 // leftover DIR writes the note of a server that was killed.

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"fettle"
+	"fettle/internal/api"
 )
 
 type queryCmd struct {
@@ -23,7 +24,7 @@ type queryCmd struct {
 }
 
 func (queryCmd) Help() string {
-	return "Asks the running server, or opens the data folder if none runs. Times are UTC.\n\n" + examples(
+	return "Asks the running server, or opens the data folder if none runs. Times are UTC. In CSV a name that begins like a formula (= + - @) has an apostrophe before it, so that a spreadsheet takes it for text.\n\n" + examples(
 		"fettle query                             the last 50 rows of every machine",
 		"fettle query --last 5 --from 10m         at most 5 rows each, of the last 10 minutes",
 		"fettle query --count --from 1h           how many rows the last hour brought",
@@ -117,7 +118,7 @@ func (c *queryCmd) count(ctx context.Context, data backend, machines []machineRo
 	case "csv":
 		return writeCSV(out, []string{"machine", "rows"}, func(write func(...string) error) error {
 			for _, n := range counts {
-				if err := write(n.Machine, strconv.FormatInt(n.Rows, 10)); err != nil {
+				if err := write(api.CellOf(n.Machine), strconv.FormatInt(n.Rows, 10)); err != nil {
 					return err
 				}
 			}

@@ -175,7 +175,10 @@ func readCSV(body io.Reader, machine string, yield func(fettle.Reading) error) e
 	if err != nil {
 		return fmt.Errorf("read readings of %s: %w", machine, err)
 	}
-	sensors := append([]string{}, header[1:]...)
+	var sensors []string
+	for _, cell := range header[1:] {
+		sensors = append(sensors, api.NameOf(cell))
+	}
 	for {
 		record, err := table.Read()
 		if errors.Is(err, io.EOF) {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"fettle"
+	"fettle/internal/api"
 )
 
 // rowsOf yields the rows of a machine that were asked for.
@@ -64,10 +65,14 @@ func rowsAsCSV(out io.Writer, machines []machineRows, rows rowsOf) error {
 	}
 	slices.Sort(sensors)
 	sensors = slices.Compact(sensors)
-	return writeCSV(out, append([]string{"machine", "time"}, sensors...), func(write func(...string) error) error {
+	header := []string{"machine", "time"}
+	for _, sensor := range sensors {
+		header = append(header, api.CellOf(sensor))
+	}
+	return writeCSV(out, header, func(write func(...string) error) error {
 		for _, m := range machines {
 			err := rows(m.Name, func(r fettle.Reading) error {
-				record := []string{r.Machine, r.Time.UTC().Format(time.RFC3339Nano)}
+				record := []string{api.CellOf(r.Machine), r.Time.UTC().Format(time.RFC3339Nano)}
 				for _, sensor := range sensors {
 					record = append(record, number(r, sensor, ""))
 				}

@@ -21,6 +21,7 @@ import (
 	"fettle/internal/ingest"
 	"fettle/internal/model"
 	"fettle/internal/readings"
+	"fettle/internal/train"
 )
 
 // A Config says how the API behaves.
@@ -46,9 +47,11 @@ type Deps struct {
 	Readings  Readings
 	Ingest    Ingest
 	Forecasts Forecasts
+	Scores    Scores
 	Verdicts  Verdicts
 	Alarms    Alarms
 	Events    *events.Log
+	Training  Training
 	Keys      *Keys
 	Keeping   Keeping
 	Users     *broker.Accounts
@@ -90,6 +93,13 @@ type Forecasts interface {
 	Validate(ctx context.Context, machine string) (forecast.Validation, error)
 }
 
+// Scores is what the API needs of how the forecasts came out.
+type Scores interface {
+	Accuracy(machine, forecaster string, from, to time.Time) (forecast.Accuracy, error)
+	Coverage(machine, forecaster string) ([]forecast.SensorCoverage, error)
+	Drift(machine, forecaster string) (d forecast.Drift, known bool)
+}
+
 // Verdicts is what the API needs of the judge.
 type Verdicts interface {
 	Latest(machine string) (fettle.Verdict, bool)
@@ -102,6 +112,14 @@ type Alarms interface {
 	List(alarm.Filter) []fettle.Alarm
 	Get(id uint64) (fettle.Alarm, error)
 	Acknowledge(id uint64, by, note string) (fettle.Alarm, error)
+}
+
+// Training is what the API needs of whoever trains.
+type Training interface {
+	Start(train.Request) (started []fettle.Training, refused []train.Refusal, err error)
+	List(train.Filter) []fettle.Training
+	Get(id uint64) (fettle.Training, error)
+	Control(id uint64, what train.Action, by string) (fettle.Training, error)
 }
 
 // An API is all routes over one set of rooms.

@@ -63,7 +63,7 @@ func newRig(t *testing.T, change ...func(*Config, *Deps)) rig {
 		Registry: registry,
 		Machines: func() []fettle.Machine { return rooms.machines }, Models: func() []fettle.Model { return rooms.models },
 		Unit:     func(sensor string) string { return map[string]string{"current": "A", "tempA": "°C"}[sensor] },
-		Readings: rooms, Ingest: rooms, Forecasts: rooms, Verdicts: verdictRoom{rooms}, Alarms: rooms,
+		Readings: rooms, Ingest: rooms, Forecasts: rooms, Scores: rooms, Verdicts: verdictRoom{rooms}, Alarms: rooms,
 		Events: log, Keys: keys, Users: users, Keeping: rooms, Tunnels: rooms, Status: func() Status { return rooms.status }, Ready: func() error { return rooms.notReady },
 		AdminToken: "secret of this run",
 	}
@@ -172,6 +172,14 @@ func (r *rooms) Fresh(_ context.Context, machine, _ string) (forecast.Made, erro
 	return r.made[machine], r.why
 }
 func (r *rooms) Explain(_, _ string) error { return r.why }
+func (r *rooms) Accuracy(machine, forecaster string, from, to time.Time) (forecast.Accuracy, error) {
+	return forecast.Accuracy{Machine: machine, Forecaster: forecaster, From: from, To: to, Beaten: true, BeatenBy: forecast.LastValue}, nil
+}
+func (r *rooms) Coverage(string, string) ([]forecast.SensorCoverage, error) {
+	held := 0.89
+	return []forecast.SensorCoverage{{Sensor: "current", Promise: 0.9, Coverage: &held, Scored: 500, Width: 2.5}}, nil
+}
+func (r *rooms) Drift(string, string) (forecast.Drift, bool) { return forecast.Drift{}, false }
 func (r *rooms) Validate(context.Context, string) (forecast.Validation, error) {
 	return r.checked, r.checkErr
 }

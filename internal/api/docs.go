@@ -54,7 +54,7 @@ func (a *API) addDocs() error {
 // error, of which a Problem is the larger sister. What requests hold stays
 // strict: a mistyped key in one must not be overlooked.
 func (a *API) leaveRoom() {
-	strict := map[string]bool{"Acknowledge": true, "KeyRequest": true}
+	strict := map[string]bool{"Acknowledge": true, "KeyRequest": true, "TrainingRequest": true}
 	schemas := a.described.OpenAPI().Components.Schemas.Map()
 	delete(schemas, "ErrorModel")
 	delete(schemas, "ErrorDetail")

@@ -27,8 +27,10 @@ func (a *API) addForecasts() {
 		for i, s := range newest.Sensors {
 			sensors[i] = s.Sensor
 		}
-		return &answer[forecastDetail]{forecastDetail{Forecast: newest.Forecast, Units: a.unitsOf(sensors)}}, nil
+		bands, err := a.Scores.Coverage(in.Machine, in.Forecaster)
+		return &answer[forecastDetail]{forecastDetail{Forecast: newest.Forecast, Units: a.unitsOf(sensors), Bands: bands}}, err
 	})
+	a.addAccuracy()
 
 	add(a, Read, get("/machines/{machine}/verdicts", "get-verdicts", tagMachines, "How a machine's readings were judged"),
 		func(_ context.Context, in *struct {
@@ -83,7 +85,8 @@ type anomalyList struct {
 // forecastDetail is a forecast with what it takes to show it.
 type forecastDetail struct {
 	fettle.Forecast
-	Units map[string]string `json:"units" doc:"Units of the sensors, where they are known"`
+	Units map[string]string         `json:"units" doc:"Units of the sensors, where they are known"`
+	Bands []forecast.SensorCoverage `json:"bands" doc:"How often the readings lay within the bands of the newest 500 forecasts, beside the promise; empty until some were scored"`
 }
 
 // noForecast says why a machine has no forecast: 404 whatever the reason is,

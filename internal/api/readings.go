@@ -23,7 +23,7 @@ const maxValues = 4_000_000
 
 func (a *API) addReadings() {
 	op := get("/machines/{machine}/readings", "get-readings", tagMachines, "A machine's readings, as columns in JSON or as CSV")
-	op.Description = fmt.Sprintf("JSON holds at most %d rows; CSV (by Accept: text/csv or format=csv) has no limit. "+
+	op.Description = fmt.Sprintf("JSON holds at most %d rows; CSV (by Accept: text/csv or format=csv) has no limit; in its header a sensor that begins like a formula (= + - @) has an apostrophe before it. "+
 		"With points=N a range of any length (from, to; without them all there is) answers with at most N points and says at which resolution.", maxRows)
 	op.Responses = returns(content{
 		"application/json": {Schema: &huma.Schema{OneOf: []*huma.Schema{a.schemaOf(columns{}), a.schemaOf(points{})}}},
@@ -154,7 +154,10 @@ func (a *API) sendCSV(ctx huma.Context, machine string, sensors []string, rows f
 	control := http.NewResponseController(w)
 	buffer := bufio.NewWriter(w)
 	out := csv.NewWriter(buffer)
-	record := append([]string{"time"}, sensors...)
+	record := []string{"time"}
+	for _, sensor := range sensors {
+		record = append(record, CellOf(sensor))
+	}
 	sent := 0
 	err := out.Write(record)
 	if err == nil {

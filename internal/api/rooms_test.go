@@ -64,7 +64,7 @@ func newPlant(t *testing.T) plant {
 		check(t, <-done)
 	})
 	p.rig = newRig(t, func(_ *Config, deps *Deps) {
-		deps.Readings, deps.Ingest, deps.Forecasts, deps.Verdicts, deps.Alarms, deps.Models = p.rows, gate, p.forecasts, p.judge, p.book, models.List
+		deps.Readings, deps.Ingest, deps.Forecasts, deps.Scores, deps.Verdicts, deps.Alarms, deps.Models = p.rows, gate, p.forecasts, p.forecasts, p.judge, p.book, models.List
 		deps.Registry, p.models = models, models
 		deps.Machines = func() []fettle.Machine {
 			var list []fettle.Machine
@@ -228,8 +228,30 @@ func TestForecastOverTime(t *testing.T) {
 	if got := read[forecastDetail](t, p.rig, "/api/v1/machines/"+machine+"/forecast"); got.Steps() != 10 || len(got.Sensors) != 6 || got.Units["current"] != "A" {
 		t.Errorf("forecast: %+v", got)
 	}
+	if got := read[accuracyDetail](t, p.rig, "/api/v1/machines/"+machine+"/accuracy"); got.Steps != 0 || got.Skill != nil || len(got.Sensors) != 0 || got.Drift != nil {
+		t.Errorf("accuracy before anything was scored: %+v", got)
+	}
+	p.send(t, messages(machine, 300, 30))
+	info, _ = p.rows.Info(machine)
+	if _, err := p.forecasts.Forecast(t.Context(), machine, forecast.Tick{Forecaster: "short", At: info.Last}); err != nil {
+		t.Fatal(err)
+	}
+	accuracy := read[accuracyDetail](t, p.rig, "/api/v1/machines/"+machine+"/accuracy?from="+info.First.Format(time.RFC3339))
+	if accuracy.Steps != 60 || accuracy.Skill == nil || len(accuracy.Sensors) != 6 || len(accuracy.Buckets) != 1 || accuracy.Buckets[0].Hours != 1 || accuracy.Units["current"] != "A" {
+		t.Errorf("accuracy of ten steps of six sensors: %+v", accuracy)
+	}
+	if got := read[forecastDetail](t, p.rig, "/api/v1/machines/"+machine+"/forecast"); len(got.Bands) != 6 || got.Bands[0].Promise != 0.9 || got.Bands[0].Scored != 1 || len(got.Bands[0].Steps) != 10 {
+		t.Errorf("bands: %+v", got.Bands)
+	}
+	for path, says := range map[string]string{
+		"?forecaster=weeks": "weeks", "?from=2020-01-01T00:00:00Z": "400 days", "?to=2020-01-01T00:00:00Z&from=2021-01-01T00:00:00Z": "before to",
+	} {
+		if w := p.get("/api/v1/machines/" + machine + "/accuracy" + path); w.Code < 400 || w.Code >= 500 || !strings.Contains(w.Body.String(), says) {
+			t.Errorf("accuracy%s: %d %s, want %q", path, w.Code, w.Body, says)
+		}
+	}
 	valid := read[map[string]any](t, p.rig, "/validate/"+machine)
-	if accuracy, _ := valid["overall_accuracy"].(float64); valid["status"] != "success" || len(valid["metrics"].(map[string]any)) != 6 || accuracy < 0 || accuracy > 100 {
+	if overall, _ := valid["overall_accuracy"].(float64); valid["status"] != "success" || len(valid["metrics"].(map[string]any)) != 6 || overall < 0 || overall > 100 {
 		t.Errorf("validate: %v", valid)
 	}
 	if all := read[map[string]map[string]any](t, p.rig, "/validation", header("Accept", "application/json")); all[machine]["status"] != "success" {

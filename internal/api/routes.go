@@ -7,6 +7,8 @@ import (
 	"sync"
 
 	"github.com/danielgtaylor/huma/v2"
+
+	"fettle/internal/model"
 )
 
 // Groups of routes in the description.
@@ -14,6 +16,7 @@ const (
 	tagMachines = "machines"
 	tagAlarms   = "alarms"
 	tagModels   = "models"
+	tagTraining = "training"
 	tagServer   = "server"
 	tagOld      = "old routes"
 )
@@ -35,6 +38,7 @@ func describe(version string) huma.Config {
 		{Name: tagMachines, Description: "Machines, their readings, forecasts and verdicts"},
 		{Name: tagAlarms, Description: "Alarms and events"},
 		{Name: tagModels, Description: "Versions of forecasting models, and which of them serve"},
+		{Name: tagTraining, Description: "Training of models"},
 		{Name: tagServer, Description: "The program itself"},
 		{Name: tagOld, Description: "The routes of the system that fettle replaces, answering as they did"},
 	}
@@ -42,9 +46,19 @@ func describe(version string) huma.Config {
 		"key":    {Type: "apiKey", In: "header", Name: "X-API-Key"},
 		"bearer": {Type: "http", Scheme: "bearer"},
 	}
+	c.Components.Schemas = huma.NewMapRegistry("#/components/schemas/", schemaName)
 	c.DocsPath, c.OpenAPIPath, c.SchemasPath = "", "", "" // docs.go serves them, under the guard and without a CDN
 	c.CreateHooks = nil                                   // no $schema links in answers
 	return c
+}
+
+// schemaName is what a type is called in the description: by its own name, but
+// where a room has a word of its own for what another word means elsewhere.
+func schemaName(t reflect.Type, hint string) string {
+	if t == reflect.TypeFor[model.Training]() || t == reflect.TypeFor[*model.Training]() {
+		return "ModelTraining"
+	}
+	return huma.DefaultSchemaNamer(t, hint)
 }
 
 // add registers a route that huma reads, checks and describes. What its handler

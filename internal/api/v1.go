@@ -28,6 +28,7 @@ func (a *API) addV1Routes() {
 	a.addKeys()
 	a.addUsers()
 	a.addModels()
+	a.addTraining()
 }
 
 // maxRows bounds the rows of one answer that is held in memory.

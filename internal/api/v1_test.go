@@ -45,6 +45,8 @@ func TestProblems(t *testing.T) {
 		{"GET", "/api/v1/machines/nobody/verdicts", "", 404, "unknown machine"},
 		{"GET", "/api/v1/machines/nobody/anomalies", "", 404, "unknown machine"},
 		{"GET", "/api/v1/machines/lathe/forecast", "", 404, `"code":"not_enough_data","have":3,"need":120`},
+		{"GET", "/api/v1/machines/nobody/accuracy", "", 404, "unknown machine"},
+		{"GET", "/api/v1/machines/lathe/accuracy?from=yesterday", "", 422, "2025-11-25T04:20:00Z"},
 		{"GET", "/api/v1/machines/lathe/readings?last=100001", "", 422, "100000"},
 		{"GET", "/api/v1/machines/lathe/readings?last=x", "", 422, `"location":"query.last"`},
 		{"GET", "/api/v1/machines/lathe/readings?from=yesterday", "", 422, "2025-11-25T04:20:00Z"},

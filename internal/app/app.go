@@ -26,6 +26,7 @@ import (
 	"fettle/internal/ingest"
 	"fettle/internal/model"
 	"fettle/internal/readings"
+	"fettle/internal/train"
 	"fettle/internal/verdict"
 )
 
@@ -42,6 +43,7 @@ type App struct {
 	accounts *broker.Accounts
 	flow     *pipeline
 	keeper   *readings.Keeper
+	training *train.Manager
 	usage    usage
 	web      *listeners
 	tunnels  *tunnels
@@ -55,9 +57,7 @@ func New(cfg config.Config, version string, log *slog.Logger) (*App, error) {
 	if err := os.MkdirAll(cfg.Data.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("make data folder: %w", err)
 	}
-	if cfg.Limits.Memory > 0 {
-		debug.SetMemoryLimit(int64(cfg.Limits.Memory))
-	}
+	limitMemory(cfg.Limits)
 	store, err := db.Open(cfg.Data.Store(), db.Options{Log: log})
 	if err != nil {
 		return nil, err
@@ -67,6 +67,22 @@ func New(cfg config.Config, version string, log *slog.Logger) (*App, error) {
 		return nil, errors.Join(err, store.Close())
 	}
 	return a, nil
+}
+
+// garbageShare is how much garbage may lie beside what is in use before it is
+// collected, in percent. What is in use is small and little of it points to
+// anything, so collecting twice as often as Go does by itself costs less than
+// the memory would.
+const garbageShare = 50
+
+// limitMemory sets Go's own bounds, where GOGC does not say otherwise.
+func limitMemory(limits config.Limits) {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(garbageShare)
+	}
+	if limits.Memory > 0 {
+		debug.SetMemoryLimit(int64(limits.Memory))
+	}
 }
 
 // open makes the parts, lowest floor first, and gives each what it needs.
@@ -94,6 +110,9 @@ func (a *App) open() error {
 		return err
 	}
 	if a.flow.forecasts, err = forecast.New(forecast.Config{Forecasters: a.forecasters(), Steps: a.steps(), ModelBytes: int64(a.cfg.Limits.Memory) / 4}, rows, a.models, a.db, a.log); err != nil {
+		return err
+	}
+	if a.training, err = train.New(a.trainingConfig(), a.trainingDeps(), a.log); err != nil {
 		return err
 	}
 	a.flow.gate = ingest.New(ingest.Config{
@@ -164,6 +183,8 @@ func (a *App) Run(ctx context.Context) (err error) {
 	parts.Go(func() error { return a.web.run(ctx) })
 	parts.Go(func() error { return a.tunnels.run(ctx) })
 	parts.Go(func() error { return a.keeper.Run(ctx) })
+	parts.Go(func() error { return a.training.Run(ctx) })
+	parts.Go(func() error { return a.watchDrift(ctx) })
 	parts.Go(func() error { return a.usage.run(ctx) })
 	parts.Go(func() error { return a.announce(ctx) })
 	err = parts.Wait()

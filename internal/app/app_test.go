@@ -13,6 +13,8 @@ import (
 
 	"fettle"
 	"fettle/internal/alarm"
+	"fettle/internal/api"
+	"fettle/internal/backup"
 	"fettle/internal/config"
 	"fettle/internal/events"
 	"fettle/internal/plant"
@@ -95,31 +97,38 @@ func (r *running) retained(t *testing.T, topic string) string {
 	return said.String()
 }
 
-// One reading of a clock that jumped ahead must not carry the judge off: the
-// rows of the minutes until then would never be judged.
-func TestJudgingDoesNotFollowOneReadingAhead(t *testing.T) {
-	server := startApp(t, settings(t.TempDir()))
-	defer server.stop(t)
-	start := time.Now().UTC().Truncate(time.Microsecond).Add(-time.Second)
-	say := func(at time.Time) {
-		t.Helper()
-		if err := server.Submit(t.Context(), []fettle.Reading{{Machine: "m", Time: at, Values: []fettle.Value{{Sensor: "a", Value: 1}}}}); err != nil {
-			t.Fatal(err)
+// Readings of a clock that jumped ahead must not carry the judge off: the rows
+// of the minutes until then would never be judged. The status names the machine.
+func TestJudgingDoesNotFollowReadingsAhead(t *testing.T) {
+	for _, ahead := range []int{1, 5} {
+		server := startApp(t, settings(t.TempDir()))
+		start := time.Now().UTC().Truncate(time.Microsecond).Add(-time.Second)
+		say := func(at time.Time) {
+			t.Helper()
+			if err := server.Submit(t.Context(), []fettle.Reading{{Machine: "m", Time: at, Values: []fettle.Value{{Sensor: "a", Value: 1}}}}); err != nil {
+				t.Fatal(err)
+			}
 		}
-	}
-	for i := range 10 {
-		say(start.Add(time.Duration(i) * time.Millisecond))
-	}
-	say(start.Add(4 * time.Minute))
-	for time.Since(server.flow.gate.Arrived("m")) < 3*server.flow.rhythm.step("m") {
-		time.Sleep(time.Millisecond)
-	}
-	for i := range 2 {
-		newest := start.Add(time.Duration(9+i) * time.Millisecond)
-		if got := server.flow.settled("m"); !got.Equal(newest) {
-			t.Errorf("judging may go to %s, want %s", got, newest)
+		for i := range 10 {
+			say(start.Add(time.Duration(i) * time.Millisecond))
 		}
-		say(newest.Add(time.Millisecond))
+		for i := range ahead {
+			say(start.Add(4*time.Minute + time.Duration(i)*time.Millisecond))
+		}
+		for i := range 3 {
+			newest := start.Add(time.Duration(9+i) * time.Millisecond)
+			if got := server.flow.settled("m"); !got.Equal(newest) {
+				t.Errorf("%d ahead: judging may go to %s, want %s", ahead, got, newest)
+			}
+			for !server.flow.judge.Cursor("m").Equal(newest) {
+				time.Sleep(time.Millisecond)
+			}
+			say(newest.Add(time.Millisecond))
+		}
+		if got := server.readingsPart(server.machines()); got.State != api.PartWarning || !strings.Contains(got.Detail, "1 ahead of this computer's clock") || !strings.Contains(got.Detail, "(m by ") {
+			t.Errorf("the status says %s: %s", got.State, got.Detail)
+		}
+		server.stop(t)
 	}
 }
 
@@ -194,6 +203,7 @@ type running struct {
 	ended  chan error
 }
 
+// startApp runs a server, whose readings are checked when it stops.
 func startApp(t *testing.T, cfg config.Config) *running {
 	t.Helper()
 	a, err := New(cfg, "test", slog.New(slog.DiscardHandler))
@@ -216,6 +226,15 @@ func (r *running) stop(t *testing.T) {
 	r.cancel()
 	if err := <-r.ended; err != nil {
 		t.Error(err)
+	}
+	mustBeSound(t, r.cfg.Data)
+}
+
+// mustBeSound checks everything in a data folder that nobody holds.
+func mustBeSound(t *testing.T, data config.Data) {
+	t.Helper()
+	if r, err := backup.Check(context.Background(), data.Dir, filepath.Base(data.Store())); err != nil || len(r.Faults) > 0 {
+		t.Errorf("check of the readings found %q, %v", r.Faults, err)
 	}
 }
 

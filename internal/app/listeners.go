@@ -47,8 +47,8 @@ type listeners struct {
 
 func (a *App) newAPI() (*api.API, error) {
 	page, err := web.New(web.Deps{
-		Machines: a.machines, Unit: a.unit, Version: a.version, Verdict: a.flow.judge.Latest, Broker: a.flow.broker.Addr,
-		Ahead: a.ahead, Public: a.tunnels.public,
+		Machines: a.machines, Unit: a.unit, Version: a.version, Verdict: a.flow.judge.Latest, Broker: a.flow.broker.Addr, Training: a.newestTraining,
+		Ahead: a.ahead, Trust: a.trust, Public: a.tunnels.public,
 		Alarms: func(state, machine string, limit int) []fettle.Alarm {
 			return a.flow.alarms.List(alarm.Filter{State: state, Machine: machine, Limit: limit})
 		},
@@ -62,7 +62,7 @@ func (a *App) newAPI() (*api.API, error) {
 		Origins: a.cfg.HTTP.Origins, Proxies: networks(a.cfg.HTTP.Proxies), KeyRate: a.cfg.HTTP.KeyRate, AddressRate: a.cfg.HTTP.AddressRate,
 	}, api.Deps{
 		Machines: a.machines, Models: a.models.List, Registry: a.models, Unit: a.unit, Readings: a.flow.readings, Ingest: a.flow.gate,
-		Forecasts: a.flow.forecasts, Verdicts: a.flow.judge, Alarms: a.flow.alarms, Events: a.flow.events, Keys: a.keys, Users: a.accounts, Keeping: a,
+		Forecasts: a.flow.forecasts, Scores: a.flow.forecasts, Verdicts: a.flow.judge, Alarms: a.flow.alarms, Events: a.flow.events, Keys: a.keys, Users: a.accounts, Keeping: a, Training: a.training,
 		Status: a.status, Samples: a.samples, Ready: a.isReady, Page: page.Handler(), AdminToken: a.web.token,
 		Tunnels: a.tunnels,
 	}, a.log)
@@ -85,7 +85,7 @@ func networks(texts []string) []netip.Prefix {
 func (a *App) isReady() error {
 	select {
 	case <-a.ready:
-		return a.db.Stats().Trouble
+		return a.db.Trouble()
 	default:
 		return fettle.Errorf(fettle.Unavailable, "still starting")
 	}

@@ -72,18 +72,20 @@ func (p *pipeline) advanceSafely(ctx context.Context, machine string) {
 // the newest, which a second message may still add to, unless the machine has
 // been silent for two of its steps.
 //
-// A newest row ahead of the clock is left alone until its time has come. It may
-// be one reading of a clock that jumped, and the rows of the minutes until then
-// must not find the judge gone ahead of them.
+// Rows ahead of the clock are left alone until their time has come. They may be
+// of a clock that jumped, and the rows of the minutes until then must not find
+// the judge gone ahead of them: it would never go back. A machine whose clock is
+// always fast is judged late by as much, at most what the gate lets in; the
+// status names it.
 func (p *pipeline) settled(machine string) time.Time {
 	info, _ := p.readings.Info(machine)
 	now, before := time.Now(), info.Last.Add(-time.Microsecond)
 	switch {
 	case info.Last.After(now):
-		if rows, err := p.readings.Last(machine, before, 1); err == nil && len(rows) > 0 {
+		if rows, err := p.readings.Last(machine, now, 1); err == nil && len(rows) > 0 {
 			return rows[0].Time
 		}
-		return before
+		return p.judge.Cursor(machine)
 	case now.Sub(p.gate.Arrived(machine)) > 2*p.rhythm.step(machine):
 		return info.Last
 	default:
@@ -91,10 +93,16 @@ func (p *pipeline) settled(machine string) time.Time {
 	}
 }
 
-// wakeSilent wakes machines that went silent with their last row not judged.
+// wakeSilent wakes machines that went silent with their last row not judged, and
+// those with rows whose time has come.
 func (p *pipeline) wakeSilent() {
+	now := time.Now()
 	for _, info := range p.readings.Machines() {
-		if p.judge.Cursor(info.Machine).Before(info.Last) && p.settled(info.Machine).Equal(info.Last) {
+		cursor := p.judge.Cursor(info.Machine)
+		if !cursor.Before(info.Last) {
+			continue
+		}
+		if settled := p.settled(info.Machine); cursor.Before(settled) && (settled.Equal(info.Last) || info.Last.After(now)) {
 			p.awake.wake(info.Machine)
 		}
 	}

@@ -41,7 +41,7 @@ func (a *App) machineStatus(m fettle.Machine) api.MachineStatus {
 
 func (a *App) parts(machines []fettle.Machine) []api.Part {
 	return []api.Part{
-		a.brokerPart(), a.gatePart(), a.readingsPart(machines), a.forecastPart(machines), a.verdictPart(machines), a.alarmPart(), a.modelPart(),
+		a.brokerPart(), a.gatePart(), a.readingsPart(machines), a.forecastPart(machines), a.verdictPart(machines), a.alarmPart(), a.modelPart(), a.trainingPart(),
 		{Name: "http", State: api.PartOK, Detail: fmt.Sprintf("on %s, with a key on %s", a.web.address(), orOff(a.web.keyedAddress()))},
 		a.tunnels.part(),
 	}
@@ -81,7 +81,7 @@ func (a *App) gatePart() api.Part {
 	if s.Dropped > 0 {
 		part.State = api.PartWarning
 	}
-	if err := a.db.Stats().Trouble; err != nil {
+	if err := a.db.Trouble(); err != nil {
 		part.State, part.Detail = api.PartError, err.Error()
 	}
 	return part
@@ -97,6 +97,10 @@ func (a *App) readingsPart(machines []fettle.Machine) api.Part {
 		}
 	}
 	part := api.Part{Name: "readings", State: api.PartOK, Detail: fmt.Sprintf("%d readings of %d machines", rows, len(machines))}
+	if ahead := saysAhead(machines, time.Now()); ahead != "" {
+		part.State = api.PartWarning
+		part.Detail += ", " + ahead
+	}
 	files := a.flow.readings.Files()
 	part.Detail += fmt.Sprintf(", %.1f MB in files of closed days", float64(files.Bytes)/1e6)
 	if silent > 0 {
@@ -107,7 +111,40 @@ func (a *App) readingsPart(machines []fettle.Machine) api.Part {
 		part.State = api.PartWarning
 		part.Detail += fmt.Sprintf(", %d damaged files set aside (*.damaged)", files.Lost)
 	}
+	if err := a.db.Damage(); err != nil {
+		part.State = api.PartError
+		part.Detail += ", " + err.Error()
+	}
+	if err := a.keeper.Trouble(); err != nil {
+		if part.State == api.PartOK {
+			part.State = api.PartWarning
+		}
+		part.Detail += ", closed days wait: " + err.Error()
+	}
 	return part
+}
+
+// aheadOf is how far a machine's newest reading may be ahead of this computer's
+// clock before anybody has to know.
+const aheadOf = 10 * time.Second
+
+// saysAhead names the machine whose clock is the furthest ahead, and counts them.
+func saysAhead(machines []fettle.Machine, now time.Time) string {
+	count, most, whose := 0, time.Duration(0), ""
+	for _, m := range machines {
+		lead := m.Last.Sub(now)
+		if lead < aheadOf {
+			continue
+		}
+		count++
+		if lead > most {
+			most, whose = lead, m.Name
+		}
+	}
+	if count == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%d ahead of this computer's clock and judged when their time has come (%s by %s; set its clock)", count, whose, most.Round(time.Second))
 }
 
 func (a *App) forecastPart(machines []fettle.Machine) api.Part {

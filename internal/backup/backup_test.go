@@ -24,9 +24,14 @@ func newSource(t *testing.T) Source {
 	dir := filepath.Join(t.TempDir(), "data")
 	d, err := db.Open(filepath.Join(dir, "db"), db.Options{})
 	check(t, err)
-	t.Cleanup(func() { d.Close() })
 	rows, err := readings.Open(d, dir, nil)
 	check(t, err)
+	t.Cleanup(func() {
+		if r, err := rows.Check(context.Background()); err != nil || len(r.Faults) > 0 {
+			t.Errorf("check of the readings found %q, %v", r.Faults, err)
+		}
+		d.Close()
+	})
 	s := Source{Readings: rows, Store: "db", Models: filepath.Join(dir, "models"), Dir: dir, Version: "test"}
 	for day := range 3 {
 		s.append(t, day*1440, 500)

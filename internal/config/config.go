@@ -30,6 +30,7 @@ type Config struct {
 	Ingest    Ingest            `yaml:"ingest" doc:"What is taken in as a reading, and how much at once."`
 	Retention Retention         `yaml:"retention" doc:"How long readings are kept. Files go by whole days (UTC), once their day is that much older than the machine's newest reading."`
 	Forecast  Forecast          `yaml:"forecast" doc:"When machines are forecast, and from what."`
+	Training  Training          `yaml:"training" doc:"When models are trained, by what, and what that may take. Training runs in processes of its own at the lowest priority."`
 	Limits    Limits            `yaml:"limits" doc:"What fettle may take of the computer."`
 	Log       Log               `yaml:"log" doc:"What fettle says while it runs, on standard error."`
 	Units     map[string]string `yaml:"units" doc:"The unit of a sensor, by the sensor's name, for the page and the API. Entries are added to the default ones; an empty unit removes one."`
@@ -153,6 +154,22 @@ type Forecaster struct {
 	Interval Duration `yaml:"interval" doc:"Time of a machine's own readings from one of its forecasts to the next."`
 }
 
+// Training is the section about training models.
+type Training struct {
+	Schedule string   `yaml:"schedule" doc:"When all machines are trained anew: cron with five fields (minute, hour, day of month, month, day of week), in local time. Empty: only by hand and by drift."`
+	Stagger  Duration `yaml:"stagger" doc:"Time over which the machines of a schedule are spread, each at a place of its own."`
+	Drift    string   `yaml:"drift" enum:"on,off" doc:"Whether a machine is trained whose scored forecasts have become worse than its model was on what was held out, at most once a day."`
+	Preset   string   `yaml:"preset" doc:"What models are like: deployed, research, ett, or the path of a JSON file that names one of them (preset) and changes it (context, horizon, d_model, epochs and so on)."`
+	History  Duration `yaml:"history" doc:"How far back readings are learned from and judged by. Forecasters with long steps look back on 8760 of them."`
+	Parallel int      `yaml:"parallel" doc:"Machines that are trained at once."`
+	Threads  int      `yaml:"threads" doc:"Threads of a training. 0: one for each processor."`
+	Memory   Bytes    `yaml:"memory" doc:"Memory that a training may take; one that would take more is refused before it starts."`
+	Budget   Duration `yaml:"budget" doc:"How long one machine may be trained; what was learned by then is judged. 0s: no limit."`
+	Windows  int      `yaml:"windows" doc:"Windows that an epoch takes at most, other ones in each. 0: all."`
+	Margin   float64  `yaml:"margin" doc:"By how much a new model must be better than what serves, as a share of its mean squared error on the held-out readings."`
+	Attempts int      `yaml:"attempts" doc:"How often a training is started that was killed, each time from its checkpoint, before it has failed."`
+}
+
 // Limits is the section about resources.
 type Limits struct {
 	Memory Bytes `yaml:"memory" doc:"Memory that fettle tries to stay within (GOMEMLIMIT, and the size of its caches). 0: no limit."`
@@ -197,11 +214,18 @@ func Defaults() Config {
 				{Name: "days", Step: Duration(time.Hour), Context: 168, Steps: 48, Interval: Duration(time.Hour)},
 			},
 		},
+		Training: Training{
+			Schedule: "0 0 1 * *", Stagger: Duration(6 * time.Hour), Drift: "on", Preset: "deployed", History: Duration(30 * 24 * time.Hour),
+			Parallel: 1, Memory: 512 << 20, Budget: Duration(30 * time.Minute), Windows: 20_000, Margin: 0.01, Attempts: 3,
+		},
 		Limits: Limits{Memory: 256 << 20},
 		Log:    Log{Level: "info", Format: "text"},
 		Units:  map[string]string{"current": "A", "accX": "g", "accY": "g", "accZ": "g", "tempA": "°C", "tempB": "°C"},
 	}
 }
+
+// Runs is the folder of training runs under way, inside the data folder.
+func (d Data) Runs() string { return filepath.Join(d.Dir, "training") }
 
 // DefaultFile is read from the working directory when nobody names a file.
 const DefaultFile = "fettle.yaml"

@@ -307,6 +307,12 @@ func setScalar(into reflect.Value, text string) (expected string) {
 			return "a whole number"
 		}
 		into.SetInt(int64(n))
+	case reflect.Float64:
+		x, err := strconv.ParseFloat(text, 64)
+		if err != nil {
+			return "a number"
+		}
+		into.SetFloat(x)
 	default:
 		panic("BUG: setting of kind " + into.Kind().String())
 	}

@@ -31,6 +31,7 @@ func (c *Config) problems() []*fettle.Error {
 	v.ingest(c.Ingest)
 	v.retention(c.Retention)
 	v.forecast(c.Forecast)
+	v.training(c.Training)
 	v.check(c.Limits.Memory == 0 || within(c.Limits.Memory, 32<<20, 1<<40), "limits.memory", c.Limits.Memory.String(), "0 (no limit), or 32MiB to 1024GiB")
 	v.units(c.Units)
 	return v.problems
@@ -211,6 +212,20 @@ func (v *validator) forecast(f Forecast) {
 		v.count(one.Steps, path+".steps", 1, maxSteps)
 		v.duration(one.Interval, path+".interval", time.Second, 31*day)
 	}
+}
+
+// training leaves the schedule and the preset to those who read them.
+func (v *validator) training(t Training) {
+	const day = 24 * time.Hour
+	v.duration(t.Stagger, "training.stagger", 0, 31*day)
+	v.duration(t.History, "training.history", time.Minute, 3660*day)
+	v.duration(t.Budget, "training.budget", 0, 31*day)
+	v.count(t.Parallel, "training.parallel", 1, 64)
+	v.count(t.Threads, "training.threads", 0, 1024)
+	v.count(t.Windows, "training.windows", 0, 1<<30)
+	v.count(t.Attempts, "training.attempts", 1, 100)
+	v.check(within(t.Memory, 64<<20, 1<<40), "training.memory", t.Memory.String(), "64MiB to 1024GiB")
+	v.check(t.Margin >= 0 && t.Margin < 1, "training.margin", strconv.FormatFloat(t.Margin, 'g', -1, 64), "0 to below 1")
 }
 
 // maxUnit bounds the text of a unit, in bytes; it stands beside a number.

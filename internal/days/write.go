@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"math/bits"
 
 	"github.com/parquet-go/parquet-go"
 	"github.com/parquet-go/parquet-go/compress/zstd"
@@ -22,6 +23,8 @@ const (
 	fewValues = 4096
 	// pageBytes holds a day at a reading every 2 s in one page, which packs best.
 	pageBytes = 512 << 10
+	// leastPageBytes is for files of a few rows.
+	leastPageBytes = 4 << 10
 	// blockRows is how many values are handed to the library at once.
 	blockRows = 1024
 )
@@ -45,11 +48,23 @@ func (p *Press) NewWriter(out io.Writer, first Table, more bool) (w *Writer, err
 	return &Writer{
 		out: parquet.NewGenericWriter[any](out, parquet.NewSchema("readings", s),
 			parquet.Compression(&p.codec),
-			parquet.PageBufferSize(pageBytes), parquet.DataPageStatistics(false),
+			parquet.PageBufferSize(pageSize(first, more)), parquet.DataPageStatistics(false),
 			parquet.CreatedBy("fettle", "1", "")),
 		schema:  s,
 		scratch: make([]parquet.Value, 0, blockRows),
 	}, nil
+}
+
+// pageSize is what a column of a file takes at most, in bytes. The library sets
+// aside that much for each, which for rollups, of many columns and few rows,
+// would be most of the work.
+func pageSize(first Table, more bool) int {
+	if more {
+		return pageBytes
+	}
+	const number = 8
+	full := number * (first.Rows() + 1)
+	return min(pageBytes, max(leastPageBytes, full+full/16)) // it ends a page a little before it is full
 }
 
 // Write adds a table as a row group.
@@ -60,7 +75,7 @@ func (w *Writer) Write(t Table) (err error) {
 	}
 	columns := w.out.ColumnWriters()
 	err = w.column(columns[0], t.Rows(), func(row int) parquet.Value {
-		return parquet.Int64Value(t.Times[row]).Level(0, 0, 0)
+		return parquet.Int64Value(t.Times[row])
 	})
 	for i, values := range t.Columns {
 		if err != nil {
@@ -99,21 +114,21 @@ func (w *Writer) column(out *parquet.ColumnWriter, rows int, value func(row int)
 	return nil
 }
 
-// numbers is column for a sensor: nearly all that a day holds.
+// numbers is column for a sensor: nearly all that a day holds. Levels tell of
+// gaps, so columns without any do without them.
 func (w *Writer) numbers(out *parquet.ColumnWriter, values []float64, column int, optional bool) error {
-	defined := 0
-	if optional {
-		defined = 1
-	}
 	silent := parquet.NullValue().Level(0, 0, column)
 	for len(values) > 0 {
 		n := min(len(values), blockRows)
 		block := w.scratch[:n]
 		for i, v := range values[:n] {
-			if v != v { // NaN
+			switch {
+			case !optional:
+				block[i] = parquet.DoubleValue(v)
+			case v != v: // NaN
 				block[i] = silent
-			} else {
-				block[i] = parquet.DoubleValue(v).Level(0, defined, column)
+			default:
+				block[i] = parquet.DoubleValue(v).Level(0, 1, column)
 			}
 		}
 		if _, err := out.WriteRowValues(block); err != nil {
@@ -175,24 +190,59 @@ func (s *schema) add(name string, node parquet.Node) {
 
 // survey tells whether a column has few different values, and gaps.
 func survey(values []float64) (few, gaps bool) {
-	limit := min(fewValues, len(values)/2)
-	different := make(map[uint64]struct{}, min(limit, 256))
+	seen := newBitsSet(min(fewValues, len(values)/2))
 	few = true
 	last := ^uint64(0) // a NaN that nobody makes
 	for _, v := range values {
-		bits := math.Float64bits(v)
+		number := math.Float64bits(v)
 		switch {
-		case bits == last:
-		case math.IsNaN(v):
+		case number == last:
+		case v != v: // NaN
 			gaps = true
 			if !few {
 				return few, gaps
 			}
 		case few:
-			different[bits] = struct{}{}
-			few = len(different) <= limit
+			few = seen.add(number)
 		}
-		last = bits
+		last = number
 	}
 	return few, gaps
+}
+
+// A bitsSet is a set of a limited number of numbers, by their bits. A map would
+// take half as long as all the rest of writing a file.
+type bitsSet struct {
+	limit, used int
+	slots       []uint64 // open addressing; at most half of them are used
+	zero        bool     // 0, which marks a free slot, is in the set
+}
+
+func newBitsSet(limit int) *bitsSet {
+	return &bitsSet{limit: limit, slots: make([]uint64, 2<<bits.Len(uint(limit)))}
+}
+
+// add tells whether there was room for a number, or it was in the set already.
+func (s *bitsSet) add(number uint64) bool {
+	if number == 0 {
+		if !s.zero {
+			s.zero = true
+			s.used++
+		}
+		return s.used <= s.limit
+	}
+	mask := uint64(len(s.slots) - 1)
+	const golden = 0x9E3779B97F4A7C15 // 2^64 over the golden ratio spreads numbers that are close together
+	for i := number * golden >> 40 & mask; ; i = (i + 1) & mask {
+		switch s.slots[i] {
+		case number:
+			return true
+		case 0:
+			if s.used++; s.used > s.limit {
+				return false
+			}
+			s.slots[i] = number
+			return true
+		}
+	}
 }

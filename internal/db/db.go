@@ -15,6 +15,7 @@
 //
 //   - Full, noticed in time: with less than reserve bytes free, Commit writes
 //     nothing and returns Unavailable. It works again as soon as there is room.
+//     Commits that make room go on nearly to the end.
 //   - Full by surprise (a quota, a sudden neighbour): the write that met it
 //     waits until there is room, and Commit with it; further commits return
 //     Unavailable meanwhile. Nothing is lost and nothing has to be repaired.
@@ -25,6 +26,13 @@
 // So a commit that returned an error has either written nothing, or is the
 // last one of this store: what an owner holds in memory and what is on disk
 // cannot part ways in a store that goes on.
+//
+// # When files are damaged
+//
+// A store that cannot be opened says which file it misses and what to do. One
+// that can, but has gone back behind what it had acknowledged, or has parts that
+// cannot be read, serves what is left, says so in the log, and tells through
+// Damage (damage.go).
 package db
 
 import (
@@ -42,19 +50,23 @@ import (
 	"fettle"
 )
 
+// blockBytes is how much of a table file is read at once: most reads are of many
+// records that lie side by side.
+const blockBytes = 16 << 10
+
 // Options tune a DB. The zero value suits a small machine.
 type Options struct {
-	CacheBytes    int64        // memory for blocks read from disk; 0: 8 MiB
-	MemTableBytes int64        // memory for commits before they move to a table file, held up to three times; 0: 4 MiB
+	CacheBytes    int64        // memory for blocks read from disk; 0: 4 MiB
+	MemTableBytes int64        // memory for commits before they move to a table file, held up to three times; 0: 2 MiB
 	Log           *slog.Logger // nil: silent
 }
 
 func (o Options) withDefaults() Options {
 	if o.CacheBytes == 0 {
-		o.CacheBytes = 8 << 20
+		o.CacheBytes = 4 << 20
 	}
 	if o.MemTableBytes == 0 {
-		o.MemTableBytes = 4 << 20
+		o.MemTableBytes = 2 << 20
 	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
@@ -69,6 +81,8 @@ type DB struct {
 	guard  *guard
 	health *health
 	lock   *pebble.Lock
+	damage damage
+	reach  *reach
 
 	mu     sync.Mutex     // guards closed, and calls.Add against calls.Wait
 	closed bool           // no new calls
@@ -96,9 +110,9 @@ func open(dir string, o Options, disk vfs.FS) (*DB, error) {
 		return nil, errors.Join(err, lock.Close())
 	}
 	health := newHealth(o.Log.With("folder", dir))
-	d := &DB{dir: dir, guard: newGuard(disk, dir, health), health: health, lock: lock}
+	d := &DB{dir: dir, guard: newGuard(disk, dir, health), health: health, lock: lock, reach: newReach(disk, dir)}
 	if err := d.openPebble(o); err != nil {
-		err = fettle.Errorf(fettle.Unavailable, "open store in %s: %w", dir, err)
+		err = openError(dir, err)
 		if health.failure() != nil { // Pebble never comes back, so its half of the lock is let go for it
 			err = errors.Join(err, lock.Close())
 		}
@@ -140,8 +154,15 @@ func lockFolder(dir string, disk vfs.FS) (*pebble.Lock, error) {
 // error.
 func (d *DB) openPebble(o Options) error {
 	return d.run(func() (err error) {
-		d.pebble, err = pebble.Open(d.dir, d.pebbleOptions(o))
-		return err
+		options := d.pebbleOptions(o)
+		options.EnsureDefaults()
+		if err := setOptionsAside(d.dir, d.guard.FS, options, o.Log); err != nil {
+			return err
+		}
+		if d.pebble, err = pebble.Open(d.dir, options); err != nil {
+			return err
+		}
+		return d.compareReach()
 	})
 }
 
@@ -179,12 +200,14 @@ func (d *DB) pebbleOptions(o Options) *pebble.Options {
 		// that an older binary refuses with a sentence of ours.
 		FormatMajorVersion: pebble.FormatWALSyncChunks,
 		Logger:             logger{d.health},
+		EventListener:      &pebble.EventListener{DataCorruption: d.corrupt},
 		// Table files live short: days that are over leave for better packed
 		// files. So the cheapest compression; zstd without cgo costs megabytes
 		// of memory for each compaction.
 	}
 	for i := range options.Levels {
 		options.Levels[i].FilterPolicy = bloom.FilterPolicy(10)
+		options.Levels[i].BlockSize = blockBytes
 	}
 	return options
 }
@@ -219,6 +242,9 @@ func (d *DB) Close() error {
 	if d.health.failure() == nil {
 		err := d.run(d.pebble.Close)
 		if d.health.failure() == nil {
+			if err == nil {
+				err = d.reach.note()
+			}
 			if err = errors.Join(err, d.lock.Close()); err != nil {
 				return fettle.Errorf(fettle.Unavailable, "close store in %s: %w", d.dir, err)
 			}
@@ -235,21 +261,16 @@ func (d *DB) Close() error {
 type Stats struct {
 	DiskBytes int64 // what its files take
 	FreeBytes int64 // what the disk still holds for us; 0 if the system does not tell
-	Trouble   error // why commits are refused now; nil if they are not
 }
 
 // Stats measures the store now.
 func (d *DB) Stats() Stats {
 	if d.enter() != nil {
-		return Stats{Trouble: fettle.Errorf(fettle.Unavailable, "store in %s is closed", d.dir)}
+		return Stats{}
 	}
 	defer d.leave()
 	free, _ := d.guard.free()
-	return Stats{
-		DiskBytes: d.guard.taken(),
-		FreeBytes: free,
-		Trouble:   d.trouble(),
-	}
+	return Stats{DiskBytes: d.guard.taken(), FreeBytes: free}
 }
 
 // Checkpoint writes a copy of the store, as of now, into a folder that must
@@ -259,7 +280,7 @@ func (d *DB) Checkpoint(dir string) error {
 		return err
 	}
 	defer d.leave()
-	if err := d.trouble(); err != nil {
+	if err := d.trouble(reserve); err != nil {
 		return err
 	}
 	err := d.run(func() error { return d.pebble.Checkpoint(dir, pebble.WithFlushedWAL()) })

@@ -157,7 +157,7 @@ func TestReopen(t *testing.T) {
 	_, _, err := d.Get([]byte("a"))
 	wantKind(t, err, fettle.Unavailable, "closed")
 	wantKind(t, d.Ascend(nil, nil, nil), fettle.Unavailable, "closed")
-	wantKind(t, d.Stats().Trouble, fettle.Unavailable, "closed")
+	wantKind(t, d.Trouble(), fettle.Unavailable, "closed")
 
 	wantList(t, mustOpen(t, dir), "a=1", "b=2")
 }
@@ -311,7 +311,7 @@ func TestCheckpoint(t *testing.T) {
 func TestStats(t *testing.T) {
 	d := mustOpen(t, t.TempDir())
 	mustPut(t, d, "a="+strings.Repeat("x", 10_000))
-	if s := d.Stats(); s.DiskBytes < 10_000 || s.FreeBytes <= 0 || s.Trouble != nil {
+	if s := d.Stats(); s.DiskBytes < 10_000 || s.FreeBytes <= 0 || d.Trouble() != nil {
 		t.Errorf("Stats are %+v", s)
 	}
 }

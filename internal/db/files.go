@@ -120,18 +120,3 @@ func (f Files) SyncFolder(dir string) error {
 	}
 	return nil
 }
-
-// A MemoryDisk is a disk for tests of what a power cut does.
-type MemoryDisk struct {
-	disk *vfs.MemFS
-}
-
-// NewMemoryDisk makes an empty one.
-func NewMemoryDisk() MemoryDisk { return MemoryDisk{vfs.NewCrashableMem()} }
-
-// Open is Open on this disk.
-func (m MemoryDisk) Open(dir string, o Options) (*DB, error) { return open(dir, o, m.disk) }
-
-// PowerCut returns the disk as a power cut at this moment leaves it: what was
-// not synced is gone. The store that was open on it goes on on the old disk.
-func (m MemoryDisk) PowerCut() MemoryDisk { return MemoryDisk{m.disk.CrashClone(vfs.CrashCloneCfg{})} }

@@ -43,8 +43,8 @@ func checkFormat(dir string, disk vfs.FS, log *slog.Logger) error {
 	number, isOurs := strings.CutPrefix(line, formatPrefix)
 	version, err := strconv.Atoi(strings.TrimSpace(number))
 	if !isOurs || err != nil || version < 1 {
-		return fettle.Errorf(fettle.Conflict, "folder %s is no store of fettle: its file %s says %q, expected %q",
-			dir, formatFile, fettle.Shorten(line), formatPrefix+"N")
+		return fettle.Errorf(fettle.Conflict, "folder %s is no store of fettle, or its file %s is damaged: it says %q, expected %q; if it is one, write that line into it, with %d for N",
+			dir, formatFile, fettle.Shorten(line), formatPrefix+"N", formatVersion)
 	}
 	if version > formatVersion {
 		return fettle.Errorf(fettle.Conflict, "folder %s has store format %d, this fettle reads up to format %d; use the newer fettle that wrote it, or another folder",
@@ -67,7 +67,7 @@ func startFormat(dir string, disk vfs.FS) error {
 		return fettle.Errorf(fettle.Unavailable, "look into store folder %s: %w", dir, err)
 	}
 	if found.Exists {
-		return fettle.Errorf(fettle.Conflict, "folder %s holds a Pebble store without the file %s, so it is no store of fettle; use another folder", dir, formatFile)
+		return fettle.Errorf(fettle.Conflict, "folder %s holds a Pebble store without the file %s, so it is no store of fettle; use another folder, or, if it is one that has lost this file, write the line %q into it", dir, formatFile, fmt.Sprint(formatPrefix, formatVersion))
 	}
 	if err := writeFormat(dir, disk); err != nil {
 		return fettle.Errorf(fettle.Unavailable, "write format of store in %s: %w", dir, err)

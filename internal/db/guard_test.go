@@ -4,51 +4,18 @@ import (
 	"bytes"
 	"fmt"
 	"strings"
-	"sync/atomic"
 	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
 
-	"github.com/cockroachdb/pebble/v2/vfs"
-	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
-
 	"fettle"
 )
 
-// badDisk is a disk in memory that can be filled up and broken.
-type badDisk struct {
-	vfs.FS
-	avail  atomic.Int64 // what GetDiskUsage says
-	broken atomic.Value // of fault: fails writes
-}
-
-type fault struct {
-	err  error
-	ends string // only files with this ending; "": all
-}
-
-func newBadDisk() *badDisk {
-	d := &badDisk{}
-	d.avail.Store(1 << 40)
-	d.broken.Store(fault{})
-	d.FS = errorfs.Wrap(vfs.NewMem(), errorfs.InjectorFunc(func(op errorfs.Op) error {
-		f := d.broken.Load().(fault)
-		if op.Kind.ReadOrWrite() != errorfs.OpIsWrite || !strings.HasSuffix(op.Path, f.ends) {
-			return nil
-		}
-		return f.err
-	}))
-	return d
-}
-
-func (d *badDisk) GetDiskUsage(string) (vfs.DiskUsage, error) {
-	return vfs.DiskUsage{AvailBytes: uint64(d.avail.Load())}, nil
-}
-
-func (d *badDisk) open(t *testing.T) *DB {
+// mustOpen opens a store on a disk that is to be filled up and broken.
+func (m MemoryDisk) mustOpen(t *testing.T) *DB {
 	t.Helper()
-	db, err := open("store", Options{MemTableBytes: 256 << 10}, d)
+	db, err := m.Open("store", Options{MemTableBytes: 256 << 10})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -56,37 +23,37 @@ func (d *badDisk) open(t *testing.T) *DB {
 }
 
 func TestFullDiskNoticedInTime(t *testing.T) {
-	disk := newBadDisk()
-	d := disk.open(t)
+	disk := NewMemoryDisk()
+	d := disk.mustOpen(t)
 	defer d.Close()
 	mustPut(t, d, "a=1")
 
-	disk.avail.Store(5 << 20)
+	disk.Set(Fault{Free: 5 << 20})
 	wantKind(t, put(d, "b", "2", Synced), fettle.Unavailable, "full", "5 MiB free", "needs 32 MiB", "store")
-	wantKind(t, d.Stats().Trouble, fettle.Unavailable, "full")
+	wantKind(t, d.Trouble(), fettle.Unavailable, "full")
 	wantKind(t, d.Checkpoint("copy"), fettle.Unavailable, "full")
 	wantList(t, d, "a=1")
 
-	disk.avail.Store(1 << 30)
+	disk.Set(Fault{Free: 1 << 30})
 	mustPut(t, d, "c=3")
 	wantList(t, d, "a=1", "c=3")
 }
 
 // Pebble flushes its log while it opens: on a full disk it would go on trying.
 func TestFullDiskEndsOpening(t *testing.T) {
-	for _, ends := range []string{".sst", ".log"} {
-		disk := newBadDisk()
-		d := disk.open(t)
+	for _, files := range []string{".sst", ".log"} {
+		disk := NewMemoryDisk()
+		d := disk.mustOpen(t)
 		mustPut(t, d, "a=1")
 		if err := d.Close(); err != nil {
 			t.Fatal(err)
 		}
-		disk.broken.Store(fault{err: syscall.ENOSPC, ends: ends})
-		_, err := open("store", Options{}, disk)
+		disk.Set(Fault{Err: syscall.ENOSPC, Of: files})
+		_, err := disk.Open("store", Options{})
 		wantKind(t, err, fettle.Unavailable, "open store", "check its disk", "no space left")
 
-		disk.broken.Store(fault{})
-		d = disk.open(t)
+		disk.Set(Fault{})
+		d = disk.mustOpen(t)
 		wantList(t, d, "a=1")
 		if err := d.Close(); err != nil {
 			t.Fatal(err)
@@ -98,14 +65,14 @@ func TestFullDiskEndsOpening(t *testing.T) {
 // is room. Then everything goes on, and nothing is missing.
 func TestFullDiskBySurprise(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		disk := newBadDisk()
-		d := disk.open(t)
+		disk := NewMemoryDisk()
+		d := disk.mustOpen(t)
 		mustPut(t, d, "a=1")
 
-		disk.broken.Store(fault{err: syscall.ENOSPC, ends: ".log"})
+		disk.Set(Fault{Err: syscall.ENOSPC, Of: ".log"})
 		first := make(chan error, 1)
 		go func() { first <- put(d, "b", "2", Synced) }()
-		for d.Stats().Trouble == nil {
+		for d.Trouble() == nil {
 			time.Sleep(time.Millisecond)
 		}
 		wantKind(t, put(d, "c", "3", Synced), fettle.Unavailable, "full")
@@ -116,7 +83,7 @@ func TestFullDiskBySurprise(t *testing.T) {
 		default:
 		}
 
-		disk.broken.Store(fault{})
+		disk.Set(Fault{})
 		if err := <-first; err != nil {
 			t.Fatal(err)
 		}
@@ -124,7 +91,7 @@ func TestFullDiskBySurprise(t *testing.T) {
 		if err := d.Close(); err != nil {
 			t.Fatal(err)
 		}
-		d = disk.open(t)
+		d = disk.mustOpen(t)
 		defer d.Close()
 		wantList(t, d, "a=1", "b=2", "d=4")
 	})
@@ -134,17 +101,17 @@ func TestFullDiskBySurprise(t *testing.T) {
 // are refused as long as the flush waits, and nothing acknowledged is missing.
 func TestFullDiskWhileFlushing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		disk := newBadDisk()
-		d := disk.open(t)
+		disk := NewMemoryDisk()
+		d := disk.mustOpen(t)
 		big := strings.Repeat("x", 50<<10)
 		var stored []string
 		refused := 0
 		for i := range 100 {
 			switch i {
 			case 30:
-				disk.broken.Store(fault{err: syscall.ENOSPC, ends: ".sst"})
+				disk.Set(Fault{Err: syscall.ENOSPC, Of: ".sst"})
 			case 60:
-				disk.broken.Store(fault{})
+				disk.Set(Fault{})
 				time.Sleep(time.Minute)
 			}
 			key := fmt.Sprintf("%03d", i)
@@ -163,7 +130,7 @@ func TestFullDiskWhileFlushing(t *testing.T) {
 		if err := d.Close(); err != nil {
 			t.Fatal(err)
 		}
-		d = disk.open(t)
+		d = disk.mustOpen(t)
 		defer d.Close()
 		wantList(t, d, stored...)
 	})
@@ -184,9 +151,9 @@ func (d *DB) stuck() <-chan struct{} {
 // After a write or sync failed for good, the process lives, nobody hangs, and
 // the folder opens again with everything that was acknowledged.
 func TestBrokenDisk(t *testing.T) {
-	for _, ends := range []string{".log", ".sst", ""} {
-		disk := newBadDisk()
-		d := disk.open(t)
+	for _, files := range []string{".log", ".sst", ""} {
+		disk := NewMemoryDisk()
+		d := disk.mustOpen(t)
 		big := bytes.Repeat([]byte("x"), 50<<10)
 		acknowledged := []string{}
 		commit := func(key string) error {
@@ -203,25 +170,25 @@ func TestBrokenDisk(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		disk.broken.Store(fault{err: syscall.EIO, ends: ends})
+		disk.Set(Fault{Err: syscall.EIO, Of: files})
 		var err error
 		for i := 0; err == nil; i++ {
 			err = commit(fmt.Sprintf("b%d", i))
 		}
 		wantKind(t, err, fettle.Unavailable, "stopped writing", "input/output error")
 		wantKind(t, commit("c"), fettle.Unavailable, "stopped writing")
-		wantKind(t, d.Stats().Trouble, fettle.Unavailable, "stopped writing")
+		wantKind(t, d.Trouble(), fettle.Unavailable, "stopped writing")
 		if _, found, err := d.Get([]byte("a1")); !found || err != nil {
-			t.Errorf("%q: Get on a broken disk: %v, %v", ends, found, err)
+			t.Errorf("%q: Get on a broken disk: %v, %v", files, found, err)
 		}
 		wantKind(t, d.Close(), fettle.Unavailable, "stopped writing")
 
-		disk.broken.Store(fault{})
-		d = disk.open(t)
+		disk.Set(Fault{})
+		d = disk.mustOpen(t)
 		got := list(t, d)
 		for _, record := range acknowledged {
 			if len(got) == 0 || got[0] != record {
-				t.Fatalf("%q: acknowledged record %s is gone", ends, record[:5])
+				t.Fatalf("%q: acknowledged record %s is gone", files, record[:5])
 			}
 			got = got[1:]
 		}
@@ -232,18 +199,18 @@ func TestBrokenDisk(t *testing.T) {
 }
 
 func TestCloseWhileDiskIsFull(t *testing.T) {
-	disk := newBadDisk()
-	d := disk.open(t)
+	disk := NewMemoryDisk()
+	d := disk.mustOpen(t)
 	mustPut(t, d, "a=1")
-	disk.broken.Store(fault{err: syscall.ENOSPC})
+	disk.Set(Fault{Err: syscall.ENOSPC})
 	waiting := make(chan error, 1)
 	go func() { waiting <- put(d, "b", "2", Synced) }()
 	<-d.stuck()
 	wantKind(t, d.Close(), fettle.Unavailable, "closed while the disk was full")
 	wantKind(t, <-waiting, fettle.Unavailable, "closed while the disk was full")
 
-	disk.broken.Store(fault{})
-	d = disk.open(t)
+	disk.Set(Fault{})
+	d = disk.mustOpen(t)
 	defer d.Close()
 	if records := list(t, d); len(records) == 0 || records[0] != "a=1" {
 		t.Errorf("records are %q, expected a=1 first", records)

@@ -5,8 +5,6 @@ import (
 	"errors"
 
 	"github.com/cockroachdb/pebble/v2"
-
-	"fettle"
 )
 
 // Stop ends Ascend or Descend early when yield returns it.
@@ -24,7 +22,8 @@ func (d *DB) Get(key []byte) (value []byte, found bool, err error) {
 }
 
 // Ascend yields the records with from <= key < to in ascending order, as they
-// stood when Ascend was called; a nil to has no end. The slices hold during
+// stood when Ascend was called; a nil from is the first of them, a nil to has no
+// end. The slices hold during
 // the call of yield only. An error of yield ends it and is returned, but for
 // Stop, which ends it without error.
 func (d *DB) Ascend(from, to []byte, yield func(key, value []byte) error) error {
@@ -32,7 +31,7 @@ func (d *DB) Ascend(from, to []byte, yield func(key, value []byte) error) error 
 		return err
 	}
 	defer d.leave()
-	return d.scan(d.pebble, from, to, yield, ascending)
+	return d.scan(d.pebble, ours(from), to, yield, ascending)
 }
 
 // Descend is Ascend in descending order.
@@ -41,7 +40,7 @@ func (d *DB) Descend(from, to []byte, yield func(key, value []byte) error) error
 		return err
 	}
 	defer d.leave()
-	return d.scan(d.pebble, from, to, yield, descending)
+	return d.scan(d.pebble, ours(from), to, yield, descending)
 }
 
 // A Snapshot is the store as it stood at one moment, for whoever reads several
@@ -66,12 +65,12 @@ func (s *Snapshot) Get(key []byte) (value []byte, found bool, err error) {
 
 // Ascend is as the store's.
 func (s *Snapshot) Ascend(from, to []byte, yield func(key, value []byte) error) error {
-	return s.db.scan(s.snapshot, from, to, yield, ascending)
+	return s.db.scan(s.snapshot, ours(from), to, yield, ascending)
 }
 
 // Descend is as the store's.
 func (s *Snapshot) Descend(from, to []byte, yield func(key, value []byte) error) error {
-	return s.db.scan(s.snapshot, from, to, yield, descending)
+	return s.db.scan(s.snapshot, ours(from), to, yield, descending)
 }
 
 // Close lets go of it. It is called once.
@@ -88,11 +87,11 @@ func (d *DB) get(from pebble.Reader, key []byte) (value []byte, found bool, err 
 		return nil, false, nil
 	}
 	if err != nil {
-		return nil, false, fettle.Errorf(fettle.Unavailable, "read from store in %s: %w", d.dir, err)
+		return nil, false, d.unreadable(err)
 	}
 	value = bytes.Clone(value)
 	if err := closer.Close(); err != nil {
-		return nil, false, fettle.Errorf(fettle.Unavailable, "read from store in %s: %w", d.dir, err)
+		return nil, false, d.unreadable(err)
 	}
 	return value, true, nil
 }
@@ -105,17 +104,25 @@ var (
 	descending = way{(*pebble.Iterator).Last, (*pebble.Iterator).Prev}
 )
 
+// ours lets a stretch begin behind the keys of this package.
+func ours(from []byte) []byte {
+	if len(from) == 0 {
+		return firstKey
+	}
+	return from
+}
+
 func (d *DB) scan(in pebble.Reader, from, to []byte, yield func(key, value []byte) error, w way) error {
 	it, err := in.NewIter(&pebble.IterOptions{LowerBound: from, UpperBound: to})
 	if err != nil {
-		return fettle.Errorf(fettle.Unavailable, "read from store in %s: %w", d.dir, err)
+		return d.unreadable(err)
 	}
 	var ended error
 	for ok := w.start(it); ok && ended == nil; ok = ended == nil && w.step(it) {
 		ended = yield(it.Key(), it.Value())
 	}
 	if err := it.Close(); err != nil {
-		return fettle.Errorf(fettle.Unavailable, "read from store in %s: %w", d.dir, err)
+		return d.unreadable(err)
 	}
 	if errors.Is(ended, Stop) {
 		return nil

@@ -1,19 +1,26 @@
 package forecast
 
-import "fettle"
+import (
+	"math"
+	"slices"
 
-// The band's promise and the quantiles of the residuals that keep it.
-const (
-	coverage  = 0.9
-	lowerEdge = (1 - coverage) / 2
-	upperEdge = 1 - lowerEdge
+	"fettle"
 )
 
-// A band is how far below and above a forecast the readings stay, step by step,
-// in the sensor's own unit. Both lists are empty if there is no band.
+// The band's promise, and the share of the readings that may lie beyond each of
+// its edges.
+const (
+	coverage = 0.9
+	beyond   = (1 - coverage) / 2
+)
+
+// A band is how far below and above a forecast the readings stayed on what was
+// held out from a fit, step by step, in the sensor's own unit. All lists are
+// empty if there is no band; Error is also empty in a file from before it.
 type band struct {
 	Below []float64 `json:"below,omitempty"` // (horizon), mostly negative: added to the forecast
 	Above []float64 `json:"above,omitempty"` // (horizon)
+	Error []float64 `json:"error,omitempty"` // (horizon) mean absolute error
 }
 
 // around puts the band around a forecast; false if there is none.
@@ -55,13 +62,26 @@ func (r residuals) band(least int) band {
 	if len(r) == 0 || len(r[0]) < least {
 		return band{}
 	}
-	b := band{Below: make([]float64, len(r)), Above: make([]float64, len(r))}
+	b := band{Below: make([]float64, len(r)), Above: make([]float64, len(r)), Error: make([]float64, len(r))}
 	for h, values := range r {
-		edges := quantiles(values, lowerEdge, upperEdge)
-		b.Below[h], b.Above[h] = edges[0], edges[1]
+		for _, v := range values {
+			b.Error[h] += math.Abs(v) / float64(len(values))
+		}
+		slices.Sort(values)
+		rank := conformalRank(len(values))
+		b.Below[h], b.Above[h] = values[len(values)-rank], values[rank-1]
 	}
-	if !finite(b.Below) || !finite(b.Above) {
+	if !finite(b.Below) || !finite(b.Above) || !finite(b.Error) {
 		return band{}
 	}
 	return b
+}
+
+// conformalRank is which of n sorted residuals, counted from 1, the upper edge
+// is. The n residuals and the one to come split the line into n+1 parts, each as
+// likely to hold it as any other (split conformal prediction): so (n+1)(1-a) and
+// not n(1-a). Below 19 residuals the edge should lie beyond all of them; the
+// farthest has to do.
+func conformalRank(n int) int {
+	return min(n, int(math.Ceil(float64(n+1)*(1-beyond)-1e-9)))
 }

@@ -29,6 +29,7 @@ type predictor struct {
 	predict func(columns [][]float64) [][]float64
 
 	ridge  *ridge // nil for other families
+	season int    // of the machine's rows, in rows, as the newest ridge found it; 0 if there is none
 	bands  atomic.Pointer[[]band]
 	broken error // why it cannot be used; all else is empty then
 	warned bool  // guarded by the machine's memory: somebody was told
@@ -127,11 +128,28 @@ func (e *Engine) load(m *memory, version model.Version) *predictor {
 		f = &predictor{model: version.Model, broken: unusable(version.Name, err)}
 	}
 	f.fingerprint = version.Fingerprint
+	f.season = e.season(m, f)
 	if b := m.Band; b != nil && b.Model == version.Name && len(b.Sensors) == len(f.scale) {
 		f.bands.Store(&b.Sensors)
 	}
 	m.loaded[version.Name] = f
 	return f
+}
+
+// season finds a model's season: the ridge's own, or the newest ridge's.
+func (e *Engine) season(m *memory, f *predictor) int {
+	if f.ridge != nil {
+		return f.ridge.HeldOut.Season
+	}
+	newest, found := e.newestRidge(m)
+	if !found {
+		return 0
+	}
+	r, err := openRidge(newest.Dir)
+	if err != nil {
+		return 0
+	}
+	return r.HeldOut.Season
 }
 
 // forgetModels drops all loaded models but those named.

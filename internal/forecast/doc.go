@@ -30,6 +30,14 @@
 //	  shelf.go        as long as there is room
 //	lookback.go     the rows that a forecast is made from
 //	engine.go       the doors: Forecast, Latest, Next, Explain, Stats
+//	keep.go         forecasts kept for a week, and read back: Kept
+//	score.go        forecasts beside what was read, once it was
+//	  scoretruth.go   what was read at the time of a step
+//	  bandtrack.go    a step's band, followed online; how often it held
+//	  scorebook.go    what scoring knows, and where it goes on after a restart
+//	  scorebucket.go  scores added up by the hour and the day
+//	scoreaccuracy.go  the doors: Accuracy, beside the yardsticks, and Coverage
+//	scoredrift.go   the door: Drift, a champion that is not what it was
 //	validate.go     a forecast of the newest rows beside what they became
 //
 // # Windows

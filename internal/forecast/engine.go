@@ -73,8 +73,9 @@ func New(cfg Config, rows *readings.Store, models *model.Folder, d *db.DB, log *
 // Made is a forecast with what it was made from.
 type Made struct {
 	fettle.Forecast
-	Window fettle.Window `json:"window"` // the look-back, of the forecast's sensors; not kept of forecasters with steps of their own
-	Scale  []fettle.Span `json:"scale"`  // (sensors) what the model was fitted on: 0..1 of the old rule
+	Window fettle.Window `json:"window"`           // the look-back, of the forecast's sensors; not kept of forecasters with steps of their own
+	Scale  []fettle.Span `json:"scale"`            // (sensors) what the model was fitted on: 0..1 of the old rule
+	Season int           `json:"season,omitempty"` // rows after which the machine repeats itself best, for the yardstick; 0 if not known
 }
 
 // Forecast looks ahead from a tick's time, seeing no row after it, and consumes
@@ -89,6 +90,9 @@ func (e *Engine) Forecast(ctx context.Context, machine string, tick Tick) (Made,
 	m, info, err := e.find(machine, tick.Forecaster)
 	if err != nil {
 		return Made{}, err
+	}
+	if err := e.score(ctx, m, tick.At); err != nil {
+		return Made{}, fmt.Errorf("score forecasts of %s: %w", machine, err)
 	}
 	made, err := e.make(ctx, m, info, tick.At)
 	if err != nil && !reasoned(err) {
@@ -133,8 +137,9 @@ func (e *Engine) make(ctx context.Context, m *memory, info readings.Info, at tim
 			Origin: look.newest(), StepSeconds: look.step.Seconds(),
 		},
 		Window: fettle.Window{Machine: m.machine, TimesMicros: look.window.TimesMicros},
+		Season: f.season,
 	}
-	bands := f.bandsNow()
+	bands := m.book.bands(f)
 	for i, values := range f.predict(look.window.Columns) {
 		if !finite(values) {
 			continue // readings near the largest number there is

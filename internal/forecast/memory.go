@@ -15,6 +15,9 @@ import (
 //	"f/" machine             -> JSON of the short one's record
 //	"f/" machine forecaster  -> JSON of another's
 //
+// and, with a letter after the forecaster, also the short one's, what keep.go
+// and scorebook.go keep there.
+//
 // The short one stands where it stood before there were others.
 const prefix = "f/"
 
@@ -34,6 +37,8 @@ type memory struct {
 	counted mark                  // rows counted up to a time
 	tried   mark                  // rows and time of the last attempt to fit
 	unfit   error                 // why that failed for want of rows; nil if it did not
+
+	book book // scores, with a mutex of its own
 
 	watching sync.Mutex // guards fresh; held while it is made, and always taken before mu
 	fresh    Made       // what whoever watches was last shown between two ticks
@@ -66,6 +71,7 @@ func (e *Engine) memoriesOf(machine string) []*memory {
 		for _, plan := range e.cfg.Forecasters {
 			m := &memory{machine: machine, plan: plan, loaded: map[string]*predictor{}}
 			m.mu.Lock() // others wait until it is read
+			m.book.mu.Lock()
 			all = append(all, m)
 		}
 		e.memories[machine] = all
@@ -76,6 +82,10 @@ func (e *Engine) memoriesOf(machine string) []*memory {
 			if err := e.recall(m); err != nil {
 				e.log.Error("forecasts before the restart are lost", "machine", machine, "forecaster", m.plan.Name, "err", err)
 			}
+			if err := e.openBook(m); err != nil {
+				e.log.Error("bands begin anew", "machine", machine, "forecaster", m.plan.Name, "err", err)
+			}
+			m.book.mu.Unlock()
 			m.mu.Unlock()
 		}
 	}
@@ -102,9 +112,17 @@ func (e *Engine) recall(m *memory) error {
 	return nil
 }
 
-// consume books a tick: what was made there, or why nothing was. If the store
-// does not take it, the forecast is good all the same.
+// consume books a tick: what was made there, or why nothing was, and what of it
+// is kept to be scored. If the store does not take it, the forecast is good all
+// the same.
 func (e *Engine) consume(m *memory, at time.Time, made Made, why error) {
+	var keep kept
+	if why == nil {
+		keep = keepMade(made)
+		if err := e.saveBegun(m); err != nil {
+			e.log.Warn("bands will not outlive a restart", "machine", m.machine, "err", err)
+		}
+	}
 	m.mu.Lock()
 	if at.After(m.Ticked) {
 		m.Ticked = at
@@ -121,6 +139,9 @@ func (e *Engine) consume(m *memory, at time.Time, made Made, why error) {
 	if err == nil {
 		batch := e.db.NewBatch()
 		batch.Set(m.key(), value)
+		if why == nil && m.book.take(keep) {
+			batch.Set(db.AppendMicros(m.recordKey(kindKept), time.UnixMicro(keep.origin)), keep.append(nil))
+		}
 		err = e.db.Commit(batch, db.Lazy)
 	}
 	if err != nil {

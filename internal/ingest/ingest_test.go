@@ -66,12 +66,21 @@ func newSiteBefore(t testing.TB, cfg Config, wrap func(*readings.Store) store) *
 		if err := s.stop(); err != nil {
 			t.Error(err)
 		}
+		mustBeSound(t, rows)
 		d.Close()
 	})
 	for !s.running() {
 		time.Sleep(time.Millisecond)
 	}
 	return s
+}
+
+// mustBeSound checks everything in a store of readings.
+func mustBeSound(t testing.TB, rows *readings.Store) {
+	t.Helper()
+	if r, err := rows.Check(context.Background()); err != nil || len(r.Faults) > 0 {
+		t.Errorf("check of the readings found %q, %v", r.Faults, err)
+	}
 }
 
 func (g *Gate) running() bool {

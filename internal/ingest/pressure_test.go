@@ -228,6 +228,7 @@ func TestStuckDiskAtTheEnd(t *testing.T) {
 		wantKind(t, <-ended, fettle.Unavailable, "waiting for the disk")
 		close(hold)
 		synctest.Wait()
+		mustBeSound(t, rows)
 	})
 }
 

@@ -70,18 +70,19 @@ const (
 
 // Training says how a version came about.
 type Training struct {
-	From       time.Time `json:"from" doc:"Event time of the first reading that it learned from"`
-	Until      time.Time `json:"until" doc:"Event time of the last one"`
-	Preset     string    `json:"preset,omitempty" doc:"Name of its configuration, if it has one"`
-	Settings   any       `json:"settings,omitempty" doc:"What it was trained with: rate, batch, epochs"`
-	Seed       uint64    `json:"seed,omitempty"`
-	Parent     string    `json:"parent,omitempty" doc:"Version that it started from, or was to beat"`
-	StartedBy  string    `json:"started_by,omitempty" doc:"Schedule, drift, or who asked for it"`
-	Seconds    float64   `json:"seconds,omitempty" doc:"How long it took, by the wall clock"`
-	Engine     string    `json:"engine,omitempty" doc:"What it was computed with: version and kernels"`
-	Scaling    string    `json:"scaling,omitempty" doc:"Unit of the scores, such as minmax or robust"`
-	Scores     []Score   `json:"scores,omitempty" doc:"Its errors beside the yardsticks', on the same windows that it did not learn from"`
-	ScoredFrom time.Time `json:"scored_from,omitzero" doc:"Event time of the first of those readings"`
+	From       time.Time         `json:"from" doc:"Event time of the first reading that it learned from"`
+	Until      time.Time         `json:"until" doc:"Event time of the last one"`
+	Preset     string            `json:"preset,omitempty" doc:"Name of its configuration, if it has one"`
+	Settings   any               `json:"settings,omitempty" doc:"What it was trained with: rate, batch, epochs"`
+	Seed       uint64            `json:"seed,omitempty"`
+	LeftOut    []fettle.Interval `json:"left_out,omitempty" doc:"Stretches of event time that were in quarantine: alarms, silences, faulty sensors"`
+	Parent     string            `json:"parent,omitempty" doc:"Version that it started from, or was to beat"`
+	StartedBy  string            `json:"started_by,omitempty" doc:"Schedule, drift, or who asked for it"`
+	Seconds    float64           `json:"seconds,omitempty" doc:"How long it took, by the wall clock"`
+	Engine     string            `json:"engine,omitempty" doc:"What it was computed with: version and kernels"`
+	Scaling    string            `json:"scaling,omitempty" doc:"Unit of the scores, such as minmax or robust"`
+	Scores     []Score           `json:"scores,omitempty" doc:"Its errors beside the yardsticks', on the same windows that it did not learn from"`
+	ScoredFrom time.Time         `json:"scored_from,omitzero" doc:"Event time of the first of those readings"`
 }
 
 // A Score is the error of one forecaster on held-out windows, in scaled units.

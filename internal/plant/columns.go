@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 	"unicode"
+	"unicode/utf8"
 
 	"fettle"
 )
@@ -36,6 +37,9 @@ func (r *Recording) layOut(header, first string, o ReplayOptions) error {
 		return fettle.BadField("columns", "header", fmt.Sprintf("%d columns long", len(names)), fmt.Sprintf("at most %d", maxColumns))
 	}
 	for i, name := range names {
+		if !utf8.ValidString(name) || strings.ContainsFunc(name, unicode.IsControl) {
+			return fettle.BadField("columns", "header", quote(name), "names in UTF-8; is this a table?")
+		}
 		if name != "" && slices.Contains(names[:i], name) {
 			return fettle.BadField("columns", "header", quote(name)+" twice", "each name once")
 		}

@@ -184,6 +184,8 @@ func TestRecordingsRefused(t *testing.T) {
 		{"time\n2020-03-09\n", ReplayOptions{}, "no column of numbers is left to publish"},
 		{"time,anomaly\n2020-03-09,1\n", ReplayOptions{}, "no column of numbers is left to publish"},
 		{"time,a,a\n", ReplayOptions{}, `header is "a" twice; expected each name once`},
+		{"t\x00i\x00,a\n", ReplayOptions{}, `header is "t\x00i\x00"; expected names in UTF-8; is this a table?`},
+		{"time,\xFFa\n", ReplayOptions{}, "expected names in UTF-8"},
 		{"time,\"a\n", ReplayOptions{}, "expected a closing quote"},
 		{"time,\"a\"b\n", ReplayOptions{}, "expected a separator after the closing quote"},
 		{"time,a\n", ReplayOptions{Columns: []string{"b"}}, "column is b; expected one of time, a"},

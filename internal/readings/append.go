@@ -78,12 +78,16 @@ func (s *Store) Append(rows []fettle.Reading) (Appended, error) {
 
 // commit makes changes durable and the machines' state.
 func (s *Store) commit(batch *db.Batch, changes []*change) error {
+	return s.commitAs(db.Synced, batch, changes)
+}
+
+func (s *Store) commitAs(durability db.Durability, batch *db.Batch, changes []*change) error {
 	// Rows are visible to readers from within the commit on, so the words that
 	// they refer to come first.
 	for _, c := range changes {
 		c.before = c.machine.words.Swap(c.words)
 	}
-	if err := s.db.Commit(batch, db.Synced); err != nil {
+	if err := s.db.Commit(batch, durability); err != nil {
 		for _, c := range changes {
 			c.machine.words.Store(c.before)
 		}

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -238,10 +239,12 @@ func dayName(at int64) string { return fromMicros(at).Format(time.DateOnly) }
 
 const fileSuffix = ".parquet"
 
+const folderPrefix = "machine="
+
 // folderOf is where a machine's files of a kind are. Tools that read the folder
 // take the machine's name from its name.
 func (s *Store) folderOf(k Kind, machine string) string {
-	return filepath.Join(s.dir, k.folder(), "machine="+folderName(machine))
+	return filepath.Join(s.dir, k.folder(), folderPrefix+folderName(machine, s.foldsCase))
 }
 
 func (s *Store) fileOf(k Kind, machine string, at int64) string {
@@ -256,15 +259,19 @@ func (s *Store) draftOf(k Kind, machine string, at int64) string {
 // longestFolder bounds a folder's name: file systems take 255 bytes.
 const longestFolder = 200
 
+// foldsCase tells whether Press and press are one name to the system's disks:
+// then capitals are percent-encoded, or two machines would write into one file.
+func foldsCase() bool { return runtime.GOOS == "windows" || runtime.GOOS == "darwin" }
+
 // folderName is a machine's name as a part of a path, percent-encoded where
 // file systems, Windows' among them, or the tools would take offence. What
 // would become too long is cut and ends in a hash.
-func folderName(machine string) string {
+func folderName(machine string, foldsCase bool) string {
 	var out strings.Builder
-	plain := utf8.ValidString(machine)
+	plain := utf8.ValidString(machine) && (!foldsCase || machine == strings.ToLower(machine))
 	for i := range len(machine) {
 		c := machine[i]
-		letter := 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c >= utf8.RuneSelf && plain
+		letter := 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' && !foldsCase || '0' <= c && c <= '9' || c >= utf8.RuneSelf && plain
 		inner := i > 0 && i < len(machine)-1
 		if letter || c == '-' || c == '_' || inner && (c == '.' || c == ' ') {
 			out.WriteByte(c)
@@ -281,4 +288,26 @@ func folderName(machine string) string {
 		name = strings.ToValidUTF8(name[:longestFolder-33], "") + "~" + hex.EncodeToString(hash[:16])
 	}
 	return name
+}
+
+// adoptFolders renames machines' folders that come from a system that names them
+// otherwise: capitals are encoded where disks fold case, and nowhere else.
+func (s *Store) adoptFolders() error {
+	for k := range Kind(kinds) {
+		parent := filepath.Join(s.dir, k.folder())
+		listed, err := s.files.List(parent)
+		if err != nil {
+			return err
+		}
+		for name := range s.machines {
+			ours, theirs := folderPrefix+folderName(name, s.foldsCase), folderPrefix+folderName(name, !s.foldsCase)
+			if ours == theirs || !slices.Contains(listed, theirs) || slices.Contains(listed, ours) {
+				continue
+			}
+			if err := s.files.Move(filepath.Join(parent, theirs), filepath.Join(parent, ours)); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"slices"
+
+	"fettle"
 )
 
 // A Report is what Check found.
@@ -34,13 +36,20 @@ func (r *Report) fault(format string, args ...any) {
 // the report.
 func (s *Store) Check(ctx context.Context) (Report, error) {
 	r := Report{Faults: []string{}}
+	if err := s.db.Damage(); err != nil {
+		r.fault("%v", err)
+	}
 	for _, name := range s.names() {
 		if err := ctx.Err(); err != nil {
 			return r, err
 		}
 		m, _ := s.machine(name)
-		if err := s.checkMachine(m, &r); err != nil {
+		err := s.checkMachine(m, &r)
+		if fettle.KindOf(err) == fettle.Unavailable {
 			return r, fmt.Errorf("check machine %q: %w", name, err)
+		}
+		if err != nil {
+			r.fault("machine %s: %v", name, err)
 		}
 	}
 	return r, nil

@@ -21,7 +21,7 @@ func (s *Store) Copy(ctx context.Context, dir, storeDir string) error {
 	if err := s.db.Checkpoint(storeDir); err != nil {
 		return fmt.Errorf("copy readings: %w", err)
 	}
-	there := &Store{dir: dir}
+	there := &Store{dir: dir, foldsCase: s.foldsCase}
 	for _, name := range s.names() {
 		if err := s.copyDays(ctx, name, there); err != nil {
 			return fmt.Errorf("copy readings of machine %q: %w", name, err)

@@ -86,28 +86,6 @@ func TestSealedDaysAreFiles(t *testing.T) {
 	}
 }
 
-func TestFolderName(t *testing.T) {
-	long := strings.Repeat("!", 128)
-	for _, c := range []struct{ machine, want string }{
-		{"lathe-1_spindle", "lathe-1_spindle"},
-		{"Mill 7.b", "Mill 7.b"},
-		{"007", "%3007"},
-		{"1e5", "%31e5"},
-		{"a/b\\c:d", "a%2Fb%5Cc%3Ad"},
-		{"..", "%2E%2E"},
-		{"trailing.", "trailing%2E"},
-		{"Wärme", "Wärme"},
-		{"a%", "a%25"},
-	} {
-		if got := folderName(c.machine); got != c.want {
-			t.Errorf("folder of %q is %q, expected %q", c.machine, got, c.want)
-		}
-	}
-	if a, b := folderName(long), folderName(long+"!"); len(a) > longestFolder || a == b {
-		t.Errorf("long names become %q and %q", a, b)
-	}
-}
-
 // A damaged file is set aside, whatever finds it; the rest serves, the counts
 // are right again, and the day can be filled anew.
 func TestDamagedFile(t *testing.T) {

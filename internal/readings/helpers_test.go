@@ -46,7 +46,7 @@ func openIn(t *testing.T, d *db.DB, dir string) *Store {
 // mustBeSound checks everything in a store that is still open.
 func mustBeSound(t rapid.TB, s *Store) {
 	t.Helper()
-	if s.db.Stats().Trouble != nil {
+	if s.db.Trouble() != nil {
 		return
 	}
 	r, err := s.Check(context.Background())

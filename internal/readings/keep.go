@@ -3,11 +3,15 @@ package readings
 import (
 	"context"
 	"errors"
+	"fmt"
 	"hash/fnv"
 	"log/slog"
 	"runtime/debug"
 	"slices"
+	"sync/atomic"
 	"time"
+
+	"fettle/internal/db"
 )
 
 // KeepConfig says how closed days are kept. Zero durations and bytes are as
@@ -51,11 +55,13 @@ func (c KeepConfig) withDefaults() KeepConfig {
 }
 
 // A Keeper seals days that are over and lets go of what is too old, in the
-// background.
+// background. What it cannot seal stays in the store, where it is as safe, and
+// is tried again with the next round.
 type Keeper struct {
-	cfg   KeepConfig
-	store *Store
-	log   *slog.Logger
+	cfg     KeepConfig
+	store   *Store
+	log     *slog.Logger
+	trouble atomic.Pointer[error] // of the last round; nil: there was none
 }
 
 // NewKeeper makes the keeper of a store.
@@ -80,23 +86,52 @@ func (k *Keeper) Run(ctx context.Context) error {
 	}
 }
 
-// roundSafely is Round whose faults are its own: they are logged, and the next
-// round tries again.
+// roundSafely is Round whose faults are its own.
 func (k *Keeper) roundSafely(ctx context.Context) {
 	defer func() {
 		if bug := recover(); bug != nil {
 			k.log.Error("BUG: keeper panicked", "err", bug, "stack", string(debug.Stack()))
 		}
 	}()
-	if err := k.Round(ctx); err != nil && ctx.Err() == nil {
-		k.log.Error("closed days are not kept as they should be; will try again", "err", err)
+	if err := k.Round(ctx); ctx.Err() == nil {
+		k.note(err)
 	}
 }
 
+// note remembers what became of a round. Trouble is logged when it begins,
+// becomes another, and ends.
+func (k *Keeper) note(err error) {
+	before := k.Trouble()
+	if err == nil {
+		k.trouble.Store(nil)
+		if before != nil {
+			k.log.Info("closed days are kept as they should be again")
+		}
+		return
+	}
+	k.trouble.Store(&err)
+	if before == nil || db.Full(before) != db.Full(err) {
+		k.log.Error("closed days are not kept as they should be; nothing is lost, and each round tries again", "err", err)
+	}
+}
+
+// Trouble says why days were not sealed, or files not removed, in the last
+// round; nil if all was well.
+func (k *Keeper) Trouble() error {
+	if err := k.trouble.Load(); err != nil {
+		return *err
+	}
+	return nil
+}
+
 // Round seals what is due and has not been touched since the last round, and
-// lets go of what is too old. One machine's trouble does not stop the others.
+// lets go of what is too old. One machine's trouble does not stop the others;
+// a full disk stops sealing, but not what makes room.
 func (k *Keeper) Round(ctx context.Context) error {
-	var faults []error
+	var met faults
+	sealed := 0
+	full := k.store.db.Trouble()
+	met.add(full)
 	names := k.store.names()
 	slices.SortFunc(names, func(a, b string) int { return int(jitter(a)) - int(jitter(b)) }) // in no order that senders could share
 	for _, name := range names {
@@ -104,20 +139,49 @@ func (k *Keeper) Round(ctx context.Context) error {
 		if !found {
 			continue
 		}
-		if err := k.sealDue(ctx, m); err != nil {
-			faults = append(faults, err)
+		if full == nil {
+			n, err := k.sealDue(ctx, m)
+			sealed += n
+			met.add(err)
+			if db.Full(err) {
+				full = err
+			}
 		}
-		if err := k.store.expire(m, k.cfg.Retention.of(name)); err != nil {
-			faults = append(faults, err)
-		}
+		met.add(k.store.expire(m, k.cfg.Retention.of(name)))
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
 	}
-	if k.cfg.Retention.Budget > 0 {
-		faults = append(faults, k.store.shrink(ctx, k.cfg.Retention.Budget))
+	if sealed > 0 {
+		debug.FreeOSMemory() // some MB for each day, which nobody needs until the next days end
 	}
-	return errors.Join(faults...)
+	if k.cfg.Retention.Budget > 0 {
+		met.add(k.store.shrink(ctx, k.cfg.Retention.Budget))
+	}
+	return met.err()
+}
+
+// faults gathers the errors of many machines, which are mostly one and the same.
+type faults struct {
+	first error
+	more  int
+}
+
+func (f *faults) add(err error) {
+	switch {
+	case err == nil:
+	case f.first == nil:
+		f.first = err
+	default:
+		f.more++
+	}
+}
+
+func (f *faults) err() error {
+	if f.more == 0 {
+		return f.first
+	}
+	return fmt.Errorf("%w (and %d more)", f.first, f.more)
 }
 
 // jitter is a number of 0..999 that belongs to a machine.
@@ -127,26 +191,27 @@ func jitter(machine string) uint32 {
 	return h.Sum32() % 1000
 }
 
-// sealDue seals the days of one machine, resting after each half as long as it
+// sealDue seals the days of one machine, resting after each a quarter as long as it
 // took, so that a core is never taken for long.
-func (k *Keeper) sealDue(ctx context.Context, m *machine) error {
+func (k *Keeper) sealDue(ctx context.Context, m *machine) (sealed int, err error) {
 	grace := k.cfg.Grace + k.cfg.Spread*time.Duration(jitter(m.name))/1000
 	for _, at := range k.store.due(m, grace) {
 		begin := time.Now()
 		done, err := k.store.seal(m, at)
 		if err != nil {
-			return err
+			return sealed, err
 		}
 		if done.Done {
+			sealed++
 			k.log.Debug("day sealed", "machine", m.name, "day", dayName(at), "rows", done.Rows, "bytes", done.Bytes, "anew", done.Anew)
 		}
 		select {
 		case <-ctx.Done():
-			return nil
-		case <-time.After(time.Since(begin) / 2):
+			return sealed, nil
+		case <-time.After(time.Since(begin) / 4):
 		}
 	}
-	return nil
+	return sealed, nil
 }
 
 // due lists the days with rows in the store that the watermark has left by more

@@ -15,10 +15,14 @@ import (
 // a machine's newest values were last written, and no files but those that were
 // being replaced when the last process ended. A nil log is silent.
 func Open(d *db.DB, dir string, log *slog.Logger) (*Store, error) {
+	return open(d, dir, foldsCase(), log)
+}
+
+func open(d *db.DB, dir string, foldsCase bool, log *slog.Logger) (*Store, error) {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	s := &Store{db: d, dir: dir, files: d.Files(), press: days.NewPress(), log: log, machines: map[string]*machine{}}
+	s := &Store{db: d, dir: dir, foldsCase: foldsCase, files: d.Files(), press: days.NewPress(), log: log, machines: map[string]*machine{}}
 	load := []struct {
 		prefix string
 		record func(m *machine, rest, value []byte) error
@@ -33,6 +37,9 @@ func Open(d *db.DB, dir string, log *slog.Logger) (*Store, error) {
 		if err := s.scan(kind.prefix, kind.record); err != nil {
 			return nil, fmt.Errorf("open readings: %w", err)
 		}
+	}
+	if err := s.adoptFolders(); err != nil {
+		return nil, fmt.Errorf("open readings: %w", err)
 	}
 	for _, m := range s.machines {
 		err := s.catchUp(m)

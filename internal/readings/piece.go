@@ -27,14 +27,10 @@ const maxPiece = 4 << 20
 // fits tells whether one more row keeps a piece within its bound.
 func (p *piece) fits() bool { return (len(p.times)+1)*(p.filled+1) <= maxPiece }
 
-// grow adds a row in which all sensors are silent.
+// grow adds a row in which all sensors are silent. Columns may end before it,
+// until whole.
 func (p *piece) grow(micros int64, tag int32) {
 	p.times = append(doubled(p.times), micros)
-	for i, column := range p.columns {
-		if column != nil {
-			p.columns[i] = append(doubled(column), math.NaN())
-		}
-	}
 	if tag != 0 && p.tags == nil {
 		p.tags = make([]int32, len(p.times)-1, cap(p.times))
 	}
@@ -54,11 +50,34 @@ func doubled[T int64 | float64](list []T) []T {
 
 // set puts a value into the last row.
 func (p *piece) set(sensor int, value float64) {
-	if p.columns[sensor] == nil {
-		p.columns[sensor] = silence(len(p.times))
+	column, row := p.columns[sensor], len(p.times)-1
+	if column == nil {
 		p.filled++
+		column = make([]float64, 0, cap(p.times))
 	}
-	p.columns[sensor][len(p.times)-1] = value
+	if len(column) > row {
+		column[row] = value // a row that says a sensor twice, which nobody writes
+		return
+	}
+	p.columns[sensor] = append(doubled(silent(column, row)), value)
+}
+
+// whole makes all columns as long as the piece, once no row is added any more.
+func (p *piece) whole() *piece {
+	for i, column := range p.columns {
+		if column != nil {
+			p.columns[i] = silent(column, len(p.times))
+		}
+	}
+	return p
+}
+
+// silent makes a column as long as some rows.
+func silent(column []float64, rows int) []float64 {
+	for len(column) < rows {
+		column = append(doubled(column), math.NaN())
+	}
+	return column
 }
 
 // cut is rows i..j-1 of the piece, sharing its memory.

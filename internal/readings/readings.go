@@ -52,8 +52,11 @@ var Stop = db.Stop
 
 // Store holds the readings. All methods may be called at the same time.
 type Store struct {
-	db    *db.DB
-	dir   string // data folder, below which the closed days are
+	db  *db.DB
+	dir string // data folder, below which the closed days are
+
+	foldsCase bool // see foldsCase
+
 	files db.Files
 	press *days.Press
 	log   *slog.Logger

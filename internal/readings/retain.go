@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"fettle"
+	"fettle/internal/db"
 )
 
 // expire removes the files of a machine that are older than their kind is kept.
@@ -87,7 +88,8 @@ func (s *Store) shrink(ctx context.Context, budget int64) error {
 
 // remove lets go of a file, and, if it holds readings, of those that lie over
 // it. First the catalogue forgets it, then it goes; one that a crash leaves
-// behind goes with sweep.
+// behind goes with sweep. A full disk does not hold it up, if it is not full to
+// the last.
 func (s *Store) remove(m *machine, at int64, k Kind) error {
 	s.filing.Lock()
 	defer s.filing.Unlock()
@@ -178,7 +180,7 @@ func (s *Store) forget(m *machine, at int64, k Kind) error {
 		batch.Set(dayKey(m.name, at), appendDay(nil, d))
 	}
 	c.save(batch)
-	return s.commit(batch, []*change{c})
+	return s.commitAs(db.Freeing, batch, []*change{c})
 }
 
 // FileStats sums up the files of closed days.

@@ -97,9 +97,17 @@ func (s *Store) drafts(m *machine, at int64) (*version, error) {
 		})
 	})
 	if err != nil {
-		return nil, err
+		return nil, errors.Join(err, s.discard(m, at))
 	}
 	return &w.version, nil
+}
+
+// discard removes the drafts of a day, which may lack room that somebody needs.
+func (s *Store) discard(m *machine, at int64) (err error) {
+	for k := range Kind(kinds) {
+		err = errors.Join(err, s.files.Remove(s.draftOf(k, m.name, at)))
+	}
+	return err
 }
 
 // A dayWriter writes the files of a day in one pass over its rows.

@@ -89,7 +89,7 @@ func (v *view) rowPieces(from, to int64, sensors []string, yield func(*piece) er
 	prefix := rowsOf(nil, v.machine.name)
 	err := v.Ascend(appendMicros(slices.Clone(prefix), from), appendMicros(prefix, to), func(key, value []byte) error {
 		if !p.fits() {
-			if ended = yield(p); ended != nil {
+			if ended = yield(p.whole()); ended != nil {
 				return Stop
 			}
 			p = newPiece(len(sensors))
@@ -97,7 +97,7 @@ func (v *view) rowPieces(from, to int64, sensors []string, yield func(*piece) er
 		return v.addRow(p, key, value, places)
 	})
 	if err == nil && ended == nil && len(p.times) > 0 {
-		ended = yield(p)
+		ended = yield(p.whole())
 	}
 	if err != nil {
 		return err

@@ -9,20 +9,19 @@ import (
 	"path/filepath"
 
 	"fettle"
-	"fettle/internal/forecast"
 	"fettle/internal/model"
 	"fettle/patchtst"
 )
 
 // Plan says what Fit will take.
 func (s *Set) Plan(c patchtst.Config, o patchtst.Options) (patchtst.Plan, error) {
-	return patchtst.PlanFit(c, s.borders[0], s.options(c, o))
+	return patchtst.PlanFit(c, s.rows[0], s.options(c, o))
 }
 
 // options are the caller's, with this set's validation part.
 func (s *Set) options(c patchtst.Config, o patchtst.Options) patchtst.Options {
 	o.ValidationShare = 0
-	if s.borders[0] < s.borders[1] {
+	if s.validated() {
 		validation := s.validation(c.ContextLength)
 		o.Validation = &validation
 	}
@@ -41,19 +40,13 @@ func (s *Set) Fit(ctx context.Context, c patchtst.Config, o patchtst.Options) (*
 	return m, report, err
 }
 
-// FitRidge fits a ridge to all rows of the set: it needs none to judge its
-// epochs by.
-func (s *Set) FitRidge(size Size) (*forecast.Ridge, error) {
-	return forecast.FitRidge(s.Window, size.Context, size.Horizon)
-}
-
 // Publication is what a model's card has to say about a PatchTST of this set.
 func (s *Set) Publication(m *patchtst.Model) model.Publication {
 	c := m.Config()
 	return model.Publication{
-		Machine: s.Window.Machine, Family: model.PatchTST, Sensors: s.Window.Sensors,
+		Machine: s.Machine, Family: model.PatchTST, Sensors: s.Sensors,
 		Context: c.ContextLength, Horizon: c.PredictionLength, StepSeconds: s.Step.Seconds(),
-		TrainedRows: int64(s.borders[0]), Parameters: m.Parameters(),
+		TrainedRows: int64(s.rows[0]), Parameters: m.Parameters(),
 	}
 }
 
@@ -70,11 +63,23 @@ func (s *Set) Save(dir string, m *patchtst.Model) error {
 // of a size in every part.
 func (s *Set) Enough(size Size) error {
 	length := size.Context + size.Horizon
-	if n := s.windowsOf(s.training(), size).count; n == 0 {
-		return s.tooFew(length, "to learn from", s.borders[0])
+	if s.countOf(s.training(), size) == 0 {
+		return s.tooFew(length, "to learn from", s.rows[0])
 	}
-	if s.borders[0] < s.borders[1] && s.windowsOf(s.validation(size.Context), size).count == 0 {
-		return s.tooFew(length, "to validate on", s.borders[1]-s.borders[0])
+	if s.validated() && s.countOf(s.validation(size.Context), size) == 0 {
+		return s.tooFew(length, "to validate on", s.rows[1]-s.rows[0])
+	}
+	return nil
+}
+
+// enoughToJudge is Enough, and wants windows to judge by, too: a model about
+// which nothing can be said will not serve.
+func (s *Set) enoughToJudge(size Size) error {
+	if err := s.Enough(size); err != nil {
+		return err
+	}
+	if part, _ := s.judging(size.Context); s.countOf(part, size) == 0 {
+		return s.tooFew(size.Context+size.Horizon, "to judge by", s.Rows-s.rows[1])
 	}
 	return nil
 }
@@ -84,23 +89,20 @@ func (s *Set) tooFew(length int, what string, rows int) error {
 	if s.Gaps > 0 {
 		text += fmt.Sprintf(", which have %d gaps", s.Gaps)
 	}
+	if s.LeftOut > 0 {
+		text += fmt.Sprintf("; %d of all rows are in quarantine", s.LeftOut)
+	}
 	if worst, missing := s.emptiest(); missing > 0 {
-		text += fmt.Sprintf("; %s misses most, %d values of %d", worst, missing, s.Window.Rows())
+		text += fmt.Sprintf("; %s misses most, %d values of %d", worst, missing, s.Rows)
 	}
 	return fettle.Errorf(fettle.Invalid, "%s: give more rows, a shorter look-back or horizon, or fewer columns", text)
 }
 
 // emptiest is the sensor with the most missing values.
 func (s *Set) emptiest() (sensor string, missing int) {
-	for i, column := range s.Window.Columns {
-		n := 0
-		for _, v := range column {
-			if v != v {
-				n++
-			}
-		}
+	for i, n := range s.missing {
 		if n > missing {
-			sensor, missing = s.Window.Sensors[i], n
+			sensor, missing = s.Sensors[i], n
 		}
 	}
 	return sensor, missing

@@ -27,6 +27,8 @@ func rows(columns ...[]float64) fettle.Window {
 	return w
 }
 
+func table(columns ...[]float64) Table { return TableOf(rows(columns...)) }
+
 // wave is a sine with a little of another.
 func wave(n int, period float64) []float64 {
 	values := make([]float64, n)
@@ -37,7 +39,8 @@ func wave(n int, period float64) []float64 {
 }
 
 func TestPartsDoNotOverlap(t *testing.T) {
-	s, err := Prepare(rows(wave(100, 10)), Division{Validation: 0.2, Test: 0.1, Scaler: MinMax})
+	values := wave(100, 10)
+	s, err := Prepare(table(values), Division{Validation: 0.2, Test: 0.1, Scaler: MinMax})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -52,12 +55,12 @@ func TestPartsDoNotOverlap(t *testing.T) {
 		{"validation", s.validation(5), 65, 25},
 		{"test", test, 85, 15},
 	} {
-		if len(c.got.Values) != c.count || c.got.Values[0] != float32(s.Scaler.Transform(0, s.Window.Columns[0][c.first])) {
+		if len(c.got.Values) != c.count || c.got.Values[0] != float32(s.Scaler.Transform(0, values[c.first])) {
 			t.Errorf("%s: %d rows from %v", c.part, len(c.got.Values), c.got.Values[0])
 		}
 	}
-	if !unseen || s.seen().Rows() != 90 {
-		t.Errorf("unseen %v, %d rows seen", unseen, s.seen().Rows())
+	if seen := len(s.seen().Values); !unseen || seen != 90 {
+		t.Errorf("unseen %v, %d rows seen", unseen, seen)
 	}
 }
 
@@ -66,7 +69,7 @@ func TestGapsAndSilence(t *testing.T) {
 	for i := range w.TimesMicros[12:] {
 		w.TimesMicros[12+i] += 60e6 // a minute is missing
 	}
-	s, err := Prepare(w, Division{Scaler: MinMax})
+	s, err := Prepare(TableOf(w), Division{Scaler: MinMax})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -98,10 +101,11 @@ func TestScalers(t *testing.T) {
 		{Robust, []float64{5, 5, 5, 5, 9}, 5, 9},
 		{Robust, []float64{3, nan, 3}, 3, 4},
 	} {
-		s, err := c.kind.fit(rows(c.values))
+		set, err := Prepare(table(c.values), Division{Scaler: c.kind})
 		if err != nil {
 			t.Fatal(err)
 		}
+		s := set.Scaler
 		if zero, one := s.Transform(0, c.zero), s.Transform(0, c.one); math.Abs(zero) > 1e-12 || math.Abs(one-1) > 1e-12 || !s.Unclipped {
 			t.Errorf("%s of %v: %v becomes %v, %v becomes %v", c.kind, c.values, c.zero, zero, c.one, one)
 		}
@@ -113,7 +117,7 @@ func TestScalers(t *testing.T) {
 func TestScaleSeesTrainingOnly(t *testing.T) {
 	values := wave(100, 10)
 	values[99] = 1e6
-	s, err := Prepare(rows(values), Division{Test: 0.1, Scaler: MinMax})
+	s, err := Prepare(table(values), Division{Test: 0.1, Scaler: MinMax})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -131,10 +135,10 @@ func TestPrepareRefuses(t *testing.T) {
 		{rows([]float64{1}), Division{Scaler: Robust}, "1 rows of 1 sensors"},
 		{rows(wave(50, 5)), Division{Validation: 0.6, Test: 0.4, Scaler: Robust}, "shares that leave rows"},
 		{rows(wave(50, 5)), Division{Scaler: "mean"}, "scaler is mean; expected minmax or robust"},
-		{rows([]float64{nan, nan, 1}), Division{Test: 0.3, Scaler: Robust}, "a has no value among the 2 rows"},
+		{rows([]float64{nan, nan, 1}), Division{Test: 0.3, Scaler: Robust}, "a has no value among the rows"},
 		{rows([]float64{-1.7e308, 1.7e308, 0}), Division{Scaler: MinMax}, "cannot be scaled"},
 	} {
-		if _, err := Prepare(c.w, c.d); err == nil || !strings.Contains(err.Error(), c.want) {
+		if _, err := Prepare(TableOf(c.w), c.d); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%q: %v", c.want, err)
 		}
 	}
@@ -157,7 +161,7 @@ func TestEnough(t *testing.T) {
 		{rows(wave(100, 10)), Size{10, 15}, "to validate on in 10 rows"},
 		{rows(wave(100, 10), holes), Size{20, 5}, "b misses most, 55 values of 100"},
 	} {
-		s, err := Prepare(c.w, Division{Validation: 0.1, Test: 0.1, Scaler: Robust})
+		s, err := Prepare(TableOf(c.w), Division{Validation: 0.1, Test: 0.1, Scaler: Robust})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -176,7 +180,7 @@ func TestJudgesAllOnTheSameWindows(t *testing.T) {
 	for i := range w.TimesMicros[380:] {
 		w.TimesMicros[380+i] += 60e6
 	}
-	s, err := Prepare(w, Division{Validation: 0.1, Test: 0.25, Scaler: Robust})
+	s, err := Prepare(TableOf(w), Division{Validation: 0.1, Test: 0.25, Scaler: Robust})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -190,7 +194,7 @@ func TestJudgesAllOnTheSameWindows(t *testing.T) {
 	}
 	for _, limit := range []int{0, 14} {
 		o.WindowsPerEpoch = limit
-		j, err := s.Judge(context.Background(), m, Size{24, 4}, o)
+		j, err := s.Judge(context.Background(), m, nil, Size{24, 4}, o)
 		if err != nil || !j.Unseen || j.Missing != "" || len(j.Scores) != 4 {
 			t.Fatalf("%+v, %v", j, err)
 		}
@@ -206,11 +210,11 @@ func TestJudgesAllOnTheSameWindows(t *testing.T) {
 }
 
 func TestLastValueByHand(t *testing.T) {
-	s, err := Prepare(rows([]float64{0, 1, 2, 3, 4, 5, 6, 7, 8, 9}), Division{Test: 0.3, Scaler: MinMax})
+	s, err := Prepare(table([]float64{0, 1, 2, 3, 4, 5, 6, 7, 8, 9}), Division{Test: 0.3, Scaler: MinMax})
 	if err != nil {
 		t.Fatal(err)
 	}
-	j, err := s.Judge(context.Background(), nil, Size{2, 2}, patchtst.Options{})
+	j, err := s.Judge(context.Background(), nil, nil, Size{2, 2}, patchtst.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"fettle"
+	"fettle/internal/db"
 )
 
 func TestVerdictsAreKept(t *testing.T) {
@@ -69,7 +70,7 @@ func TestUnreadableStateIsLearnedAnew(t *testing.T) {
 		want := r.live(rows)
 		batch := r.db.NewBatch()
 		batch.Set(key(prefix, "m"), []byte{recordVersion + 1})
-		if err := r.db.Commit(batch, true); err != nil {
+		if err := r.db.Commit(batch, db.Synced); err != nil {
 			t.Fatal(err)
 		}
 		r.reopen()

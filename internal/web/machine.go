@@ -30,6 +30,7 @@ type machineView struct {
 	Stale    bool
 	Shares   []share
 	Facts    []fact
+	Training trainingView
 	Ranges   []span
 	Range    span
 	Step     float64 // seconds between readings, 0 if unknown
@@ -67,6 +68,7 @@ type chart struct {
 	Usual  string // "usual 4.1–5.6"
 	Low    string // the same for the script; empty if unknown
 	High   string
+	Held   string // how the band of its forecast held, beside the promise
 }
 
 func (s *Site) machine(r *http.Request, c clock) view {
@@ -79,7 +81,7 @@ func (s *Site) machine(r *http.Request, c clock) view {
 	m := machines[i]
 	return view{http.StatusOK, "machine.html", frame{
 		Title: name, Page: "machine", Section: "fleet",
-		Watch: "readings,verdict,alarm,model", Machine: name, Body: s.machineView(r, m, c),
+		Watch: "readings,verdict,alarm,model,training", Machine: name, Body: s.machineView(r, m, c),
 	}}
 }
 
@@ -96,6 +98,10 @@ func (s *Site) machineView(r *http.Request, m fettle.Machine, c clock) machineVi
 	v.Ranges, v.Range = spans(m.StepSeconds, query)
 	v.charts(m, causes, query, s.deps.Unit)
 	v.facts(m, c)
+	v.Training = s.trainingView(m.Name, c)
+	if v.Ahead != "" {
+		v.trust(s.deps.Trust(m.Name, v.Ahead))
+	}
 	return v
 }
 

@@ -44,11 +44,15 @@ type Deps struct {
 	// Ahead names the forecasters of which the API has a forecast of a machine,
 	// the one that is shown unless asked for another first, so that the page does
 	// not ask for one in vain. nil: it has none.
-	Ahead  func(ctx context.Context, machine string) []string
-	Public func() string    // address under which the page can be reached from outside; nil or "": none
-	Broker func() string    // where sensors publish, host:port; nil: 127.0.0.1:1883
-	Zone   *time.Location   // the plant's; nil: the server's
-	Now    func() time.Time // wall clock; nil: time.Now
+	Ahead func(ctx context.Context, machine string) []string
+	// Trust says how a forecaster's forecasts of a machine came out. nil: unknown.
+	Trust func(machine, forecaster string) Trust
+	// Training is a machine's run under way, or else its newest. nil: there are none.
+	Training func(machine string) (fettle.Training, bool)
+	Public   func() string    // address under which the page can be reached from outside; nil or "": none
+	Broker   func() string    // where sensors publish, host:port; nil: 127.0.0.1:1883
+	Zone     *time.Location   // the plant's; nil: the server's
+	Now      func() time.Time // wall clock; nil: time.Now
 }
 
 // A Site serves the pages and the files they need.
@@ -68,6 +72,12 @@ func New(deps Deps) (*Site, error) {
 	}
 	if deps.Ahead == nil {
 		deps.Ahead = func(context.Context, string) []string { return nil }
+	}
+	if deps.Training == nil {
+		deps.Training = func(string) (fettle.Training, bool) { return fettle.Training{}, false }
+	}
+	if deps.Trust == nil {
+		deps.Trust = func(string, string) Trust { return Trust{} }
 	}
 	if deps.Public == nil {
 		deps.Public = func() string { return "" }

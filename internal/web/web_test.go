@@ -1,6 +1,7 @@
 package web
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"net/http"
@@ -228,6 +229,45 @@ func TestMachineSays(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// What the bands promised stands beside what they held, and a model that is no
+// better than a simple guess is not praised.
+func TestMachineSaysHowItsForecastsCameOut(t *testing.T) {
+	m := normal("Pump 07")
+	m.Sensors = []string{"tempA", "tempB"}
+	for _, c := range []struct {
+		trust      Trust
+		has, lacks []string
+	}{
+		{Trust{}, nil, []string{"band:", "guess"}},
+		{
+			Trust{Bands: map[string]Band{"tempA": {Promise: 0.9, Held: 0.888, Of: 512, Width: 4.25}}, Skill: 0.318, Steps: 5000},
+			[]string{"90 % band: held 89 % of the last 512, width 4.25 °C", "error 32 % below that of a simple guess, last day"}, []string{"no better"},
+		},
+		{Trust{Skill: -0.25, Steps: 5000, Yardstick: "last value"}, []string{"no better than a simple guess: last value has 20 % less error"}, []string{"band:"}},
+		{Trust{Skill: -0.25, Steps: 50}, []string{"error 25 % above that of a simple guess"}, []string{"no better"}},
+	} {
+		site := siteOf(t, []fettle.Machine{m})
+		site.deps.Ahead = func(context.Context, string) []string { return []string{"short", "hour"} }
+		site.deps.Trust = func(machine, forecaster string) Trust {
+			if machine != m.Name || forecaster != "short" {
+				t.Errorf("asked for %s of %s", forecaster, machine)
+			}
+			return c.trust
+		}
+		text := seen(body(t, get(t, site, "/m/Pump%2007")))
+		for _, want := range c.has {
+			if !strings.Contains(text, want) {
+				t.Errorf("%+v: the page does not say %q: %s", c.trust, want, text)
+			}
+		}
+		for _, bad := range c.lacks {
+			if strings.Contains(text, bad) {
+				t.Errorf("%+v: the page says %q", c.trust, bad)
+			}
+		}
 	}
 }
 

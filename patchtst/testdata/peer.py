@@ -54,7 +54,7 @@ class Dropout:
                 block += 1
         self.sites.append("head")
         self.keys.append(1)
-        self.channels, self.calls = config.num_input_channels, 0
+        self.channels, self.heads, self.calls = config.num_input_channels, config.num_attention_heads, 0
 
     def __call__(self, x, p=0.5, training=True, inplace=False):
         if not training or p == 0:
@@ -63,17 +63,16 @@ class Dropout:
         self.calls += 1
         samples = len(self.noise)
         shares = site in ("patches inside", "channels inside")
-        # There a share is kept as (keys, queries), in rows of an even number.
         row = x.shape[-1] + x.shape[-1] % 2 if shares else x.shape[-1]
         count = x.numel() // x.shape[-1] * row // samples
         masks = np.stack([kept(count, p, mix((n + place) & MASK64)) for n in self.noise])
         mask = torch.from_numpy(masks.astype(np.float32))
         if site == "channels path":  # transformers has the patches before the channels
             mask = mask.reshape(samples, self.channels, -1, row).transpose(1, 2)
-        mask = mask.reshape(*x.shape[:-1], row)[..., :x.shape[-1]]
-        if shares:
-            mask = mask.transpose(-2, -1)
-        return x * mask / (1 - p)
+        if shares:  # (keys, heads, queries up to an even number), see dropShares
+            length = x.shape[-1]
+            mask = mask.reshape(-1, length, self.heads, row)[..., :length].permute(0, 2, 3, 1)
+        return x * mask.reshape(x.shape) / (1 - p)
 
 
 def look_at(folder):

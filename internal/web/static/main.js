@@ -5,6 +5,7 @@ import { startAcknowledge } from './acknowledge.js';
 import { follow } from './live.js';
 import { afterRefresh, refresh } from './refresh.js';
 import { clock, now, tick } from './time.js';
+import { startTraining } from './training.js';
 
 const { page, machine, watch } = document.body.dataset;
 
@@ -75,6 +76,7 @@ function startCopying() {
 
 startAcknowledge();
 startCopying();
+startTraining();
 setInterval(tick, 1000);
 tick();
 if (watch) {

@@ -52,10 +52,11 @@ func BenchmarkProducts(b *testing.B) {
 						peak, turnFlop = k.peakPairs, 2*k.turnFlop
 					}
 					flop := 2 * float64(rows) * float64(in) * float64(out)
-					calls := max(1, int(50e-6/best(3, work)[0]))
+					once := best(3, work)[0]
+					calls, rounds := max(1, int(50e-6/once)), max(30, min(300, int(0.1/once)))
 					const turns = 4000
 					for b.Loop() {
-						seconds := best(300, func() {
+						seconds := best(rounds, func() {
 							for range calls {
 								work()
 							}

@@ -16,7 +16,9 @@
 // PackTransposed), and work on blocks of some hundred rows, whose activations
 // stay in the second cache from one kernel to the next: inside a kernel nothing
 // is gained by larger ones. A goroutine cannot be interrupted in assembly, so
-// methods cut their work into calls of less than 50 us.
+// methods cut their work into calls of less than 50 us: on a Zen 5 processor the
+// longest, AdamW of numbers that lie in no cache, takes 9, and a product 8
+// (BenchmarkLongestCalls).
 //
 // Of the peak, which a loop that only multiplies and adds reaches at the same
 // time, the products of a linear layer reach 93 to 99 % on a Zen 5 processor

@@ -1,0 +1,24 @@
+package api
+
+import (
+	"testing"
+
+	"pgregory.net/rapid"
+)
+
+func TestCells(t *testing.T) {
+	for name, cell := range map[string]string{
+		"tempA": "tempA", "": "", "1-2": "1-2", "it's": "it's",
+		`=HYPERLINK("http://x")`: `'=HYPERLINK("http://x")`, "+1": "'+1", "-x": "'-x", "@SUM(A1)": "'@SUM(A1)", "'": "''", "'=1": "''=1",
+	} {
+		if got := CellOf(name); got != cell {
+			t.Errorf("the cell of %q is %q, expected %q", name, got, cell)
+		}
+	}
+	rapid.Check(t, func(t *rapid.T) {
+		name := rapid.OneOf(rapid.String(), rapid.StringMatching(`['=+@-]{0,3}a?`)).Draw(t, "name")
+		if got := NameOf(CellOf(name)); got != name {
+			t.Fatalf("%q comes back as %q", name, got)
+		}
+	})
+}

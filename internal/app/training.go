@@ -1,0 +1,79 @@
+package app
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"fettle"
+	"fettle/internal/api"
+	"fettle/internal/train"
+)
+
+// hangsAfter is how long a training may say nothing before it counts as hanging.
+// One step, or one forecast of the held-out windows, takes far less.
+const hangsAfter = 10 * time.Minute
+
+func (a *App) trainingConfig() train.Config {
+	t := a.cfg.Training
+	return train.Config{
+		Dir: a.cfg.Data.Runs(), Parallel: t.Parallel, Threads: t.Threads, Memory: int64(t.Memory), Budget: time.Duration(t.Budget), Windows: t.Windows,
+		History: time.Duration(t.History), Preset: t.Preset, Schedule: t.Schedule, Stagger: time.Duration(t.Stagger), Margin: t.Margin,
+		Attempts: t.Attempts, Forecasters: a.forecasters(),
+	}
+}
+
+func (a *App) trainingDeps() train.Deps {
+	return train.Deps{
+		Rows: a.flow.readings, Models: a.models, DB: a.db, Quarantined: a.flow.judge.Quarantined,
+		Runner: train.Children{Quiet: hangsAfter}, Now: time.Now,
+		Changed: func(t fettle.Training) { a.flow.say(fettle.EventTraining, t.Machine, t) },
+	}
+}
+
+// Train asks for a run of every machine that has the readings for it: the demo
+// does, once it has filled in the past.
+func (a *App) Train(forecaster, trigger string) error {
+	_, _, err := a.training.Start(train.Request{Forecaster: forecaster, Trigger: trigger})
+	return err
+}
+
+// newestTraining is the run that a machine's page tells of.
+func (a *App) newestTraining(machine string) (fettle.Training, bool) {
+	list := a.training.List(train.Filter{Machine: machine})
+	for _, t := range list {
+		if t.State == fettle.TrainingRunning {
+			return t, true
+		}
+	}
+	if len(list) == 0 {
+		return fettle.Training{}, false
+	}
+	return list[0], true
+}
+
+func (a *App) trainingPart() api.Part {
+	waiting, running := a.training.Active()
+	return api.Part{Name: "training", State: api.PartOK, Detail: fmt.Sprintf("%d running, %d waiting; schedule %s", running, waiting, orOff(a.cfg.Training.Schedule))}
+}
+
+// driftEvery is how often it is looked whether a machine's forecasts are still
+// as good as they were.
+const driftEvery = time.Minute
+
+// watchDrift asks for a training where forecasts have become worse.
+func (a *App) watchDrift(ctx context.Context) error {
+	if a.cfg.Training.Drift == "off" {
+		<-ctx.Done()
+		return nil
+	}
+	return every(ctx, driftEvery, func() {
+		for _, info := range a.flow.readings.Machines() {
+			for _, f := range a.forecasters() {
+				if drift, known := a.flow.forecasts.Drift(info.Machine, f.Name); known && drift.Drifted && len(drift.Sensors) > 0 {
+					a.training.Drifted(info.Machine, f.Name, "forecasts of "+drift.Sensors[0].Sensor+" became worse")
+				}
+			}
+		}
+	})
+}

@@ -1,0 +1,77 @@
+package train
+
+import (
+	"fmt"
+	"strings"
+
+	"fettle"
+	"fettle/internal/model"
+)
+
+// publish makes a version of what a worker answered, and lets it serve if it is
+// better than what does.
+func (m *Manager) publish(t fettle.Training, job *Job, r *Result) error {
+	published, err := m.Models.Publish(r.publication(t, job), func(dir string) error { return WriteFiles(dir, r.Files) })
+	if err != nil {
+		return err
+	}
+	kept := "what serves"
+	if job.Champion != nil {
+		kept = job.Champion.Family
+	}
+	promote, reason := decide(r.Judgement, kept, m.cfg.Margin)
+	if r.Stopped == "budget" {
+		reason += fmt.Sprintf("; its time of %s was up in epoch %d of %d", m.cfg.Budget, len(r.Epochs)+1, job.Training.Epochs)
+	}
+	decision := model.Decision{Reason: shorten(reason, longestReason), By: "fettle train"}
+	switch {
+	case promote:
+		_, err = m.Models.Promote(published.Name, decision)
+	case job.Champion != nil:
+		_, err = m.Models.Refuse(published.Name, decision)
+	default:
+		promote = true // the first one serves, however good it is
+		reason = "the first model; " + strings.Replace(reason, "not better, kept what serves; ", "", 1)
+	}
+	if err != nil {
+		return fmt.Errorf("decide on %s: %w", published.Name, err)
+	}
+	m.change(t.ID, func(t *fettle.Training) {
+		now := m.Now().UTC()
+		t.State, t.EndedAt = fettle.TrainingSucceeded, &now
+		t.Rows, t.From, t.To, t.Scores, t.Seconds = r.Rows, &r.From, &r.To, r.Judgement.Scores, r.Seconds
+		t.Model, t.Promoted, t.Reason, t.Advice = published.Name, promote, reason, ""
+		t.Progress.SecondsLeft = 0
+	})
+	m.log.Info("training done", "machine", t.Machine, "forecaster", t.Forecaster, "run", t.ID, "model", published.Name, "promoted", promote,
+		"reason", reason, "seconds", int(r.Seconds), "worker_peak", mebibytes(r.PeakBytes))
+	return nil
+}
+
+// longestReason is what a decision holds, in bytes.
+const longestReason = 480
+
+func shorten(text string, most int) string {
+	if len(text) <= most {
+		return text
+	}
+	return strings.ToValidUTF8(text[:most], "") + "…"
+}
+
+// publication is what the model's card has to say.
+func (r *Result) publication(t fettle.Training, job *Job) model.Publication {
+	how := model.Training{
+		From: r.From, Until: r.To, LeftOut: job.Quarantined, Preset: t.Preset, Settings: job.Training, Seed: job.Seed, StartedBy: strings.TrimSpace(t.Trigger + " " + t.By),
+		Seconds: r.Seconds, Engine: r.Kernels, Scaling: string(job.Scaler),
+	}
+	if job.Champion != nil {
+		how.Parent = job.Champion.Name
+	}
+	for _, s := range r.Judgement.Scores {
+		how.Scores = append(how.Scores, model.Score{Name: s.Name, MSE: s.MSE, MAE: s.MAE, Windows: s.Windows})
+	}
+	return model.Publication{
+		Machine: r.Machine, Forecaster: r.Forecaster, Family: model.PatchTST, Sensors: r.Sensors, Context: r.Context, Horizon: r.Horizon,
+		StepSeconds: r.StepSeconds, TrainedRows: int64(r.TrainedRows), Parameters: r.Parameters, Source: "fettle train, run " + r.ID, Training: &how,
+	}
+}

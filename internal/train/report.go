@@ -1,0 +1,143 @@
+package train
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"time"
+
+	"fettle"
+	"fettle/patchtst"
+)
+
+// A Progress is a line of progress: JSON on standard error, or the body of a
+// POST.
+type Progress struct {
+	Version int    `json:"version"`
+	ID      string `json:"id"`
+	fettle.TrainingProgress
+}
+
+const (
+	// reportEvery is how often progress is told, besides after each epoch; a
+	// POST less often.
+	reportEvery = 500 * time.Millisecond
+	postEvery   = 5 * time.Second
+	// postWithin is how long a POST may take: training waits for it.
+	postWithin = 5 * time.Second
+)
+
+// A reporter tells how far a training is.
+type reporter struct {
+	job     *Job
+	out     io.Writer
+	client  *http.Client
+	refused context.CancelCauseFunc // what the other side does not want any more
+
+	told, began time.Time
+	first       int // steps that were there when it began
+	validation  *float64
+}
+
+func newReporter(job *Job, out io.Writer) *reporter {
+	return &reporter{job: job, out: out, client: &http.Client{Timeout: postWithin}}
+}
+
+// step is patchtst's Progress.
+func (r *reporter) step(p patchtst.Progress) {
+	now, every := time.Now(), reportEvery
+	if r.job.Report != nil {
+		every = postEvery
+	}
+	if r.began.IsZero() {
+		r.began, r.first = now, p.Step-1
+	}
+	if p.ValidationScore != nil {
+		r.validation = &p.ValidationScore.MSE
+	} else if now.Sub(r.told) < every {
+		return
+	}
+	r.told = now
+	each := now.Sub(r.began).Seconds() / float64(max(1, p.Step-r.first))
+	r.tell(Progress{Version: wireVersion, ID: r.job.ID, TrainingProgress: fettle.TrainingProgress{
+		Epoch: p.Epoch, Epochs: p.Epochs, Step: p.Step, Steps: p.Steps, Loss: p.Loss, Validation: r.validation,
+		SecondsLeft: each * float64(p.Steps-p.Step),
+	}})
+}
+
+// tell never fails: a training is worth more than news of it. But one that is
+// no longer wanted ends.
+func (r *reporter) tell(p Progress) {
+	if r.job.Report == nil {
+		_ = writeLine(r.out, p) // whoever does not listen any more kills the worker anyway
+		return
+	}
+	err := r.post(p)
+	if errors.Is(err, errUnwanted) {
+		r.refused(err)
+	} else if err != nil {
+		fmt.Fprintf(r.out, "cannot report progress: %v\n", err)
+	}
+}
+
+// errUnwanted is why a training ends whose run was cancelled or is not known
+// any more.
+var errUnwanted = errors.New("the run is not wanted any more")
+
+func (r *reporter) post(p Progress) error {
+	body, err := json.Marshal(p)
+	if err != nil {
+		return err
+	}
+	request, err := http.NewRequest(http.MethodPost, r.job.Report.URL, bytes.NewReader(body))
+	if err != nil {
+		return err
+	}
+	request.Header.Set("Content-Type", "application/json")
+	response, err := ask(r.client, request, r.job.Report.Key)
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close()
+	switch response.StatusCode {
+	case http.StatusNotFound, http.StatusConflict, http.StatusGone:
+		return fmt.Errorf("%w (%s)", errUnwanted, response.Status)
+	case http.StatusOK, http.StatusNoContent:
+		return nil
+	default:
+		return fmt.Errorf("%s answers %s", r.job.Report.URL, response.Status)
+	}
+}
+
+// fetchWithin is how long the readings may take to come.
+const fetchWithin = 10 * time.Minute
+
+// fetchData gets a job's readings from where it says.
+func fetchData(ctx context.Context, d Data) ([]byte, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, d.URL, nil)
+	if err != nil {
+		return nil, fettle.BadField("bad job", "data.url", d.URL, "an address that begins with http:// or https://")
+	}
+	response, err := ask(&http.Client{Timeout: fetchWithin}, request, d.Key)
+	if err != nil {
+		return nil, fettle.Errorf(fettle.Unavailable, "fetch the readings: %w", err)
+	}
+	defer response.Body.Close()
+	if response.StatusCode != http.StatusOK {
+		return nil, fettle.Errorf(fettle.Unavailable, "fetch the readings: %s answers %s", d.URL, response.Status)
+	}
+	return readData(response.Body, d)
+}
+
+// ask sends a request with a key, which no redirect may carry elsewhere.
+func ask(client *http.Client, request *http.Request, key string) (*http.Response, error) {
+	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	if key != "" {
+		request.Header.Set("X-API-Key", key)
+	}
+	return client.Do(request)
+}
