@@ -36,6 +36,7 @@ type cli struct {
 	Key         keyCmd         `cmd:"" help:"Create, list and revoke API keys."`
 	User        userCmd        `cmd:"" help:"Add, list, change and remove users of the MQTT broker."`
 	Model       modelCmd       `cmd:"" help:"List, promote, roll back, import and export forecasting models."`
+	Tunnel      tunnelCmd      `cmd:"" help:"Reach the server from outside through cloudflared."`
 	Version     versionCmd     `cmd:"" help:"Print the version."`
 }
 

@@ -3,7 +3,9 @@ package tunnel
 import (
 	"context"
 	"crypto/tls"
+	"fmt"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -39,6 +41,14 @@ type rig struct {
 	states []fettle.Tunnel
 }
 
+// loopbackOnly keeps a test from asking anybody outside.
+func loopbackOnly(ctx context.Context, network, address string) (net.Conn, error) {
+	if host, _, err := net.SplitHostPort(address); err != nil || host != "127.0.0.1" && host != "localhost" {
+		return nil, fmt.Errorf("%s is not on this computer", address)
+	}
+	return new(net.Dialer).DialContext(ctx, network, address)
+}
+
 // keyed plays the keyed listener.
 func keyed(t *testing.T) string {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -71,8 +81,11 @@ func start(t *testing.T, mode string, change ...func(*Config, *Deps, *pace)) *ri
 			defer r.mu.Unlock()
 			r.states = append(r.states, s)
 		},
-		Public: &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}}, // the fake's edge signs itself
-		Log:    slog.New(slog.NewTextHandler(t.Output(), nil)),
+		Public: &http.Client{Transport: &http.Transport{
+			TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, // the fake's edge signs itself
+			DialContext:     loopbackOnly,
+		}},
+		Log: slog.New(slog.NewTextHandler(t.Output(), nil)),
 	}
 	p := pace{
 		poll: 10 * time.Millisecond, hung: 2 * time.Minute, lost: 2 * time.Minute, grace: time.Minute,
