@@ -168,3 +168,35 @@ func tunnelIs(ts *testscript.TestScript, dir, state string) {
 	}
 	ts.Fatalf("the tunnel never was %s; it is %+v", state, s)
 }
+
+// Each command that the page about tunnels shows is in a script.
+func TestTunnelPageIsTested(t *testing.T) {
+	page, err := os.ReadFile(filepath.Join("..", "..", "docs", "tunnel.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var scripts strings.Builder
+	for _, name := range []string{"tunnel", "tunnel-setup"} {
+		text, err := os.ReadFile(filepath.Join("testdata", "script", name+".txtar"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		scripts.Write(text)
+	}
+	found, shell := 0, false
+	for line := range strings.Lines(string(page)) {
+		if strings.HasPrefix(line, "```") {
+			shell = strings.TrimSpace(line) == "```sh"
+		}
+		command, _, _ := strings.Cut(line, " #")
+		if command = strings.TrimSpace(command); shell && strings.HasPrefix(command, "fettle ") {
+			found++
+			if !strings.Contains(scripts.String(), command) {
+				t.Errorf("docs/tunnel.md shows %q, which no script runs", command)
+			}
+		}
+	}
+	if found < 4 {
+		t.Errorf("only %d commands found", found)
+	}
+}

@@ -3,7 +3,8 @@
 // with all that it has started itself. It knows nothing of what it runs.
 //
 // On Unix the command gets a process group of its own, on Windows a job object.
-// When this program is itself killed, Linux and Windows end the command with it.
+// When this program is itself killed, Windows ends the command with it, and so
+// does Linux what Run runs.
 package child
 
 import (
@@ -26,13 +27,14 @@ func Run(ctx context.Context, cmd *exec.Cmd, grace time.Duration, started func(p
 	// end before.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
+	dieTogether(cmd)
 	cmd.WaitDelay = pipesWithin
-	group, err := start(cmd)
+	group, err := Start(cmd)
 	if err != nil {
 		return err
 	}
-	defer group.close()
-	defer group.kill()
+	defer group.Close()
+	defer group.Kill()
 	if started != nil {
 		started(cmd.Process.Pid)
 	}
@@ -43,7 +45,7 @@ func Run(ctx context.Context, cmd *exec.Cmd, grace time.Duration, started func(p
 		return err
 	case <-ctx.Done():
 	}
-	if group.ask() {
+	if group.Ask() {
 		patience := time.NewTimer(grace)
 		defer patience.Stop()
 		select {
@@ -52,7 +54,7 @@ func Run(ctx context.Context, cmd *exec.Cmd, grace time.Duration, started func(p
 		case <-patience.C:
 		}
 	}
-	group.kill()
+	group.Kill()
 	<-ended
 	return nil
 }

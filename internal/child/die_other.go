@@ -1,8 +1,9 @@
-//go:build unix && !linux
+//go:build !linux
 
 package child
 
-import "syscall"
+import "os/exec"
 
-// dieTogether can do nothing here: these kernels know no such signal.
-func dieTogether(*syscall.SysProcAttr) {}
+// dieTogether has nothing to do: a job object on Windows sees to it, and other
+// kernels know no such thing.
+func dieTogether(*exec.Cmd) {}

@@ -9,22 +9,26 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A group is a process and all that it starts.
-type group struct{ pid int }
+// A Group is a process and all that it starts.
+type Group struct{ pid int }
 
-func start(cmd *exec.Cmd) (group, error) {
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	dieTogether(cmd.SysProcAttr)
-	if err := cmd.Start(); err != nil {
-		return group{}, err
+// Start starts a process in a group of its own; cmd.Wait waits for it.
+func Start(cmd *exec.Cmd) (Group, error) {
+	if cmd.SysProcAttr == nil {
+		cmd.SysProcAttr = &syscall.SysProcAttr{}
 	}
-	return group{cmd.Process.Pid}, nil
+	cmd.SysProcAttr.Setpgid = true
+	if err := cmd.Start(); err != nil {
+		return Group{}, err
+	}
+	return Group{cmd.Process.Pid}, nil
 }
 
-// ask asks it to stop; true if it could be asked.
-func (g group) ask() bool { return unix.Kill(-g.pid, unix.SIGTERM) == nil }
+// Ask asks it to stop; true if it could be asked.
+func (g Group) Ask() bool { return unix.Kill(-g.pid, unix.SIGTERM) == nil }
 
-// kill ends all that is left; it may be gone already.
-func (g group) kill() { _ = unix.Kill(-g.pid, unix.SIGKILL) }
+// Kill ends all that is left; it may be gone already.
+func (g Group) Kill() { _ = unix.Kill(-g.pid, unix.SIGKILL) }
 
-func (group) close() {}
+// Close lets go of it.
+func (Group) Close() {}

@@ -10,30 +10,34 @@ import (
 	"golang.org/x/sys/windows"
 )
 
-// A group is a process in a job object, by which all that it starts can be
+// A Group is a process in a job object, by which all that it starts can be
 // ended with it.
-type group struct {
+type Group struct {
 	job windows.Handle
 	pid uint32
 }
 
-func start(cmd *exec.Cmd) (group, error) {
-	cmd.SysProcAttr = &syscall.SysProcAttr{CreationFlags: windows.CREATE_NEW_PROCESS_GROUP}
+// Start starts a process in a group of its own; cmd.Wait waits for it.
+func Start(cmd *exec.Cmd) (Group, error) {
+	if cmd.SysProcAttr == nil {
+		cmd.SysProcAttr = &syscall.SysProcAttr{}
+	}
+	cmd.SysProcAttr.CreationFlags |= windows.CREATE_NEW_PROCESS_GROUP
 	job, err := newJob()
 	if err != nil {
-		return group{}, err
+		return Group{}, err
 	}
 	if err := cmd.Start(); err != nil {
-		return group{}, errors.Join(err, windows.CloseHandle(job))
+		return Group{}, errors.Join(err, windows.CloseHandle(job))
 	}
 	process, err := windows.OpenProcess(windows.PROCESS_SET_QUOTA|windows.PROCESS_TERMINATE, false, uint32(cmd.Process.Pid))
 	if err == nil {
 		err = errors.Join(windows.AssignProcessToJobObject(job, process), windows.CloseHandle(process))
 	}
 	if err != nil {
-		return group{}, errors.Join(err, cmd.Process.Kill(), cmd.Wait(), windows.CloseHandle(job))
+		return Group{}, errors.Join(err, cmd.Process.Kill(), cmd.Wait(), windows.CloseHandle(job))
 	}
-	return group{job, uint32(cmd.Process.Pid)}, nil
+	return Group{job, uint32(cmd.Process.Pid)}, nil
 }
 
 // newJob makes a job object whose processes end with its last handle, which is
@@ -55,13 +59,17 @@ func newJob() (windows.Handle, error) {
 	return job, nil
 }
 
-// ask asks it to stop, as Ctrl-Break does; true if it could be asked. A service
+// Ask asks it to stop, as Ctrl-Break does; true if it could be asked. A service
 // shares no console with its children, and cannot.
-func (g group) ask() bool {
+func (g Group) Ask() bool {
 	return windows.GenerateConsoleCtrlEvent(windows.CTRL_BREAK_EVENT, g.pid) == nil
 }
 
-// kill ends all that is left; it may be gone already.
-func (g group) kill() { _ = windows.TerminateJobObject(g.job, 1) }
+// KillCode is the exit code of what Kill has ended.
+const KillCode = 1
 
-func (g group) close() { _ = windows.CloseHandle(g.job) }
+// Kill ends all that is left; it may be gone already.
+func (g Group) Kill() { _ = windows.TerminateJobObject(g.job, KillCode) }
+
+// Close lets go of it, which also ends what is left.
+func (g Group) Close() { _ = windows.CloseHandle(g.job) }
