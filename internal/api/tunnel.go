@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"net/http"
+	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
@@ -56,6 +57,8 @@ func (a *API) holdTunnel(ctx context.Context, in *tunnelWish) (*huma.StreamRespo
 			}
 		}()
 		r, w := humago.Unwrap(ctx)
+		// A read deadline that passes while nothing is read ends the request.
+		_ = http.NewResponseController(w).SetReadDeadline(time.Time{})
 		w.Header().Set("Content-Type", "application/x-ndjson")
 		for {
 			select {
