@@ -4,10 +4,10 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LDFLAGS := -s -w -X main.version=$(VERSION)
 # Packages in which goroutines share memory.
 CONCURRENT := ./internal/db ./internal/readings ./internal/backup ./internal/ingest ./internal/broker ./internal/bridge \
-	./internal/tunnel ./internal/child ./internal/events ./internal/model ./internal/forecast ./internal/verdict ./internal/alarm ./internal/train ./internal/api ./internal/app
+	./internal/child ./internal/tunnel ./internal/events ./internal/model ./internal/forecast ./internal/verdict ./internal/alarm ./internal/train ./internal/influx ./internal/api ./internal/app
 STATICCHECK = $(CURDIR)/bin/staticcheck
 
-.PHONY: help build run quick vet test needs race test-peers torture bench-readings story bench bench-bands bench-engine ett picture gen docs clean
+.PHONY: help build run quick vet test needs race peers test-peers torture bench-readings story bench bench-bands bench-neighbours bench-engine ett picture gen docs clean
 .DEFAULT_GOAL := help
 
 help: ## This list
@@ -39,6 +39,9 @@ needs: ; @scripts/needs.sh
 race: ## The concurrent packages under the race detector, if there is a C compiler
 	@if command -v cc >/dev/null; then CGO_ENABLED=1 go test -race $(CONCURRENT) && CGO_ENABLED=1 go test -race -run Pool ./patchtst/internal/kernel; else echo "race: no C compiler, left out"; fi
 
+peers: ## Builds or fetches the heavy real peers, all of them, into the cache outside the tree
+	@for script in scripts/peers/*.sh; do echo "$$script"; $$script -c pass >/dev/null || exit 1; done
+
 test-peers: ## The heavy real peers; what they need is cached outside the tree
 	go test -tags peers -timeout 55m ./patchtst ./internal/model ./cmd/fettle
 
@@ -60,6 +63,10 @@ bench: build ## Start-up, memory, messages a second beside Mosquitto, latency; a
 
 bench-bands: ## How well the bands of forecasts hold: simulated machines, wandering series, NAB ($$FETTLE_DATA); about 3 minutes
 	go run ./bench/bands $(if $(FETTLE_DATA),-nab $(FETTLE_DATA)/nab/machine_temperature_system_failure.csv)
+
+bench-neighbours: build ## Line protocol beside a real InfluxDB, and mirroring into it; about 4 minutes, alone on the machine
+	scripts/peers/influxd.sh >/dev/null
+	go run ./bench/neighbours -fettle bin/fettle
 
 bench-engine: ## The PatchTST engine beside PyTorch in all its modes and ONNX Runtime; about 15 minutes, alone on the machine
 	go run ./bench/engine

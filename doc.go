@@ -23,6 +23,7 @@
 //	internal/broker    the embedded MQTT broker
 //	internal/bridge    the client side of MQTT
 //	internal/ingest    the only gate: validate, order, commit, acknowledge
+//	internal/influx    the InfluxDB next door: a mirror into it, a follower of it
 //	internal/backup    a data folder copied while it is in use, and back
 //	internal/forecast  windows, forecasters, bands
 //	internal/verdict   the one-step residual score and the min..max rule

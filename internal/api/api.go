@@ -16,6 +16,7 @@ import (
 	"fettle"
 	"fettle/internal/alarm"
 	"fettle/internal/broker"
+	"fettle/internal/codec"
 	"fettle/internal/events"
 	"fettle/internal/forecast"
 	"fettle/internal/ingest"
@@ -29,6 +30,7 @@ type Config struct {
 	Version     string
 	Interval    time.Duration  // from one forecast to the next, as /inference/status tells it
 	Lookback    time.Duration  // of a forecast, as /inference/status tells it
+	Lines       codec.Shape    // where writers of line protocol put machine and sensors
 	LocalOpen   bool           // the local user needs no key to read, ingest and operate
 	Hosts       []string       // further names of this machine, beside localhost and loopback addresses
 	Origins     []string       // of other sites' pages that may call with a key, such as https://dashboard.example
@@ -162,6 +164,7 @@ func New(cfg Config, deps Deps, log *slog.Logger) (*API, error) {
 	a.addOldRoutes()
 	a.addV1Routes()
 	a.addPlainRoutes()
+	a.addInfluxRoutes()
 	if err := a.addDocs(); err != nil {
 		return nil, fmt.Errorf("make the api: %w", err)
 	}

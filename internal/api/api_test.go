@@ -13,6 +13,7 @@ import (
 	"fettle/internal/alarm"
 	"fettle/internal/backup"
 	"fettle/internal/broker"
+	"fettle/internal/codec"
 	"fettle/internal/db"
 	"fettle/internal/events"
 	"fettle/internal/forecast"
@@ -32,7 +33,7 @@ type rig struct {
 	now *time.Time
 }
 
-func newRig(t *testing.T, change ...func(*Config, *Deps)) rig {
+func newRig(t testing.TB, change ...func(*Config, *Deps)) rig {
 	t.Helper()
 	d, err := db.Open(t.TempDir(), db.Options{Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
@@ -54,7 +55,7 @@ func newRig(t *testing.T, change ...func(*Config, *Deps)) rig {
 		t.Fatal(err)
 	}
 	rooms := &rooms{made: map[string]forecast.Made{}}
-	cfg := Config{Version: "1.2.3", Interval: time.Minute, Lookback: 10 * time.Minute, LocalOpen: true, Hosts: []string{"Fettle.Plant.Example"}, Now: clock}
+	cfg := Config{Version: "1.2.3", Interval: time.Minute, Lookback: 10 * time.Minute, Lines: codec.OldShape(), LocalOpen: true, Hosts: []string{"Fettle.Plant.Example"}, Now: clock}
 	registry, err := model.Open(t.TempDir(), clock, nil, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)

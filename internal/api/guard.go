@@ -51,7 +51,7 @@ type caller struct {
 }
 
 func (c caller) may(s Scope) bool {
-	return slices.Contains(c.scopes, s) || slices.Contains(c.scopes, Admin)
+	return s == anyKey || slices.Contains(c.scopes, s) || slices.Contains(c.scopes, Admin)
 }
 
 type callerKey struct{}
@@ -124,7 +124,11 @@ func (g *guard) admit(w http.ResponseWriter, r *http.Request) {
 func (g *guard) identify(r *http.Request) (caller, *refusal) {
 	c := caller{name: "nobody"}
 	local := g.local(r)
-	if text, shown := shownKey(r); shown {
+	show := shownKey
+	if isInflux(r.URL.Path) {
+		show = shownToken
+	}
+	if text, shown := show(r); shown {
 		key, known := g.keys.Check(text)
 		switch {
 		case local && g.isAdminToken(text):
@@ -218,14 +222,19 @@ func hostName(host string) string {
 	return strings.ToLower(strings.TrimSuffix(u.Hostname(), "."))
 }
 
-// shownKey finds the key that a request shows in its headers. Other kinds of
-// Authorization are none of ours.
+// shownKey finds the key that a request shows in its headers: in X-API-Key, or
+// as Bearer or, as clients of InfluxDB do, Token. Other kinds of Authorization
+// are none of ours.
 func shownKey(r *http.Request) (text string, shown bool) {
 	if text := r.Header.Get("X-Api-Key"); text != "" {
 		return text, true
 	}
 	scheme, text, _ := strings.Cut(r.Header.Get("Authorization"), " ")
-	return strings.TrimSpace(text), strings.EqualFold(scheme, "Bearer")
+	text = strings.TrimSpace(text)
+	if strings.EqualFold(scheme, "Token") {
+		return text, text != "" // such clients write the word with nothing behind it too
+	}
+	return text, strings.EqualFold(scheme, "Bearer")
 }
 
 // defaultPolicy lets a page use what this server serves, and nothing else.

@@ -24,6 +24,8 @@ func refuse(w http.ResponseWriter, r *http.Request, why refusal) {
 		w.Header().Set("Retry-After", strconv.Itoa(why.RetryAfter))
 	}
 	switch {
+	case isInflux(r.URL.Path):
+		refuseInflux(w, why)
 	case prefersHTML(r):
 		writePage(w, why.Status, keyForm, keyFormData{Next: nextOf(r), Why: why.Why, Missing: why.Code == "no key"})
 	case isV1(r.URL.Path):

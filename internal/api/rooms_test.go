@@ -35,7 +35,7 @@ type plant struct {
 	book      *alarm.Book
 }
 
-func newPlant(t *testing.T) plant {
+func newPlant(t testing.TB) plant {
 	t.Helper()
 	log := slog.New(slog.DiscardHandler)
 	dir := t.TempDir()
@@ -77,7 +77,7 @@ func newPlant(t *testing.T) plant {
 	return p
 }
 
-func check(t *testing.T, err error) {
+func check(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)

@@ -18,6 +18,7 @@ const (
 	tagModels   = "models"
 	tagTraining = "training"
 	tagServer   = "server"
+	tagInflux   = "InfluxDB"
 	tagOld      = "old routes"
 )
 
@@ -40,6 +41,7 @@ func describe(version string) huma.Config {
 		{Name: tagModels, Description: "Versions of forecasting models, and which of them serve"},
 		{Name: tagTraining, Description: "Training of models"},
 		{Name: tagServer, Description: "The program itself"},
+		{Name: tagInflux, Description: "Line protocol, from whatever writes to InfluxDB"},
 		{Name: tagOld, Description: "The routes of the system that fettle replaces, answering as they did"},
 	}
 	c.Components.SecuritySchemes = map[string]*huma.SecurityScheme{
@@ -109,6 +111,10 @@ func (a *API) allow(need Scope, op *huma.Operation) {
 
 // open is the scope of the few routes that look at keys themselves or need none.
 const open Scope = "open"
+
+// anyKey is the scope of what everybody with a key may know, whatever else the
+// key is for.
+const anyKey Scope = "any"
 
 // canFail describes the errors of a route under /api/v1.
 func (a *API) canFail(op *huma.Operation) {

@@ -47,6 +47,7 @@ type App struct {
 	usage    usage
 	web      *listeners
 	tunnels  *tunnels
+	influx   neighbours
 
 	ready chan struct{} // closed when everything answers
 }
@@ -118,6 +119,9 @@ func (a *App) open() error {
 	a.flow.gate = ingest.New(ingest.Config{
 		MaxFuture: time.Duration(a.cfg.Ingest.MaxFuture), QueueBytes: int(a.cfg.Ingest.Queue), MaxMachines: a.cfg.Ingest.MaxMachines,
 	}, rows, a.flow.committed)
+	if err := a.openNeighbours(); err != nil {
+		return err
+	}
 	if a.accounts, err = broker.OpenAccounts(a.db, time.Now); err != nil {
 		return err
 	}
@@ -182,6 +186,8 @@ func (a *App) Run(ctx context.Context) (err error) {
 	parts.Go(func() error { return a.flow.run(ctx) })
 	parts.Go(func() error { return a.web.run(ctx) })
 	parts.Go(func() error { return a.tunnels.run(ctx) })
+	parts.Go(func() error { return a.influx.runFollow(ctx) })
+	parts.Go(func() error { return a.influx.runMirror(ctx) })
 	parts.Go(func() error { return a.keeper.Run(ctx) })
 	parts.Go(func() error { return a.training.Run(ctx) })
 	parts.Go(func() error { return a.watchDrift(ctx) })

@@ -58,7 +58,7 @@ func (a *App) newAPI() (*api.API, error) {
 	}
 	return api.New(api.Config{
 		Version: a.version, Interval: time.Duration(a.cfg.Forecast.Interval), Lookback: time.Duration(a.cfg.Forecast.Lookback),
-		LocalOpen: a.cfg.Auth.Local == "open", Hosts: a.cfg.HTTP.Hosts, Now: time.Now,
+		Lines: lines(a.cfg.Ingest), LocalOpen: a.cfg.Auth.Local == "open", Hosts: a.cfg.HTTP.Hosts, Now: time.Now,
 		Origins: a.cfg.HTTP.Origins, Proxies: networks(a.cfg.HTTP.Proxies), KeyRate: a.cfg.HTTP.KeyRate, AddressRate: a.cfg.HTTP.AddressRate,
 	}, api.Deps{
 		Machines: a.machines, Models: a.models.List, Registry: a.models, Unit: a.unit, Readings: a.flow.readings, Ingest: a.flow.gate,

@@ -40,11 +40,12 @@ func (a *App) machineStatus(m fettle.Machine) api.MachineStatus {
 }
 
 func (a *App) parts(machines []fettle.Machine) []api.Part {
-	return []api.Part{
+	parts := []api.Part{
 		a.brokerPart(), a.gatePart(), a.readingsPart(machines), a.forecastPart(machines), a.verdictPart(machines), a.alarmPart(), a.modelPart(), a.trainingPart(),
 		{Name: "http", State: api.PartOK, Detail: fmt.Sprintf("on %s, with a key on %s", a.web.address(), orOff(a.web.keyedAddress()))},
 		a.tunnels.part(),
 	}
+	return append(parts, a.influxParts()...)
 }
 
 func orOff(address string) string {
@@ -212,6 +213,7 @@ func (a *App) samples() []api.Sample {
 		{Name: "fettle_readings_lost_days", Value: float64(files.Lost)},
 		{Name: "fettle_machines_behind", Value: float64(a.flow.awake.len())},
 	}
+	samples = append(samples, a.influxSamples()...)
 	for kind, bytes := range files.ByKind {
 		samples = append(samples, api.Sample{Name: fmt.Sprintf("fettle_readings_file_bytes{kind=%q}", readings.Kind(kind)), Value: float64(bytes)})
 	}

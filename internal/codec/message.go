@@ -192,14 +192,22 @@ func (m *message) tag(name, text string) {
 
 // usable judges the name of a sensor or tag.
 func (m *message) usable(name string) bool {
-	switch {
-	case reserved(name):
-		m.fail(reasonName, "sensor", strconv.Quote(name), "another name: this one has a meaning of its own in a message")
-	case name == "" || len(name) > fettle.MaxName || strings.ContainsFunc(name, unicode.IsControl):
-		m.fail(reasonName, "sensor", strconv.Quote(name),
-			fmt.Sprintf("1 to %d bytes without control characters", fettle.MaxName))
+	if expected := sensorName(name); expected != "" {
+		m.fail(reasonName, "sensor", strconv.Quote(name), expected)
 	}
 	return m.bad == nil
+}
+
+// sensorName says what a sensor's or tag's name should be instead; nothing if
+// it is right.
+func sensorName(name string) (expected string) {
+	switch {
+	case reserved(name):
+		return "another name: this one has a meaning of its own in a message"
+	case name == "" || len(name) > fettle.MaxName || strings.ContainsFunc(name, unicode.IsControl):
+		return fmt.Sprintf("1 to %d bytes without control characters", fettle.MaxName)
+	}
+	return ""
 }
 
 func reserved(name string) bool {
@@ -276,11 +284,19 @@ func (m *message) whose() string {
 	case topic != "" && topic != name:
 		m.fail(reasonDisagree, field, strconv.Quote(name), strconv.Quote(topic)+" as in the topic, or no name")
 	}
-	if len(name) > fettle.MaxName || strings.ContainsFunc(name, unfitForMachine) || name == "." || name == ".." {
-		m.fail(reasonName, fieldMachine, strconv.Quote(name),
-			fmt.Sprintf(`1 to %d bytes without / \ + # and control characters, and neither . nor ..`, fettle.MaxName))
+	if expected := machineName(name); expected != "" {
+		m.fail(reasonName, fieldMachine, strconv.Quote(name), expected)
 	}
 	return name
+}
+
+// machineName says what a machine's name should be instead; nothing if it is
+// right. Whether there is one at all is seen elsewhere.
+func machineName(name string) (expected string) {
+	if len(name) > fettle.MaxName || strings.ContainsFunc(name, unfitForMachine) || name == "." || name == ".." {
+		return fmt.Sprintf(`1 to %d bytes without / \ + # and control characters, and neither . nor ..`, fettle.MaxName)
+	}
+	return ""
 }
 
 // unfitForMachine tells which characters a machine's name may not hold: it is

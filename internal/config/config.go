@@ -28,6 +28,7 @@ type Config struct {
 	Tunnel    Tunnel            `yaml:"tunnel" doc:"The way in from outside: a cloudflared that fettle keeps running, always towards http.keyed_listen. docs/tunnel.md tells more."`
 	MQTT      MQTT              `yaml:"mqtt" doc:"The embedded broker that sensors publish to."`
 	Ingest    Ingest            `yaml:"ingest" doc:"What is taken in as a reading, and how much at once."`
+	Influx    Influx            `yaml:"influx" doc:"An InfluxDB 2 next door: a bucket that is read, buckets that are written."`
 	Retention Retention         `yaml:"retention" doc:"How long readings are kept. Files go by whole days (UTC), once their day is that much older than the machine's newest reading."`
 	Forecast  Forecast          `yaml:"forecast" doc:"When machines are forecast, and from what."`
 	Training  Training          `yaml:"training" doc:"When models are trained, by what, and what that may take. Training runs in processes of its own at the lowest priority."`
@@ -107,10 +108,12 @@ type User struct {
 
 // Ingest is the section about the gate for readings.
 type Ingest struct {
-	Topics      []string `yaml:"topics" doc:"MQTT topics that carry readings. {machine} and {sensor} stand for a level that names them; + and # match as in MQTT."`
-	MaxFuture   Duration `yaml:"max_future" doc:"How far ahead of the clock the time of a reading may be."`
-	Queue       Bytes    `yaml:"queue" doc:"Readings that may wait for the disk before senders are held back."`
-	MaxMachines int      `yaml:"max_machines" doc:"Machines that may appear by themselves; readings of further ones are refused."`
+	Topics          []string `yaml:"topics" doc:"MQTT topics that carry readings. {machine} and {sensor} stand for a level that names them; + and # match as in MQTT."`
+	MaxFuture       Duration `yaml:"max_future" doc:"How far ahead of the clock the time of a reading may be."`
+	Queue           Bytes    `yaml:"queue" doc:"Readings that may wait for the disk before senders are held back."`
+	LineMachineTags []string `yaml:"line_machine_tags" doc:"Tags of line protocol that name the machine: the first of them that a line has. Lines without one are refused."`
+	LinePlain       []string `yaml:"line_plain" doc:"Measurements of line protocol whose fields are sensors by their own names (*: all); those of others are called measurement.field."`
+	MaxMachines     int      `yaml:"max_machines" doc:"Machines that may appear by themselves; readings of further ones are refused."`
 }
 
 // Retention is the section about how long readings are kept.
@@ -203,7 +206,11 @@ func Defaults() Config {
 			MaxFuture:   Duration(5 * time.Minute),
 			Queue:       64 << 20,
 			MaxMachines: 10_000,
+
+			LineMachineTags: []string{"workspace_id", "machine"},
+			LinePlain:       []string{"sensor_data"},
 		},
+		Influx:    defaultInflux(),
 		Retention: Retention{Machines: []MachineRetention{}, Every: Duration(30 * time.Second)},
 		Forecast: Forecast{
 			Interval: Duration(60 * time.Second),

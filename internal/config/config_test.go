@@ -83,7 +83,7 @@ func TestFaults(t *testing.T) {
 		environ []string
 		want    string
 	}{
-		{"htp: {}", nil, "fettle.yaml:1:1: htp is not a setting; expected one of data, http, auth, tunnel, mqtt, ingest, retention, forecast, training, limits, log, units at the top\n    1 | htp: {}\n      | ^"},
+		{"htp: {}", nil, "fettle.yaml:1:1: htp is not a setting; expected one of data, http, auth, tunnel, mqtt, ingest, influx, retention, forecast, training, limits, log, units at the top\n    1 | htp: {}\n      | ^"},
 		{"http:\n  lisen: x", nil, "fettle.yaml:2:3: http.lisen is not a setting; expected one of listen, keyed_listen, hosts, origins, proxies, requests_per_key, requests_per_address in http\n    2 |   lisen: x\n      |   ^"},
 		{"forecast:\n  interval: 60", nil, "fettle.yaml:2:13: forecast.interval is \"60\"; expected a duration with its unit, such as 60s, 5m or 1h30m\n    2 |   interval: 60\n      |             ^"},
 		{"forecast: {interval: 1ms}", nil, "forecast.interval is 1ms; expected 1s to 24h"},
@@ -125,6 +125,15 @@ func TestFaults(t *testing.T) {
 		{"mqtt: {users: [{name: a}]}", nil, "mqtt.users[0].password; expected a password, or password_file with the path of one"},
 		{"mqtt: {users: [{name: a, password: b, password_file: c}]}", nil, "mqtt.users[0].password_file; expected the path of a file, and no password beside it"},
 		{"mqtt: {users: [{name: a, password_file: no/such}]}", nil, "mqtt.users[0].password_file; expected a file that holds the secret"},
+		{"influx: {follow: {url: 'influx:8086', org: o, bucket: b}}", nil, `influx.follow.url is "influx:8086"; expected an address such as http://127.0.0.1:8086`},
+		{"influx: {mirror: {url: 'http://me:secret@h', org: o}}", nil, `influx.mirror.url is "http://me:xxxxx@h"; expected an address`},
+		{"influx: {follow: {url: 'http://h'}}", nil, `influx.follow.bucket is ""; expected the bucket to follow`},
+		{"influx: {mirror: {url: 'http://h', org: o, anomalies: ''}}", nil, `influx.mirror.bucket is ""; expected a bucket here or in influx.mirror.anomalies`},
+		{"influx: {follow: {url: 'http://localhost:8086', org: o, bucket: b}, mirror: {url: 'http://127.0.0.1:8086/', org: o, bucket: b}}", nil,
+			`influx.mirror.bucket is "b"; expected another bucket than influx.follow.bucket: fettle would read what it wrote`},
+		{"influx: {follow: {url: 'http://h', org: o, bucket: Anomalies}, mirror: {url: 'http://H:80', org: o}}", nil, `influx.mirror.anomalies is "Anomalies"; expected another bucket`},
+		{"", []string{"FETTLE_INFLUX_FOLLOW_EVERY=1ms", "FETTLE_INFLUX_FOLLOW_URL=http://h"}, "influx.follow.every is 1ms; expected 100ms to 24h"},
+		{"ingest: {line_machine_tags: []}", nil, "ingest.line_machine_tags is empty; expected at least one tag"},
 		{"limits: {memory: 1MiB}", nil, "limits.memory is 1MiB; expected 0 (no limit), or 32MiB to 1024GiB"},
 		{"units: {a: [b]}", nil, "units.a is a list; expected one value"},
 		{"data: &d {dir: x}\n", nil, "expected a plain value; anchors, aliases and tags are not understood here"},

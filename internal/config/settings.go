@@ -30,12 +30,16 @@ func settingsOf(c *Config) []setting {
 // settingsIn lists the settings of one section; a map is a section and its
 // only setting.
 func settingsIn(section reflect.StructField, value reflect.Value) []setting {
+	return settingsBelow("", section, value)
+}
+
+func settingsBelow(path string, field reflect.StructField, value reflect.Value) []setting {
 	if value.Kind() != reflect.Struct {
-		return []setting{newSetting("", section, value)}
+		return []setting{newSetting(path, field, value)}
 	}
 	var list []setting
-	for field, leaf := range fields(value) {
-		list = append(list, newSetting(keyOf(section), field, leaf))
+	for inner, leaf := range fields(value) {
+		list = append(list, settingsBelow(join(path, keyOf(field)), inner, leaf)...)
 	}
 	return list
 }

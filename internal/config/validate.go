@@ -29,6 +29,7 @@ func (c *Config) problems() []*fettle.Error {
 	v.tunnel(c)
 	v.broker(c.MQTT)
 	v.ingest(c.Ingest)
+	v.influx(c.Influx)
 	v.retention(c.Retention)
 	v.forecast(c.Forecast)
 	v.training(c.Training)
@@ -155,6 +156,7 @@ func (v *validator) ingest(in Ingest) {
 	for i, topic := range in.Topics {
 		v.check(topic != "" && len(topic) <= 65_535, fmt.Sprintf("ingest.topics[%d]", i), quoted(topic), "an MQTT topic, such as plant/{machine}/{sensor}")
 	}
+	v.check(len(in.LineMachineTags) > 0, "ingest.line_machine_tags", "empty", "at least one tag")
 	v.duration(in.MaxFuture, "ingest.max_future", 0, 24*time.Hour)
 	v.check(within(in.Queue, 1<<20, 1<<40), "ingest.queue", in.Queue.String(), "1MiB to 1024GiB")
 	v.count(in.MaxMachines, "ingest.max_machines", 1, 1_000_000)

@@ -198,16 +198,11 @@ type Mosquitto struct {
 // StartMosquitto runs the Mosquitto on the PATH on a free port of loopback,
 // open to everybody and keeping nothing.
 func StartMosquitto(ctx context.Context, folder string) (*Mosquitto, error) {
-	// Mosquitto takes no port 0: a free one is found for it. Should somebody
-	// else take it meanwhile, Mosquitto ends and the wait below says so.
-	free, err := net.Listen("tcp", "127.0.0.1:0")
+	address, err := freeAddress()
 	if err != nil {
 		return nil, err
 	}
-	m := &Mosquitto{Address: free.Addr().String()}
-	if err := free.Close(); err != nil {
-		return nil, err
-	}
+	m := &Mosquitto{Address: address}
 	_, port, err := net.SplitHostPort(m.Address)
 	if err != nil {
 		return nil, err
@@ -233,6 +228,16 @@ func StartMosquitto(ctx context.Context, folder string) (*Mosquitto, error) {
 		return nil, err
 	}
 	return m, nil
+}
+
+// freeAddress finds a port of loopback for a peer that takes no port 0. Should
+// somebody else take it meanwhile, the peer ends and the wait for it says so.
+func freeAddress() (string, error) {
+	free, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", err
+	}
+	return free.Addr().String(), free.Close()
 }
 
 // Stop ends the broker and waits.

@@ -108,12 +108,15 @@ type change struct {
 	state  *state             // as words
 	ids    map[string]uint32  // numbers of sensors not in machine.ids
 	tagIDs map[string]uint32  // numbers of tag sets not in machine.tagIDs
+	tags   map[string]string  // of the row before, which most rows share
 	days   map[int64]*openDay // of machine.open: copies of those touched, nil for those that went
 	today  *touchedDay        // the day of the row that is being staged
 	bytes  int                // encoded rows
-	other  bool               // something else in the state changed
-	stale  bool               // a row older than the saved newest values changed one of them
-	saved  bool               // the newest values are in the batch
+
+	tagNumber uint32 // of tags; 0: none yet
+	other     bool   // something else in the state changed
+	stale     bool   // a row older than the saved newest values changed one of them
+	saved     bool   // the newest values are in the batch
 }
 
 // changes sorts the rows by machine and counts the late ones.
@@ -232,6 +235,7 @@ func (s *Store) stageRow(batch *db.Batch, c *change, rows []fettle.Reading, same
 	s.scratch.ids = c.numbers(s.scratch.ids[:0], row.Values)
 	s.scratch.value = appendRow(s.scratch.value[:0], tagSet, row.Values, s.scratch.ids)
 	batch.Set(s.scratch.key, s.scratch.value)
+	s.noteIfLate(batch, c, micros)
 	c.note(micros, !found, row.Values, s.scratch.ids)
 	c.bytes += len(s.scratch.value)
 	return nil

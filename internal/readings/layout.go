@@ -23,6 +23,7 @@ import (
 //	latest   "r/l" machine             ->  newest value of each sensor
 //	day      "r/d" machine micros      ->  catalogue: the files of a closed day, by its begin
 //	open     "r/o" machine micros      ->  there are rows of this day, by its begin
+//	note     "r/n" machine micros      ->  mark(8): the row was stored late, see NoteLate
 //
 // The rows of a day that is closed and has an open record lie over its file.
 // A row, values in the order of their sensors' names:
@@ -79,6 +80,7 @@ const (
 	latestPrefix = "r/l"
 	dayPrefix    = "r/d"
 	openPrefix   = "r/o"
+	latePrefix   = "r/n"
 )
 
 var errDamaged = errors.New("record is damaged")

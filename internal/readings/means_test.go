@@ -20,7 +20,7 @@ func compareMeans(t *rapid.T, s *Store, model plain, machine string) {
 	width := rapid.SampledFrom([]time.Duration{time.Second, time.Minute, 15 * time.Minute, time.Hour, 24 * time.Hour}).Draw(t, "width")
 	sensors := rapid.SliceOfNDistinct(someSensor, 1, 5, rapid.ID[string]).Draw(t, "sensors")
 	from := someTime.Draw(t, "from")
-	to := from.Add(time.Duration(rapid.IntRange(0, 100_000).Draw(t, "cells")) * width)
+	to := from.Add(time.Duration(rapid.IntRange(0, MaxMeans/len(sensors)-1).Draw(t, "cells")) * width)
 	w, err := s.Means(machine, sensors, from, to, width)
 	if err != nil {
 		t.Fatal(err)

@@ -68,6 +68,8 @@ type Store struct {
 	scratch scratch    // writer's
 	times   timesCache // writer's
 
+	noteLate bool // writer's: late rows are noted
+
 	mu       sync.RWMutex // guards the map, not the machines
 	machines map[string]*machine
 }

@@ -2,6 +2,7 @@ package readings
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 
 	"fettle"
@@ -65,6 +66,17 @@ func (c *change) tagSet(batch *db.Batch, tags map[string]string, s *Store) (numb
 	if len(tags) == 0 {
 		return 0, true
 	}
+	if c.tagNumber != 0 && maps.Equal(tags, c.tags) {
+		return c.tagNumber, true
+	}
+	if number, kept = c.tagSetNumber(batch, tags, s); kept {
+		c.tags, c.tagNumber = tags, number
+	}
+	return number, kept
+}
+
+// tagSetNumber is tagSet for tags other than those of the row before.
+func (c *change) tagSetNumber(batch *db.Batch, tags map[string]string, s *Store) (number uint32, kept bool) {
 	s.scratch.value = appendTagSet(s.scratch.value[:0], tags)
 	if id, known := c.machine.tagIDs[string(s.scratch.value)]; known {
 		return id, true

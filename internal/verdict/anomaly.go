@@ -3,6 +3,7 @@ package verdict
 import (
 	"encoding/json"
 	"fmt"
+	"time"
 
 	"fettle"
 	"fettle/internal/db"
@@ -33,6 +34,29 @@ func (j *Judge) AddAnomaly(a fettle.Anomaly) error {
 		return fmt.Errorf("keep anomaly of %s: %w", a.Machine, err)
 	}
 	return nil
+}
+
+// AnomaliesAfter returns the first n findings of the old rule about a machine
+// behind a time, the oldest first.
+func (j *Judge) AnomaliesAfter(machine string, after time.Time, n int) ([]fettle.Anomaly, error) {
+	var found []fettle.Anomaly
+	all := key(anomalyPrefix, machine)
+	from := db.AppendMicros(key(anomalyPrefix, machine), after.Add(time.Microsecond))
+	err := j.db.Ascend(from, db.After(all), func(_, record []byte) error {
+		if len(found) == n {
+			return db.Stop
+		}
+		var a fettle.Anomaly
+		if err := json.Unmarshal(record, &a); err != nil {
+			return err
+		}
+		found = append(found, a)
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read anomalies of %s: %w", machine, err)
+	}
+	return found, nil
 }
 
 // LastAnomalies returns the newest n findings of the old rule about a machine,
