@@ -244,7 +244,7 @@ func (b book) do(flags map[string]string, rest []string) error {
 			return errors.New("no such tunnel")
 		}
 		if strings.HasPrefix(rest[3], "taken.") {
-			return errors.New("An A, AAAA, or CNAME record with that host already exists")
+			return errors.New("an A, AAAA, or CNAME record with that host already exists")
 		}
 		return nil
 	}
