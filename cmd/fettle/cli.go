@@ -38,6 +38,7 @@ type cli struct {
 	User        userCmd        `cmd:"" help:"Add, list, change and remove users of the MQTT broker."`
 	Notify      notifyCmd      `cmd:"" help:"List and test who is told about alarms."`
 	Model       modelCmd       `cmd:"" help:"List, promote, roll back, import and export forecasting models."`
+	Tunnel      tunnelCmd      `cmd:"" help:"Reach the server from outside through cloudflared."`
 	Version     versionCmd     `cmd:"" help:"Print the version."`
 }
 

@@ -88,7 +88,7 @@ func (c *statusCmd) asked(s api.Status) any {
 func printServer(t table, s api.Status) {
 	t.row("fettle "+s.Version, fmt.Sprintf("up %s, pid %d, data in %s", duration(s.UptimeSeconds), s.PID, s.DataDir))
 	for _, address := range []struct{ name, at string }{
-		{"page and API", s.Addresses.HTTP}, {"with a key", s.Addresses.KeyedHTTP}, {"MQTT", s.Addresses.MQTT}, {"websockets", s.Addresses.WebSocket},
+		{"page and API", s.Addresses.HTTP}, {"with a key", s.Addresses.KeyedHTTP}, {"from outside", s.Addresses.Public}, {"MQTT", s.Addresses.MQTT}, {"websockets", s.Addresses.WebSocket},
 		{"MQTT over TLS", s.Addresses.MQTTS}, {"websockets over TLS", s.Addresses.WSS},
 	} {
 		if address.at != "" {

@@ -66,7 +66,7 @@ func newRig(t testing.TB, change ...func(*Config, *Deps)) rig {
 		Machines: func() []fettle.Machine { return rooms.machines }, Models: func() []fettle.Model { return rooms.models },
 		Unit:     func(sensor string) string { return map[string]string{"current": "A", "tempA": "°C"}[sensor] },
 		Readings: rooms, Ingest: rooms, Forecasts: rooms, Scores: rooms, Verdicts: verdictRoom{rooms}, Alarms: rooms, Notices: rooms,
-		Events: log, Keys: keys, Users: users, Keeping: rooms, Status: func() Status { return rooms.status }, Ready: func() error { return rooms.notReady },
+		Events: log, Keys: keys, Users: users, Keeping: rooms, Tunnels: rooms, Status: func() Status { return rooms.status }, Ready: func() error { return rooms.notReady },
 		AdminToken: "secret of this run",
 	}
 	for _, c := range change {
@@ -93,6 +93,30 @@ type rooms struct {
 	notReady error
 	submit   error
 	refused  int
+	tunnel   fettle.Tunnel
+	held     chan fettle.Tunnel // states of the tunnel that is held; nil: it cannot be
+}
+
+func (r *rooms) Tunnel() fettle.Tunnel { return r.tunnel }
+
+func (r *rooms) HoldTunnel(ctx context.Context, kind, name string) (<-chan fettle.Tunnel, error) {
+	if r.held == nil {
+		return nil, fettle.Errorf(fettle.Conflict, "there is one already")
+	}
+	out := make(chan fettle.Tunnel)
+	go func() {
+		defer close(out)
+		for {
+			select {
+			case s := <-r.held:
+				s.Kind, s.Name = kind, name
+				out <- s
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	return out, nil
 }
 
 func (r *rooms) Info(machine string) (readings.Info, bool) {

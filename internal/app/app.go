@@ -50,6 +50,7 @@ type App struct {
 	training *train.Manager
 	usage    usage
 	web      *listeners
+	tunnels  *tunnels
 	outside  []outsideBroker
 	influx   neighbours
 
@@ -157,7 +158,9 @@ func (a *App) openDoors() (err error) {
 	if a.keys, err = api.OpenKeys(a.db, time.Now); err != nil {
 		return err
 	}
-	a.web, err = a.newListeners()
+	a.web = &listeners{cfg: a.cfg.HTTP, keys: a.keys, token: newToken(), log: a.log, tunnel: a.cfg.Tunnel.Mode != "off"}
+	a.tunnels = a.newTunnels()
+	a.web.api, err = a.newAPI()
 	return err
 }
 
@@ -210,6 +213,7 @@ func (a *App) Run(ctx context.Context) (err error) {
 	parts.Go(func() error { return a.models.Run(ctx) })
 	parts.Go(func() error { return a.flow.run(ctx) })
 	parts.Go(func() error { return a.web.run(ctx) })
+	parts.Go(func() error { return a.tunnels.run(ctx) })
 	parts.Go(func() error { return a.influx.runFollow(ctx) })
 	parts.Go(func() error { return a.influx.runMirror(ctx) })
 	parts.Go(func() error { return a.keeper.Run(ctx) })
@@ -251,7 +255,7 @@ func (a *App) Ready() <-chan struct{} { return a.ready }
 
 // Addresses are the listeners' own, with the ports they got.
 func (a *App) Addresses() api.Addresses {
-	return api.Addresses{HTTP: a.web.address(), KeyedHTTP: a.web.keyedAddress(), MQTT: a.flow.broker.Addr(), WebSocket: a.flow.broker.WebSocketAddr(),
+	return api.Addresses{HTTP: a.web.address(), KeyedHTTP: a.web.keyedAddress(), Public: a.tunnels.public(), MQTT: a.flow.broker.Addr(), WebSocket: a.flow.broker.WebSocketAddr(),
 		MQTTS: a.flow.broker.TLSAddr(), WSS: a.flow.broker.TLSWebSocketAddr()}
 }
 

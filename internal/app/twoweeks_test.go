@@ -1,14 +1,12 @@
 package app
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
 	"io"
 	"log/slog"
 	"math/rand/v2"
 	"net/http"
-	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -18,17 +16,6 @@ import (
 	"fettle/internal/model"
 	"fettle/internal/train"
 )
-
-// TestMain lets the test binary be the worker that trains, too.
-func TestMain(m *testing.M) {
-	if len(os.Args) < 2 || os.Args[1] != "train-worker" {
-		os.Exit(m.Run())
-	}
-	if err := train.Work(context.Background(), os.Stdin, os.Stdout, os.Stderr); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
-}
 
 // A feeder fills a hopper at one of three speeds and empties it when it is full:
 // nothing that a linear regression could know beforehand, and a small network
