@@ -115,6 +115,7 @@ func (a *App) open() error {
 	if a.training, err = train.New(a.trainingConfig(), a.trainingDeps(), a.log); err != nil {
 		return err
 	}
+	a.flow.tried = a.training.Tried
 	a.flow.gate = ingest.New(ingest.Config{
 		MaxFuture: time.Duration(a.cfg.Ingest.MaxFuture), QueueBytes: int(a.cfg.Ingest.Queue), MaxMachines: a.cfg.Ingest.MaxMachines,
 	}, rows, a.flow.committed)
@@ -245,5 +246,8 @@ func (a *App) unit(sensor string) string { return a.cfg.Units[sensor] }
 func (a *App) modelsChanged(models []fettle.Model) {
 	for _, m := range models {
 		a.flow.say(fettle.EventModel, m.Machine, m)
+	}
+	if a.training != nil { // it looks by itself when it is opened
+		a.training.Decided(models)
 	}
 }
