@@ -320,8 +320,8 @@ func (e *Engine) newestRidge(m *memory) (model.Version, bool) {
 func (e *Engine) removeOld(m *memory) {
 	ridges := e.ridgesOf(m)
 	for _, old := range ridges[:max(0, len(ridges)-ridgesKept)] {
-		if old.Champion {
-			continue // somebody went back to it
+		if old.Champion || old.State == fettle.ModelChallenger {
+			continue // somebody went back to it, or will
 		}
 		if err := e.models.Delete(old.Name); err != nil {
 			e.log.Warn("cannot remove an old ridge", "machine", m.machine, "model", old.Name, "err", err)
