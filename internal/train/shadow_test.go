@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -68,7 +69,9 @@ func (p praising) Run(ctx context.Context, job string, told func(Progress)) ([]b
 // hand, or while no server ran, is written into its run.
 func TestShadow(t *testing.T) {
 	w := newWorks(t, 600)
+	var later atomic.Int64
 	w.cfg.Shadow, w.deps.Runner = time.Hour, praising{w.deps.Runner}
+	w.deps.Now = func() time.Time { return time.Now().Add(time.Duration(later.Load())) }
 	w.open()
 	w.run()
 	first := w.awaitEnd(w.start().ID)
@@ -107,7 +110,13 @@ func TestShadow(t *testing.T) {
 	trial(refused, 1, 2) // too late
 	serves("judged twice", refused, "not better in the shadow, kept "+first.Model)
 
-	replaced, promoted := better(), better()
+	replaced := better()
+	later.Store(int64(48 * time.Hour))
+	w.Drifted("m", fettle.ShortForecaster, "error doubled")
+	if n := len(w.List(Filter{})); n != 3 {
+		t.Errorf("%d runs, want none of a drift while a challenger waits", n)
+	}
+	promoted := better()
 	w.catchUp()
 	serves("replaced", replaced, promoted.Model+" waits in the shadow instead")
 
