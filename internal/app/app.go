@@ -131,8 +131,11 @@ func (a *App) openStages() error {
 	if a.flow.forecasts, err = forecast.New(forecast.Config{Forecasters: a.forecasters(), Steps: a.steps(), ModelBytes: int64(a.cfg.Limits.Memory) / 4, Now: func() time.Time { return a.now().Add(a.lag) }}, rows, a.models, a.db, a.log); err != nil {
 		return err
 	}
-	a.training, err = train.New(a.trainingConfig(), a.trainingDeps(), a.log)
-	return err
+	if a.training, err = train.New(a.trainingConfig(), a.trainingDeps(), a.log); err != nil {
+		return err
+	}
+	a.flow.tried = a.training.Tried
+	return nil
 }
 
 // openDoors makes what lets readings in and people look.
@@ -278,5 +281,8 @@ func (a *App) unit(sensor string) string { return a.cfg.Units[sensor] }
 func (a *App) modelsChanged(models []fettle.Model) {
 	for _, m := range models {
 		a.flow.say(fettle.EventModel, m.Machine, m)
+	}
+	if a.training != nil { // it looks by itself when it is opened
+		a.training.Decided(models)
 	}
 }

@@ -32,6 +32,7 @@ type pipeline struct {
 	awake     *wakeSet // machines with readings that the stages behind the gate have not seen
 	curves    *wakeSet // machines whose newest reading nobody was shown yet
 	rhythm    *rhythm
+	tried     func(forecast.Trial) error // a challenger was forecast in the shadow once more
 	unit      func(sensor string) string
 	now       func() time.Time
 	log       *slog.Logger
@@ -138,6 +139,11 @@ func (p *pipeline) forecastAt(ctx context.Context, machine string, tick forecast
 		return nil // the engine remembers why, for whoever asks
 	} else if err != nil {
 		return err
+	}
+	if trial, found := p.forecasts.Trial(machine, tick.Forecaster); found {
+		if err := p.tried(trial); err != nil { // the next tick asks again
+			p.log.Warn("cannot decide on a challenger", "machine", machine, "model", trial.Model, "err", err)
+		}
 	}
 	if tick.Forecaster != fettle.ShortForecaster {
 		return nil

@@ -19,7 +19,7 @@ func (a *App) trainingConfig() train.Config {
 	t := a.cfg.Training
 	return train.Config{
 		Dir: a.cfg.Data.Runs(), Parallel: t.Parallel, Threads: t.Threads, Memory: int64(t.Memory), Budget: time.Duration(t.Budget), Windows: t.Windows,
-		History: time.Duration(t.History), Preset: t.Preset, Schedule: t.Schedule, Stagger: time.Duration(t.Stagger), Margin: t.Margin,
+		History: time.Duration(t.History), Preset: t.Preset, Schedule: t.Schedule, Stagger: time.Duration(t.Stagger), Margin: t.Margin, Shadow: time.Duration(t.Shadow),
 		Attempts: t.Attempts, Forecasters: a.forecasters(),
 	}
 }

@@ -174,6 +174,7 @@ type Training struct {
 	Budget   Duration `yaml:"budget" doc:"How long one machine may be trained; what was learned by then is judged. 0s: no limit."`
 	Windows  int      `yaml:"windows" doc:"Windows that an epoch takes at most, other ones in each. 0: all."`
 	Margin   float64  `yaml:"margin" doc:"By how much a new model must be better than what serves, as a share of its mean squared error on the held-out readings."`
+	Shadow   Duration `yaml:"shadow" doc:"How long, in time of a machine's own readings, a new model that was better on the held-out readings is forecast beside what serves before it may serve: it must be better there too, by the margin, on at least 30 forecasts. 0s: it serves at once."`
 	Attempts int      `yaml:"attempts" doc:"How often a training is started that was killed, each time from its checkpoint, before it has failed."`
 }
 

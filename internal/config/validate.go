@@ -224,6 +224,7 @@ func (v *validator) training(t Training) {
 	v.duration(t.Stagger, "training.stagger", 0, 31*day)
 	v.duration(t.History, "training.history", time.Minute, 3660*day)
 	v.duration(t.Budget, "training.budget", 0, 31*day)
+	v.duration(t.Shadow, "training.shadow", 0, 366*day)
 	v.count(t.Parallel, "training.parallel", 1, 64)
 	v.count(t.Threads, "training.threads", 0, 1024)
 	v.count(t.Windows, "training.windows", 0, 1<<30)

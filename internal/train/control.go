@@ -279,9 +279,13 @@ func (m *Manager) resume(id uint64) (fettle.Training, error) {
 
 // Drifted asks for a run of a machine whose forecasts are no longer as good as
 // they were. It happens at most once in a while, so that a machine that cannot
-// be forecast does not keep the computer busy.
+// be forecast does not keep the computer busy, and not while a challenger waits
+// in the shadow, or that one would never be judged.
 func (m *Manager) Drifted(machine, forecaster, why string) {
 	const rest = 24 * time.Hour
+	if _, waits := m.Models.Waiting(machine, forecaster); waits {
+		return
+	}
 	for _, t := range m.List(Filter{Machine: machine}) {
 		if t.Forecaster == forecaster && (!t.State.Over() || t.EndedAt != nil && m.Now().Sub(*t.EndedAt) < rest) {
 			return

@@ -23,6 +23,7 @@
 //	child.go     the worker as a process
 //	publish.go   what came back becomes a version
 //	decide.go    and serves, if it is better
+//	shadow.go    also in the shadow of what serves, if that is asked for
 //
 // The worker, which knows of no store and no server:
 //

@@ -32,6 +32,7 @@ type Config struct {
 	Schedule string        // cron, in local time; "": none
 	Stagger  time.Duration // over which a schedule's machines are spread
 	Margin   float64       // by which a new model has to be better, as a share of the error
+	Shadow   time.Duration // of event time that it is forecast beside what serves, before it may; 0: none
 	Attempts int           // starts of a worker, before a run has failed
 	Quiet    time.Duration // without progress, after which a worker hangs
 
@@ -106,6 +107,7 @@ func New(cfg Config, deps Deps, log *slog.Logger) (*Manager, error) {
 		m.last = max(m.last, id)
 	}
 	m.sweep()
+	m.catchUp()
 	return m, nil
 }
 

@@ -24,7 +24,12 @@ func (m *Manager) publish(t fettle.Training, job *Job, r *Result) error {
 		reason += fmt.Sprintf("; its time of %s was up in epoch %d of %d", m.cfg.Budget, len(r.Epochs)+1, job.Training.Epochs)
 	}
 	decision := model.Decision{Reason: shorten(reason, longestReason), By: "fettle train"}
+	waits := promote && m.cfg.Shadow > 0 && m.servesBeside(published)
 	switch {
+	case waits:
+		promote = false
+		reason = fmt.Sprintf("waits in the shadow of what serves for %s; %s", m.cfg.Shadow, reason)
+		_, err = m.Models.Wait(published.Name, model.Decision{Reason: shorten(reason, longestReason), By: "fettle train"})
 	case promote:
 		_, err = m.Models.Promote(published.Name, decision)
 	case job.Champion != nil:
@@ -40,10 +45,13 @@ func (m *Manager) publish(t fettle.Training, job *Job, r *Result) error {
 		now := m.Now().UTC()
 		t.State, t.EndedAt = fettle.TrainingSucceeded, &now
 		t.Rows, t.From, t.To, t.Scores, t.Seconds = r.Rows, &r.From, &r.To, r.Judgement.Scores, r.Seconds
-		t.Model, t.Promoted, t.Reason, t.Advice = published.Name, promote, reason, ""
+		t.Model, t.Promoted, t.Waits, t.Reason, t.Advice = published.Name, promote, waits, reason, ""
 		t.Progress.SecondsLeft = 0
 	})
-	m.log.Info("training done", "machine", t.Machine, "forecaster", t.Forecaster, "run", t.ID, "model", published.Name, "promoted", promote,
+	if waits { // somebody may have decided meanwhile
+		m.catchUp()
+	}
+	m.log.Info("training done", "machine", t.Machine, "forecaster", t.Forecaster, "run", t.ID, "model", published.Name, "promoted", promote, "waits", waits,
 		"reason", reason, "seconds", int(r.Seconds), "worker_peak", mebibytes(r.PeakBytes))
 	return nil
 }
