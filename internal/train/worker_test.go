@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"math"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -74,6 +75,49 @@ func TestChampionIsJudgedToo(t *testing.T) {
 	job.Champion.Sensors = []string{"x", "y"}
 	if j := do(t, lineOf(t, job, packed)).Judgement; !strings.Contains(j.Missing, `it forecasts the sensors ["x" "y"]`) {
 		t.Errorf("missing: %s", j.Missing)
+	}
+}
+
+// A model of the old system has its sensors in an order of its own: it is as
+// good whatever the order of the set's.
+func TestChampionInAnotherOrder(t *testing.T) {
+	a, b := wave(400, 20), wave(400, 31)
+	for i := range b {
+		b[i] = 50 + 9*b[i]
+	}
+	prepared := func(kind Scaling, first, second string, columns ...[]float64) *Set {
+		w := rows(columns...)
+		w.Sensors = []string{first, second}
+		s, err := Prepare(TableOf(w), Division{Validation: 0.1, Test: 0.2, Scaler: kind})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	recipe, err := FindRecipe(tiny)
+	if err != nil {
+		t.Fatal(err)
+	}
+	recipe.Network.Channels = 2
+	old := prepared(MinMax, "b", "a", b, a)
+	m, _, err := old.Fit(t.Context(), recipe.Network, recipe.Options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	champion := &Champion{Name: "old", Family: "patchtst", Sensors: old.Sensors, dir: t.TempDir()}
+	if err := old.Save(champion.dir, m); err != nil {
+		t.Fatal(err)
+	}
+	judged := func(s *Set) Score {
+		j, err := s.Judge(t.Context(), nil, champion, Size{16, 4}, recipe.Options)
+		if err != nil || j.Missing != "" || j.Scores[0].Name != ChampionName {
+			t.Fatalf("%+v, %v", j, err)
+		}
+		return j.Scores[0]
+	}
+	same, other := judged(prepared(Robust, "b", "a", b, a)), judged(prepared(Robust, "a", "b", a, b))
+	if math.Abs(same.MSE-other.MSE) > 1e-6 || math.Abs(same.MAE-other.MAE) > 1e-6 || same.Windows != other.Windows {
+		t.Errorf("%+v in its order, %+v in another", same, other)
 	}
 }
 
