@@ -281,6 +281,65 @@ func TestPauseAndResume(t *testing.T) {
 }
 
 // What cannot be trained is refused at once, with what is missing.
+// A run that is cancelled while it is being paused leaves nothing behind.
+func TestCancelWhilePausing(t *testing.T) {
+	w := newWorks(t, 600)
+	w.Runner = slowToStop{stopping: make(chan struct{}), stop: make(chan struct{})}
+	runner := w.Runner.(slowToStop)
+	w.run()
+	id := w.start().ID
+	w.await(id, "running", func(t fettle.Training) bool { return t.State == fettle.TrainingRunning })
+	_, err := w.Control(id, Pause, "")
+	w.check(err)
+	<-runner.stopping
+	_, err = w.Control(id, Cancel, "")
+	w.check(err)
+	close(runner.stop)
+	w.cancel()
+	if run, err := w.Get(id); err != nil || run.State != fettle.TrainingCancelled || len(w.left()) > 0 {
+		t.Errorf("%+v, %v, left: %v", run, err, w.left())
+	}
+}
+
+// slowToStop is a runner that ends when it is let, after its context did.
+type slowToStop struct{ stopping, stop chan struct{} }
+
+func (s slowToStop) Run(ctx context.Context, _ string, _ func(Progress)) ([]byte, error) {
+	<-ctx.Done()
+	close(s.stopping)
+	<-s.stop
+	return nil, context.Cause(ctx)
+}
+
+// A model that was promoted while another one was trained is not replaced by
+// it: they have not been compared.
+func TestPromotedMeanwhile(t *testing.T) {
+	w := newWorks(t, 600)
+	w.run()
+	first := w.awaitEnd(w.start().ID)
+	second := w.awaitEnd(w.start().ID)
+	id := w.start(long).ID
+	w.await(id, "running", func(t fettle.Training) bool { return t.State == fettle.TrainingRunning || t.State.Over() })
+	_, err := w.Models.Promote(second.Model, model.Decision{Reason: "by hand"})
+	w.check(err)
+	third := w.awaitEnd(id)
+	champion, _ := w.Models.Champion("m", fettle.ShortForecaster)
+	if third.State != fettle.TrainingSucceeded || third.Promoted || champion.Name != second.Model || !strings.HasPrefix(third.Reason, "not promoted: "+second.Model+" has come to serve meanwhile") {
+		t.Errorf("after %s: %+v; %s serves", first.Model, third, champion.Name)
+	}
+}
+
+// One reading from long ago hides nothing of what came since.
+func TestStrayReading(t *testing.T) {
+	w := newWorks(t, 600)
+	_, err := w.Rows.Append([]fettle.Reading{{Machine: "m", Time: start.AddDate(-50, 0, 0), Values: []fettle.Value{{Sensor: "a", Value: 1}, {Sensor: "b", Value: 1}}}})
+	w.check(err)
+	w.run()
+	if run := w.awaitEnd(w.start().ID); run.State != fettle.TrainingSucceeded || run.Rows != 600 {
+		t.Errorf("%+v", run)
+	}
+}
+
 func TestStartRefuses(t *testing.T) {
 	w := newWorks(t, 40)
 	for _, c := range []struct {

@@ -11,15 +11,15 @@ import (
 // publish makes a version of what a worker answered, and lets it serve if it is
 // better than what does.
 func (m *Manager) publish(t fettle.Training, job *Job, r *Result) error {
+	champion, serves := m.Models.Champion(t.Machine, t.Forecaster)
 	published, err := m.Models.Publish(r.publication(t, job), func(dir string) error { return WriteFiles(dir, r.Files) })
 	if err != nil {
 		return err
 	}
-	kept := "what serves"
-	if job.Champion != nil {
-		kept = job.Champion.Family
+	promote, reason := decide(r.Judgement, champion.Family, m.cfg.Margin)
+	if serves && job.overtaken(champion) {
+		promote, reason = false, fmt.Sprintf("not promoted: %s has come to serve meanwhile, with which it was not compared; train again", champion.Name)
 	}
-	promote, reason := decide(r.Judgement, kept, m.cfg.Margin)
 	if r.Stopped == "budget" {
 		reason += fmt.Sprintf("; its time of %s was up in epoch %d of %d", m.cfg.Budget, len(r.Epochs)+1, job.Training.Epochs)
 	}
@@ -27,11 +27,11 @@ func (m *Manager) publish(t fettle.Training, job *Job, r *Result) error {
 	switch {
 	case promote:
 		_, err = m.Models.Promote(published.Name, decision)
-	case job.Champion != nil:
+	case serves:
 		_, err = m.Models.Refuse(published.Name, decision)
 	default:
 		promote = true // the first one serves, however good it is
-		reason = "the first model; " + strings.Replace(reason, "not better, kept what serves; ", "", 1)
+		reason = "the first model; " + reason
 	}
 	if err != nil {
 		return fmt.Errorf("decide on %s: %w", published.Name, err)
@@ -46,6 +46,12 @@ func (m *Manager) publish(t fettle.Training, job *Job, r *Result) error {
 	m.log.Info("training done", "machine", t.Machine, "forecaster", t.Forecaster, "run", t.ID, "model", published.Name, "promoted", promote,
 		"reason", reason, "seconds", int(r.Seconds), "worker_peak", mebibytes(r.PeakBytes))
 	return nil
+}
+
+// overtaken tells whether a version serves that the worker could not judge: one
+// that came after the job was written. Of ridges the worker fits one itself.
+func (j *Job) overtaken(serving model.Version) bool {
+	return serving.Family != model.Ridge && (j.Champion == nil || j.Champion.Name != serving.Name)
 }
 
 // longestReason is what a decision holds, in bytes.

@@ -112,6 +112,9 @@ func (m *Manager) conclude(ctx context.Context, id uint64, err error) {
 	case errors.Is(cause, errPaused):
 		// That was written down when it was asked for; it is no failed attempt.
 		m.change(id, func(t *fettle.Training) { t.Attempts = max(0, t.Attempts-1) })
+		if t, err := m.Get(id); err == nil && t.State.Over() { // cancelled before the worker had ended
+			m.discard(id)
+		}
 	case errors.Is(cause, errCancelled):
 		m.discard(id)
 	case cause != nil: // the server stops
