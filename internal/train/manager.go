@@ -33,7 +33,6 @@ type Config struct {
 	Stagger  time.Duration // over which a schedule's machines are spread
 	Margin   float64       // by which a new model has to be better, as a share of the error
 	Attempts int           // starts of a worker, before a run has failed
-	Quiet    time.Duration // without progress, after which a worker hangs
 
 	Forecasters []forecast.Forecaster
 }

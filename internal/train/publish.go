@@ -2,6 +2,7 @@ package train
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"fettle"
@@ -45,8 +46,29 @@ func (m *Manager) publish(t fettle.Training, job *Job, r *Result) error {
 	})
 	m.log.Info("training done", "machine", t.Machine, "forecaster", t.Forecaster, "run", t.ID, "model", published.Name, "promoted", promote,
 		"reason", reason, "seconds", int(r.Seconds), "worker_peak", mebibytes(r.PeakBytes))
+	m.forgetRefused(t.Machine, t.Forecaster)
 	return nil
 }
+
+// refusedKept is how many refused models of a machine's forecaster stay to be
+// looked at.
+const refusedKept = 5
+
+// forgetRefused deletes the oldest refused models that were made here: a year of
+// schedules and drifts makes many.
+func (m *Manager) forgetRefused(machine, forecaster string) {
+	refused := slices.DeleteFunc(m.Models.Versions(machine), func(v model.Version) bool {
+		return v.Forecaster != forecaster || v.State != fettle.ModelRefused || !strings.HasPrefix(v.Source, madeHere)
+	})
+	for _, v := range refused[:max(0, len(refused)-refusedKept)] {
+		if err := m.Models.Delete(v.Name); err != nil {
+			m.log.Warn("cannot delete an old refused model", "machine", machine, "model", v.Name, "err", err)
+		}
+	}
+}
+
+// madeHere begins what a card calls the source of a model that was trained here.
+const madeHere = "fettle train, run "
 
 // overtaken tells whether a version serves that the worker could not judge: one
 // that came after the job was written. Of ridges the worker fits one itself.
@@ -78,6 +100,6 @@ func (r *Result) publication(t fettle.Training, job *Job) model.Publication {
 	}
 	return model.Publication{
 		Machine: r.Machine, Forecaster: r.Forecaster, Family: model.PatchTST, Sensors: r.Sensors, Context: r.Context, Horizon: r.Horizon,
-		StepSeconds: r.StepSeconds, TrainedRows: int64(r.TrainedRows), Parameters: r.Parameters, Source: "fettle train, run " + r.ID, Training: &how,
+		StepSeconds: r.StepSeconds, TrainedRows: int64(r.TrainedRows), Parameters: r.Parameters, Source: madeHere + r.ID, Training: &how,
 	}
 }

@@ -90,7 +90,7 @@ func (m *Manager) announce(id uint64) {
 		return
 	}
 	m.log.Info("training started", "machine", t.Machine, "forecaster", t.Forecaster, "run", id, "attempt", t.Attempts, "rows", t.Plan.Rows,
-		"parameters", t.Plan.Parameters, "windows", t.Plan.Windows, "epochs", t.Plan.Epochs, "seconds_at_most", int(t.Plan.Seconds), "memory", mebibytes(t.Plan.Bytes))
+		"parameters", t.Plan.Parameters, "windows", t.Plan.Windows, "epochs", t.Plan.Epochs, "seconds_if_alone", int(t.Plan.Seconds), "memory", mebibytes(t.Plan.Bytes))
 }
 
 // planOf is what a job will take; nil if that cannot be told.

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"fettle"
+	"fettle/patchtst"
 )
 
 // The same job makes the same files, on any number of threads; and they are a
@@ -193,6 +194,18 @@ func TestBudget(t *testing.T) {
 	r := do(t, lineOf(t, job, packed))
 	if r.Error != nil && !strings.Contains(r.Error.Message, "time for one epoch at least") || r.Error == nil && (r.Stopped != "budget" || r.Best == 0) {
 		t.Errorf("%+v, stopped by %s", r.Error, r.Stopped)
+	}
+}
+
+// What is told to be left is never more than the budget leaves.
+func TestNoMoreLeftThanTheBudget(t *testing.T) {
+	var told bytes.Buffer
+	r := newReporter(&Job{Limits: Limits{Seconds: 3}}, &told)
+	r.began = time.Now().Add(-time.Second)
+	r.step(patchtst.Progress{Epoch: 1, Epochs: 20, Step: 1, Steps: 25_000})
+	var p Progress
+	if err := json.Unmarshal(told.Bytes(), &p); err != nil || p.SecondsLeft > 2 {
+		t.Errorf("%+v, %v", p, err)
 	}
 }
 
