@@ -7,7 +7,7 @@ CONCURRENT := ./internal/db ./internal/readings ./internal/backup ./internal/ing
 	./internal/events ./internal/model ./internal/forecast ./internal/verdict ./internal/alarm ./internal/train ./internal/influx ./internal/api ./internal/app
 STATICCHECK = $(CURDIR)/bin/staticcheck
 
-.PHONY: help build run quick vet test needs race peers test-peers torture bench-readings story bench bench-bands bench-neighbours bench-engine ett picture gen docs clean
+.PHONY: help build run quick vet test needs race peers test-peers torture bench-readings story bench bench-outside bench-bands bench-neighbours bench-engine ett picture gen docs clean
 .DEFAULT_GOAL := help
 
 help: ## This list
@@ -60,6 +60,10 @@ story: build ## The main job on real input ($$FETTLE_DATA): SKAB, NAB, the old s
 bench: build ## Start-up, memory, messages a second beside Mosquitto, latency; about 3 minutes, best on a quiet machine
 	@scripts/needs.sh bench
 	PATH="$$PATH:/usr/sbin" go run ./bench -fettle bin/fettle
+
+bench-outside: build ## Messages a second from a Mosquitto next door, each on disk before it is acknowledged; under a minute
+	@scripts/needs.sh bench
+	PATH="$$PATH:/usr/sbin" go run ./bench -fettle bin/fettle -part outside
 
 bench-bands: ## How well the bands of forecasts hold: simulated machines, wandering series, NAB ($$FETTLE_DATA); about 3 minutes
 	go run ./bench/bands $(if $(FETTLE_DATA),-nab $(FETTLE_DATA)/nab/machine_temperature_system_failure.csv)

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs the real programs that the tests talk to, where they are missing:
-# Chromium, the Mosquitto clients, and a websocket MQTT client; with the
-# argument "bench" what the benchmarks stand beside, the Mosquitto broker.
+# Chromium, Mosquitto and its clients, and a websocket MQTT client; with the
+# argument "bench" what the benchmarks stand beside, the Mosquitto broker alone.
 # Debian only; elsewhere install them by hand, the tests only look on the PATH.
 set -euo pipefail
 
@@ -11,6 +11,7 @@ test)
 	command -v chromium >/dev/null || missing+=(chromium)
 	command -v mosquitto_pub >/dev/null || missing+=(mosquitto-clients)
 	/usr/bin/python3 -c 'import paho.mqtt.client' 2>/dev/null || missing+=(python3-paho-mqtt)
+	PATH=$PATH:/usr/sbin command -v mosquitto >/dev/null || missing+=(mosquitto)
 	;;
 bench)
 	PATH=$PATH:/usr/sbin command -v mosquitto >/dev/null || missing+=(mosquitto)
@@ -30,7 +31,7 @@ echo "installing ${missing[*]}"
 for try in 1 2 3; do
 	if apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null; then
 		# Debian starts a broker that it installs, on the port that fettle takes.
-		if [ "${1:-test}" = bench ]; then
+		if [[ " ${missing[*]} " == *" mosquitto "* ]]; then
 			systemctl disable --now mosquitto >/dev/null 2>&1 || true # no systemd, no service
 		fi
 		exit 0

@@ -69,6 +69,7 @@ func (c *statusCmd) print(out io.Writer, s api.Status) error {
 	if all {
 		printServer(t, s)
 		printParts(t, s.Parts)
+		printOutside(t, s.OutsideBrokers)
 		printMachines(t, s.Machines)
 	}
 	if all || c.Resources {
@@ -115,6 +116,24 @@ func printParts(t table, parts []api.Part) {
 			rates = "-"
 		}
 		t.row(p.Name, p.State, rates, p.Detail)
+	}
+}
+
+func printOutside(t table, brokers []api.OutsideBroker) {
+	if len(brokers) == 0 {
+		return
+	}
+	t.row()
+	t.row("OUTSIDE BROKER", "STATE", "SINCE (UTC)", "RECEIVED", "ACKNOWLEDGED", "LAG", "LAST ERROR")
+	for _, b := range brokers {
+		state, last := "away", "-"
+		if b.Connected {
+			state = "MQTT " + b.Protocol
+		}
+		if b.LastErrorAt != nil {
+			last = stamp(*b.LastErrorAt) + " " + b.LastError
+		}
+		t.row(b.Name, state, stamp(b.Since), b.Received, b.Acknowledged, duration(b.LagSeconds), last)
 	}
 }
 

@@ -18,6 +18,25 @@ type Status struct {
 	Parts         []Part          `json:"parts" doc:"In the order in which a reading walks through them"`
 	Machines      []MachineStatus `json:"machines" doc:"The one that needs people most first"`
 	Resources     Resources       `json:"resources"`
+
+	OutsideBrokers []OutsideBroker `json:"outside_brokers" doc:"MQTT brokers next door whose messages are taken in"`
+}
+
+// An OutsideBroker is one MQTT broker next door.
+type OutsideBroker struct {
+	Name         string     `json:"name"`
+	URL          string     `json:"url" doc:"Without user and password"`
+	Protocol     string     `json:"protocol,omitempty" doc:"Version of MQTT spoken, 5 or 3.1.1; absent before the first connection"`
+	Connected    bool       `json:"connected" doc:"And subscribed"`
+	Since        time.Time  `json:"since" doc:"Wall clock of the last change of connected, or of the start"`
+	Connections  int64      `json:"connections" doc:"Made since the start"`
+	LastError    string     `json:"last_error,omitempty" doc:"Why the last connection failed or ended, or a subscription was refused"`
+	LastErrorAt  *time.Time `json:"last_error_at,omitempty"`
+	Received     int64      `json:"received" doc:"Messages since the start, those sent again included"`
+	Acknowledged int64      `json:"acknowledged" doc:"Of QoS 1, once they were on disk or refused for good"`
+	Again        int64      `json:"again" doc:"Received once more only because the acknowledgement was lost, and not stored twice"`
+	Waiting      int        `json:"waiting" doc:"Received and not yet on disk"`
+	LagSeconds   float64    `json:"lag_seconds" doc:"How long the oldest of them waits"`
 }
 
 // Addresses are where the server listens, host:port each; empty where it does

@@ -46,6 +46,7 @@ type App struct {
 	training *train.Manager
 	usage    usage
 	web      *listeners
+	outside  []outsideBroker
 	influx   neighbours
 
 	ready chan struct{} // closed when everything answers
@@ -127,6 +128,9 @@ func (a *App) open() error {
 	if a.flow.broker, err = broker.New(a.brokerConfig(), a.flow.receive, a.log); err != nil {
 		return err
 	}
+	if err := a.openOutside(); err != nil {
+		return err
+	}
 	if a.keys, err = api.OpenKeys(a.db, time.Now); err != nil {
 		return err
 	}
@@ -179,6 +183,7 @@ func (a *App) Run(ctx context.Context) (err error) {
 
 	parts, ctx := errgroup.WithContext(ctx)
 	parts.Go(func() error { return a.flow.broker.Run(ctx) })
+	parts.Go(func() error { return a.listenOutside(ctx) })
 	parts.Go(func() error { return a.models.Run(ctx) })
 	parts.Go(func() error { return a.flow.run(ctx) })
 	parts.Go(func() error { return a.web.run(ctx) })

@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"log/slog"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -37,19 +38,38 @@ type pipeline struct {
 	complained atomic.Int64 // unix seconds of the last machine that failed
 }
 
-// receive: a message becomes readings, is made durable, and only then
-// acknowledged (by done with nil). What cannot be read is booked and
-// acknowledged too: sending it again would not help.
+// A message is what came in on a topic, from the embedded broker or another.
+type message struct {
+	from, topic string // from says which broker it was
+	names       codec.Names
+	payload     []byte
+	qos         byte
+	old         bool // retained by its broker: nobody knows since when
+}
+
+// receive takes a message of the embedded broker.
 func (p *pipeline) receive(ctx context.Context, m broker.Message, done func(error)) {
 	names, _ := p.topics.Match(m.Topic)
-	rows, err := codec.Decode(names, m.Payload)
+	p.take(ctx, message{from: "mqtt", topic: m.Topic, names: names, payload: m.Payload, qos: m.QoS}, done)
+}
+
+// take: a message becomes readings, is made durable, and only then acknowledged
+// (by done with nil). What cannot be read is booked and acknowledged too:
+// sending it again would not help.
+func (p *pipeline) take(ctx context.Context, m message, done func(error)) {
+	rows, err := codec.Decode(m.names, m.payload)
 	if err != nil {
-		p.gate.Refuse("mqtt "+m.Topic, m.Payload, err)
+		p.gate.Refuse(m.from+" "+m.topic, m.payload, err)
+	}
+	if undated := func(r fettle.Reading) bool { return r.Time.IsZero() }; m.old && slices.ContainsFunc(rows, undated) {
+		// The time of its arrival would be a lie.
+		p.gate.Refuse(m.from+" "+m.topic, m.payload, fettle.BadField("retained without a time", "timestamp", "missing", "one, in a message that its broker has kept"))
+		rows = slices.DeleteFunc(rows, undated)
 	}
 	switch {
 	case len(rows) == 0:
 		done(nil)
-	case m.QoS == 0:
+	case m.qos == 0:
 		done(p.gate.Offer(rows))
 	default:
 		p.gate.Begin(ctx, rows, done)

@@ -20,7 +20,7 @@ func (a *App) status() api.Status {
 	s := api.Status{
 		Version: a.version, Started: a.started.UTC(), UptimeSeconds: time.Since(a.started).Seconds(), PID: os.Getpid(),
 		DataDir: a.cfg.Data.Dir, Addresses: a.Addresses(), Parts: a.parts(machines),
-		Machines: make([]api.MachineStatus, len(machines)), Resources: a.resources(),
+		Machines: make([]api.MachineStatus, len(machines)), Resources: a.resources(), OutsideBrokers: a.outsideStatus(),
 	}
 	for i, m := range machines {
 		s.Machines[i] = a.machineStatus(m)
@@ -41,7 +41,7 @@ func (a *App) machineStatus(m fettle.Machine) api.MachineStatus {
 
 func (a *App) parts(machines []fettle.Machine) []api.Part {
 	parts := []api.Part{
-		a.brokerPart(), a.gatePart(), a.readingsPart(machines), a.forecastPart(machines), a.verdictPart(machines), a.alarmPart(), a.modelPart(), a.trainingPart(),
+		a.brokerPart(), a.outsidePart(), a.gatePart(), a.readingsPart(machines), a.forecastPart(machines), a.verdictPart(machines), a.alarmPart(), a.modelPart(), a.trainingPart(),
 		{Name: "http", State: api.PartOK, Detail: fmt.Sprintf("on %s, with a key on %s", a.web.address(), orOff(a.web.keyedAddress()))},
 		{Name: "tunnel", State: api.PartOff, Detail: "off"},
 	}
@@ -213,6 +213,7 @@ func (a *App) samples() []api.Sample {
 		{Name: "fettle_readings_lost_days", Value: float64(files.Lost)},
 		{Name: "fettle_machines_behind", Value: float64(a.flow.awake.len())},
 	}
+	samples = append(samples, a.outsideSamples()...)
 	samples = append(samples, a.influxSamples()...)
 	for kind, bytes := range files.ByKind {
 		samples = append(samples, api.Sample{Name: fmt.Sprintf("fettle_readings_file_bytes{kind=%q}", readings.Kind(kind)), Value: float64(bytes)})

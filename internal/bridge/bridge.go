@@ -1,7 +1,7 @@
-// Package bridge is fettle as a client of an MQTT broker: its own, or any that
-// speaks MQTT 5.
+// Package bridge is fettle as a client of MQTT brokers.
 //
-// Messages come in from simulate and replay; they go out in order, up to a
+// A Client publishes to a broker of MQTT 5, fettle's own or another. Messages
+// come in from simulate and replay; they go out in order, up to a
 // window of them without waiting for the acknowledgement of the first. A
 // message leaves the window when the broker has acknowledged it; when a
 // connection breaks, it is made anew with growing pauses, and what is in the
@@ -9,10 +9,18 @@
 // readings stay in their order unless the broker was too busy for some of them.
 // It never looks into a payload.
 //
-// Subscriptions are to come here, with acknowledgements given by hand after
-// the commit. The window is already the session that paho asks about every
-// packet: received messages, and the acknowledgements held back, belong beside
-// the messages sent.
+// A Subscriber listens to an outside broker of MQTT 5 or 3.1.1. What the broker
+// sends goes to a receiver, and is acknowledged once the receiver has said, in
+// its own time, that the message is dealt with: in the order of arrival, up to a
+// window of messages later. A connection that breaks is made anew with growing
+// pauses, and finds the same session, so that whatever was not acknowledged
+// comes again.
+//
+// The Client speaks through paho. The Subscriber has its few packets itself, in
+// wire.go: paho.golang knows MQTT 5 only, its older sister paho.mqtt.golang
+// 3.1.1 only, and each brings its own idea of sessions, of reconnecting, and of
+// acknowledging one message at a time. A subscriber of both versions is one
+// small machine over a codec in which they differ by a few bytes.
 package bridge
 
 import (

@@ -20,6 +20,7 @@ type Topics struct {
 
 // A pattern is a topic cut into its levels.
 type pattern struct {
+	share  string // "$share/group/" of a shared subscription; it is no part of the topic
 	levels []string
 }
 
@@ -28,12 +29,15 @@ const (
 	levelSensor  = "{sensor}"
 	levelAny     = "+"
 	levelRest    = "#"
+	sharedPrefix = "$share/"
 )
 
 // NewTopics reads patterns: topics as in MQTT, in which + stands for any one
 // level, # at the end for any number of levels, and {machine} and {sensor} for
 // a level that is such a name. Examples: "sensor/data",
-// "fettle/{machine}/readings", "plant/{machine}/{sensor}".
+// "fettle/{machine}/readings", "plant/{machine}/{sensor}". Before it may stand
+// $share/group/, for which a broker deals the messages out among those that
+// subscribe with the same group.
 func NewTopics(patterns []string) (*Topics, error) {
 	t := &Topics{}
 	for _, text := range patterns {
@@ -53,7 +57,11 @@ func parsePattern(text string) (pattern, error) {
 	if text == "" {
 		return bad("a topic, such as fettle/{machine}/readings")
 	}
-	levels := strings.Split(text, "/")
+	share, topic, expected := cutShare(text)
+	if expected != "" {
+		return bad(expected)
+	}
+	levels := strings.Split(topic, "/")
 	seen := map[string]bool{}
 	for i, level := range levels {
 		switch {
@@ -71,7 +79,20 @@ func parsePattern(text string) (pattern, error) {
 			return bad("+, #, {machine} and {sensor} as whole levels, and no other braces")
 		}
 	}
-	return pattern{levels}, nil
+	return pattern{share, levels}, nil
+}
+
+// cutShare cuts $share/group/ off a pattern; expected says what is wrong.
+func cutShare(text string) (share, topic, expected string) {
+	rest, shared := strings.CutPrefix(text, sharedPrefix)
+	if !shared {
+		return "", text, ""
+	}
+	group, topic, found := strings.Cut(rest, "/")
+	if group == "" || strings.ContainsAny(group, "+#{}") || !found || topic == "" {
+		return "", "", "$share/, the name of a group, / and a topic"
+	}
+	return sharedPrefix + group + "/", topic, ""
 }
 
 // Match tells whether messages on the topic are sensor messages, and what the
@@ -122,7 +143,7 @@ func (t *Topics) Filters() []string {
 				levels[i] = levelAny
 			}
 		}
-		if filter := strings.Join(levels, "/"); !slices.Contains(filters, filter) {
+		if filter := p.share + strings.Join(levels, "/"); !slices.Contains(filters, filter) {
 			filters = append(filters, filter)
 		}
 	}

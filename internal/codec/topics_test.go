@@ -38,6 +38,9 @@ func TestTopicsMatch(t *testing.T) {
 		{"#", "$SYS/broker/uptime", Names{}, false},
 		{"{machine}/#", "$SYS/broker/uptime", Names{}, false},
 		{"/{machine}", "/m", Names{Machine: "m"}, true},
+		{"$share/fettle/plant/{machine}/{sensor}", "plant/m/s", Names{Machine: "m", Sensor: "s"}, true},
+		{"$share/fettle//{machine}", "/m", Names{Machine: "m"}, true},
+		{"$share/fettle/#", "$SYS/x", Names{}, false},
 	} {
 		got, ok := newTopics(t, c.pattern).Match(c.topic)
 		if got != c.want || ok != c.match {
@@ -47,17 +50,17 @@ func TestTopicsMatch(t *testing.T) {
 }
 
 func TestTopicsFirstPatternCounts(t *testing.T) {
-	topics := newTopics(t, "plant/hall/{sensor}", "plant/{machine}/+", "plant/{machine}/{sensor}")
+	topics := newTopics(t, "plant/hall/{sensor}", "plant/{machine}/+", "plant/{machine}/{sensor}", "$share/hall/{machine}/#")
 	if got, _ := topics.Match("plant/hall/temp"); got != (Names{Sensor: "temp"}) {
 		t.Errorf("got %v, want the first pattern's names", got)
 	}
-	if got, want := topics.Filters(), []string{"plant/hall/+", "plant/+/+"}; !slices.Equal(got, want) {
+	if got, want := topics.Filters(), []string{"plant/hall/+", "plant/+/+", "$share/hall/+/#"}; !slices.Equal(got, want) {
 		t.Errorf("filters are %q, want %q", got, want)
 	}
 }
 
 func TestTopicsRefused(t *testing.T) {
-	for _, pattern := range []string{"", "a/#/b", "a#", "a/b+", "{machine}/{machine}", "a/{machin}", "a/m-{machine}"} {
+	for _, pattern := range []string{"", "a/#/b", "a#", "a/b+", "{machine}/{machine}", "a/{machin}", "a/m-{machine}", "$share/", "$share/g", "$share/g/", "$share//a", "$share/+/a", "$share/g/a#"} {
 		if _, err := NewTopics([]string{pattern}); fettle.KindOf(err) != fettle.Invalid {
 			t.Errorf("%q: got %v, want an invalid pattern", pattern, err)
 		}

@@ -96,6 +96,8 @@ type Ingest struct {
 	LineMachineTags []string `yaml:"line_machine_tags" doc:"Tags of line protocol that name the machine: the first of them that a line has. Lines without one are refused."`
 	LinePlain       []string `yaml:"line_plain" doc:"Measurements of line protocol whose fields are sensors by their own names (*: all); those of others are called measurement.field."`
 	MaxMachines     int      `yaml:"max_machines" doc:"Machines that may appear by themselves; readings of further ones are refused."`
+
+	MQTT []OutsideBroker `yaml:"mqtt" doc:"Brokers next door whose messages are taken in too, each acknowledged to its broker once it is on disk. A reading without a time of its own may be stored twice if fettle dies between the two."`
 }
 
 // Retention is the section about how long readings are kept.
@@ -187,6 +189,7 @@ func Defaults() Config {
 			MaxFuture:   Duration(5 * time.Minute),
 			Queue:       64 << 20,
 			MaxMachines: 10_000,
+			MQTT:        []OutsideBroker{},
 
 			LineMachineTags: []string{"workspace_id", "machine"},
 			LinePlain:       []string{"sensor_data"},

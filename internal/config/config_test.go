@@ -61,6 +61,12 @@ func TestWhatIsSet(t *testing.T) {
 		{"a list in a variable", "", []string{"FETTLE_HTTP_HOSTS=a, b"}, func(c *Config) { c.HTTP.Hosts = []string{"a", "b"} }},
 		{"a YAML list in a variable", "", []string{"FETTLE_HTTP_HOSTS=[a, b]"}, func(c *Config) { c.HTTP.Hosts = []string{"a", "b"} }},
 		{"users in a variable", "", []string{"FETTLE_MQTT_USERS=[{name: press, password: 'a: b'}]"}, func(c *Config) { c.MQTT.Users = []User{{"press", "a: b"}} }},
+		{"outside brokers", "ingest: {mqtt: [{url: 'mqtt://a', topics: ['plant/{machine}/{sensor}'], user: me, password: b, window: 10}]}", nil, func(c *Config) {
+			c.Ingest.MQTT = []OutsideBroker{{URL: "mqtt://a", Topics: []string{"plant/{machine}/{sensor}"}, User: "me", Password: "b", Window: 10}}
+		}},
+		{"outside brokers in a variable", "", []string{"FETTLE_INGEST_MQTT=[{name: hall, url: 'mqtts://a'}, {url: 'mqtt://b'}]"}, func(c *Config) {
+			c.Ingest.MQTT = []OutsideBroker{{Name: "hall", URL: "mqtts://a"}, {URL: "mqtt://b"}}
+		}},
 		{"a map in a variable", "", []string{"FETTLE_UNITS={flow: l/min}"}, func(c *Config) { c.Units["flow"] = "l/min" }},
 		{"somebody else's variable", "", []string{"FETTLE_DATA=/x", "FETTLED=1", "PATH=/bin"}, func(*Config) {}},
 	}
@@ -115,6 +121,16 @@ func TestFaults(t *testing.T) {
 		{"mqtt: {users: [{name: a}]}", nil, "mqtt.users[0].password; expected a password, or password_file with the path of one"},
 		{"mqtt: {users: [{name: a, password: b, password_file: c}]}", nil, "mqtt.users[0].password_file; expected the path of a file, and no password beside it"},
 		{"mqtt: {users: [{name: a, password_file: no/such}]}", nil, "mqtt.users[0].password_file; expected a file that holds the secret"},
+		{"ingest: {mqtt: [{url: 'hall:1883'}]}", nil, "ingest.mqtt[0].url; expected mqtt://, mqtts://, ws:// or wss:// and a host"},
+		{"ingest: {mqtt: [{url: 'mqtt://me:hunter2@hall'}]}", nil, "ingest.mqtt[0].url; expected mqtt://"},
+		{"ingest: {mqtt: [{url: 'mqtt://localhost'}]}", nil, `ingest.mqtt[0].url is "mqtt://localhost"; expected another broker than fettle's own`},
+		{"ingest: {mqtt: [{url: 'ws://127.0.0.1:9001/mqtt'}]}", nil, "expected another broker than fettle's own"},
+		{"ingest: {mqtt: [{url: 'mqtt://a'}, {url: 'tcp://A:1883'}]}", nil, `ingest.mqtt[1].name is "a:1883"; expected a name that no other broker has`},
+		{"ingest: {mqtt: [{url: 'mqtt://a', topics: ['']}]}", nil, `ingest.mqtt[0].topics[0] is ""; expected an MQTT topic`},
+		{"ingest: {mqtt: [{url: 'mqtt://a', password: b}]}", nil, `ingest.mqtt[0].user is ""; expected a user for the password`},
+		{"ingest: {mqtt: [{url: 'mqtts://a', tls_cert: b}]}", nil, `ingest.mqtt[0].tls_cert is "b"; expected tls_cert and tls_key both`},
+		{"ingest: {mqtt: [{url: 'mqtt://a', window: 65_536}]}", nil, "ingest.mqtt[0].window is 65536; expected 0 to 65535"},
+		{"", []string{"FETTLE_INGEST_MQTT=[{url: 'http://a'}]"}, "ingest.mqtt[0].url; expected mqtt://"},
 		{"influx: {follow: {url: 'influx:8086', org: o, bucket: b}}", nil, `influx.follow.url is "influx:8086"; expected an address such as http://127.0.0.1:8086`},
 		{"influx: {mirror: {url: 'http://me:secret@h', org: o}}", nil, `influx.mirror.url is "http://me:xxxxx@h"; expected an address`},
 		{"influx: {follow: {url: 'http://h'}}", nil, `influx.follow.bucket is ""; expected the bucket to follow`},

@@ -38,20 +38,45 @@ func Reference() string {
 		fmt.Fprintf(&page, "\n## %s\n\n%s\n\n| setting | default | variable | |\n|---|---|---|---|\n", keyOf(section), section.Tag.Get("doc"))
 		for _, s := range settingsIn(section, value) {
 			fmt.Fprintf(&page, "| `%s` | `%s` | `%s` | %s |\n", s.path, show(s.value), s.variable(), s.sentence())
+			for key, doc := range s.entries() {
+				fmt.Fprintf(&page, "| `%s[].%s` | | | %s |\n", s.path, key, doc)
+			}
 		}
 	}
 	return page.String()
 }
 
-// sentence describes a setting, with the texts it takes and, for a list of
-// structs, their keys.
+// entries ranges over the keys of a list's entries and what they mean; there
+// are none unless it is a list of structs.
+func (s setting) entries() func(yield func(key, doc string) bool) {
+	return func(yield func(key, doc string) bool) {
+		if !s.isListOfStructs() {
+			return
+		}
+		for field, value := range fields(reflect.New(s.value.Type().Elem()).Elem()) {
+			doc := field.Tag.Get("doc")
+			if isSecret(value) {
+				doc += " Or `" + keyOf(field) + "_file`."
+			}
+			if !yield(keyOf(field), doc) {
+				return
+			}
+		}
+	}
+}
+
+func (s setting) isListOfStructs() bool {
+	return s.value.Kind() == reflect.Slice && s.value.Type().Elem().Kind() == reflect.Struct
+}
+
+// sentence describes a setting, with the texts it takes.
 func (s setting) sentence() string {
 	text := s.doc
 	if s.enum != nil {
 		text += " One of `" + strings.Join(s.enum, "`, `") + "`."
 	}
-	if s.value.Kind() == reflect.Slice && s.value.Type().Elem().Kind() == reflect.Struct {
-		text += " Each entry has `" + strings.Join(keysOf(reflect.New(s.value.Type().Elem()).Elem()), "`, `") + "`."
+	if s.isListOfStructs() {
+		text += " Each entry has the keys below."
 	}
 	if s.value.Kind() == reflect.Map {
 		return "By name."

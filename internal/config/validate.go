@@ -25,6 +25,7 @@ func (c *Config) problems() []*fettle.Error {
 	v.hosts(c.HTTP.Hosts)
 	v.broker(c.MQTT)
 	v.ingest(c.Ingest)
+	v.outside(c)
 	v.influx(c.Influx)
 	v.retention(c.Retention)
 	v.forecast(c.Forecast)
