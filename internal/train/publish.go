@@ -91,6 +91,7 @@ func (r *Result) publication(t fettle.Training, job *Job) model.Publication {
 	how := model.Training{
 		From: r.From, Until: r.To, LeftOut: job.Quarantined, Preset: t.Preset, Settings: job.Training, Seed: job.Seed, StartedBy: strings.TrimSpace(t.Trigger + " " + t.By),
 		Seconds: r.Seconds, Engine: r.Kernels, Scaling: string(job.Scaler),
+		ScoredFrom: r.ScoredFrom,
 	}
 	if job.Champion != nil {
 		how.Parent = job.Champion.Name
