@@ -28,8 +28,9 @@ type predictor struct {
 	// horizon), both in the sensors' own units.
 	predict func(columns [][]float64) [][]float64
 
-	ridge  *ridge // nil for other families
-	season int    // of the machine's rows, in rows, as the newest ridge found it; 0 if there is none
+	ridge  *ridge    // nil for other families
+	unseen time.Time // event time from which on it saw nothing while it was trained; zero: not known
+	season int       // of the machine's rows, in rows, as the newest ridge found it; 0 if there is none
 	bands  atomic.Pointer[[]band]
 	broken error // why it cannot be used; all else is empty then
 	warned bool  // guarded by the machine's memory: somebody was told
@@ -251,6 +252,9 @@ func loadPatchTST(version model.Version) (*predictor, error) {
 	f.model.Context, f.model.Horizon = config.ContextLength, config.PredictionLength
 	for i := range f.scale {
 		f.scale[i] = fettle.Span{Low: scaler.DataMin[i], High: scaler.DataMax[i]}
+	}
+	if how := version.Training; how != nil {
+		f.unseen = how.ScoredFrom
 	}
 	f.predict = func(columns [][]float64) [][]float64 { return predictPatchTST(network, scaler, columns) }
 	return f, nil

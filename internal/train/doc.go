@@ -43,5 +43,4 @@
 //	score.go     errors on the newest rows, of all on the same windows
 //	champion.go  the version that serves, among them
 //	duel.go      whether one is better, or lucky
-//	band.go      how far readings stray from forecasts
 package train

@@ -34,7 +34,6 @@ type Config struct {
 	Margin   float64       // by which a new model has to be better, as a share of the error
 	Shadow   time.Duration // of event time that it is forecast beside what serves, before it may; 0: none
 	Attempts int           // starts of a worker, before a run has failed
-	Quiet    time.Duration // without progress, after which a worker hangs
 
 	Forecasters []forecast.Forecaster
 }

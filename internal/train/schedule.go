@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"hash/fnv"
+	"strings"
 	"time"
 
 	"github.com/adhocore/gronx"
@@ -18,7 +19,7 @@ func checkSchedule(expression string) error {
 		return nil
 	}
 	expected := "a cron expression of five fields (minute, hour, day of month, month, day of week), such as 0 0 1 * *; empty: none"
-	if !gronx.IsValid(expression) {
+	if len(strings.Fields(expression)) != 5 || !gronx.IsValid(expression) { // it knows seconds, too
 		return fettle.BadField("bad schedule", "training.schedule", expression, expected)
 	}
 	if _, err := gronx.NextTickAfter(expression, time.Now(), false); err != nil {
@@ -73,7 +74,12 @@ func (m *Manager) LookAtSchedule() (next time.Time) {
 	}
 	m.looking.Lock()
 	defer m.looking.Unlock()
-	due, now := comes(m.cfg.Schedule, m.scheduleSeen()), m.Now()
+	seen, now := m.scheduleSeen(), m.Now()
+	if seen.After(now) { // the clock was ahead, and has been set back
+		seen = now
+		m.keepScheduleSeen(seen)
+	}
+	due := comes(m.cfg.Schedule, seen)
 	if due.IsZero() || due.After(now) {
 		return due
 	}

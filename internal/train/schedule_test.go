@@ -39,6 +39,22 @@ func TestScheduleIsMadeUpFor(t *testing.T) {
 	}
 }
 
+// A clock that was years ahead for a while, and has been set back, does not stop
+// the schedule for those years.
+func TestScheduleAfterClockWasAhead(t *testing.T) {
+	w := newWorks(t, 600)
+	w.cfg.Schedule = "0 0 1 * *"
+	w.open()
+	w.keepScheduleSeen(time.Now().AddDate(70, 0, 0))
+	w.run()
+	for end := time.Now().Add(time.Minute); w.scheduleSeen().After(time.Now()) && time.Now().Before(end); time.Sleep(time.Millisecond) {
+	}
+	w.cancel()
+	if seen := w.scheduleSeen(); seen.After(time.Now()) {
+		t.Errorf("looked at until %v", seen)
+	}
+}
+
 func TestSchedules(t *testing.T) {
 	at := time.Date(2026, 3, 2, 7, 30, 0, 0, time.UTC)
 	for expression, want := range map[string]string{
@@ -54,7 +70,7 @@ func TestSchedules(t *testing.T) {
 			t.Errorf("%s comes at %s, expected %s", expression, got, want)
 		}
 	}
-	for _, bad := range []string{"monthly", "0 0 1 *", "61 0 1 * *", "0 0 31 2 *"} {
+	for _, bad := range []string{"monthly", "0 0 1 *", "61 0 1 * *", "0 0 31 2 *", "* * * * * *", "@everysecond"} {
 		if err := checkSchedule(bad); err == nil || !strings.Contains(err.Error(), "training.schedule is "+bad) {
 			t.Errorf("%s: %v", bad, err)
 		}
