@@ -17,9 +17,9 @@ import (
 // floors below its own: packages on one floor do not know each other.
 var floors = [][]string{
 	{"fettle", "fettle/patchtst/safetensors", "fettle/patchtst/internal/kernel"},
-	{"fettle/patchtst", "fettle/internal/codec", "fettle/internal/config", "fettle/internal/days", "fettle/internal/db", "fettle/internal/logfile", "fettle/internal/plant"},
-	{"fettle/internal/readings", "fettle/internal/model", "fettle/internal/events", "fettle/internal/broker", "fettle/internal/bridge", "fettle/internal/process", "fettle/internal/chromium"},
-	{"fettle/internal/backup", "fettle/internal/ingest", "fettle/internal/forecast", "fettle/internal/verdict", "fettle/internal/alarm", "fettle/internal/influx"},
+	{"fettle/patchtst", "fettle/internal/child", "fettle/internal/codec", "fettle/internal/config", "fettle/internal/days", "fettle/internal/db", "fettle/internal/logfile", "fettle/internal/plant"},
+	{"fettle/internal/readings", "fettle/internal/model", "fettle/internal/events", "fettle/internal/broker", "fettle/internal/bridge", "fettle/internal/tunnel", "fettle/internal/tunnel/fake", "fettle/internal/process", "fettle/internal/chromium"},
+	{"fettle/internal/backup", "fettle/internal/ingest", "fettle/internal/forecast", "fettle/internal/verdict", "fettle/internal/alarm", "fettle/internal/influx", "fettle/internal/notify"},
 	{"fettle/internal/train"},
 	{"fettle/internal/api", "fettle/internal/web"},
 	{"fettle/internal/app", "fettle/internal/doctor"},
@@ -38,12 +38,13 @@ var doors = map[string][]string{
 	"github.com/VictoriaMetrics/metrics": {"fettle/internal/api"},
 	"github.com/nlpodyssey/gopickle":     {"fettle/internal/model"},
 	"github.com/fsnotify/fsnotify":       {"fettle/internal/model"},
-	"github.com/goccy/go-yaml":           {"fettle/internal/config"},
+	"github.com/goccy/go-yaml":           {"fettle/internal/config", "fettle/internal/tunnel"},
 	"github.com/alecthomas/kong":         {"fettle/cmd/fettle"},
 	"github.com/lmittmann/tint":          {"fettle/cmd/fettle"},
 	"github.com/schollz/progressbar/v3":  {"fettle/cmd/fettle"},
 	"github.com/adhocore/gronx":          {"fettle/internal/train"},
 	"golang.org/x/term":                  {"fettle/cmd/fettle"},
+	"github.com/wneessen/go-mail":        {"fettle/internal/notify"},
 	"github.com/chromedp/chromedp":       {"fettle/internal/chromium"},
 }
 

@@ -28,6 +28,7 @@
 //	internal/forecast  windows, forecasters, bands
 //	internal/verdict   the one-step residual score and the min..max rule
 //	internal/alarm     raise, acknowledge, clear
+//	internal/notify    tell people by e-mail and webhook
 //	internal/train     from readings to a model that has earned its place
 //	internal/api       REST, the old routes, keys, listener rules
 //	internal/web       the page

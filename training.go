@@ -49,6 +49,7 @@ type Training struct {
 
 	Model    string `json:"model,omitempty" doc:"Name of the version that came of it"`
 	Promoted bool   `json:"promoted" doc:"That version serves the machine"`
+	Waits    bool   `json:"waits,omitempty" doc:"That version is forecast in the shadow of what serves; then it is promoted or refused"`
 	Reason   string `json:"reason,omitempty" doc:"Why it was promoted or not, or why it failed"`
 	Advice   string `json:"advice,omitempty" doc:"What to do about a failure"`
 }

@@ -105,6 +105,9 @@ func tellNAB(ctx context.Context, s *server, data string) error {
 	if err != nil {
 		return err
 	}
+	if err := s.trains(ctx, machine); err != nil {
+		return err
+	}
 	probation := m.First.Add(m.Last.Sub(m.First) * 15 / 100)
 	fmt.Printf("stored %d readings (%s to %s); champion %s\n", m.Rows, m.First.Format(time.DateOnly), m.Last.Format(time.DateOnly), m.Model)
 	alarms, err := s.alarms(ctx, machine)

@@ -39,7 +39,7 @@ func tell(ctx context.Context, binary, data string) error {
 	if data == "" {
 		return fmt.Errorf("FETTLE_DATA is not set: name the folder that holds skab, nab, migration and patchtst-goldens")
 	}
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Minute)
+	ctx, cancel := context.WithTimeout(ctx, 20*time.Minute)
 	defer cancel()
 	folder, err := os.MkdirTemp("", "fettle-story-")
 	if err != nil {
@@ -59,6 +59,7 @@ func tell(ctx context.Context, binary, data string) error {
 		tell  func(context.Context, *server, string) error
 	}{
 		{"SKAB valve1/0: a valve closes on a water rig, 8 sensors at 1 Hz", tellSKAB},
+		{"SKAB fault-free: the same rig for two and a half hours, with nothing wrong", tellFaultFree},
 		{"NAB machine temperature: three months of a large machine, one reading in 5 minutes", tellNAB},
 		{"The old system's model: imported, fed, asked", tellOldModel},
 		{"Read back by curl, as an old client would", tellOldClient},

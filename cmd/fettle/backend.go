@@ -40,9 +40,11 @@ type keyRing interface {
 
 // machineRows is what a query has to know of a machine.
 type machineRows struct {
-	Name    string   `json:"name"`
-	Sensors []string `json:"sensors"`
-	Rows    int64    `json:"rows"`
+	Name    string    `json:"name"`
+	Sensors []string  `json:"sensors"`
+	Rows    int64     `json:"rows"`
+	First   time.Time `json:"first"`
+	Last    time.Time `json:"last"`
 }
 
 // A stretch is a part of a machine's time: [from, to), and of that the newest
@@ -98,7 +100,7 @@ type folder struct {
 func (f *folder) Machines(context.Context) ([]machineRows, error) {
 	var list []machineRows
 	for _, info := range f.rows.Machines() {
-		list = append(list, machineRows{Name: info.Machine, Sensors: info.Sensors, Rows: info.Rows})
+		list = append(list, machineRows{Name: info.Machine, Sensors: info.Sensors, Rows: info.Rows, First: info.First, Last: info.Last})
 	}
 	return list, nil
 }

@@ -32,10 +32,13 @@ type cli struct {
 	Fit         fitCmd         `cmd:"" help:"Train a forecasting model on a table (CSV)."`
 	Train       trainCmd       `cmd:"" help:"Train models of a running server's machines."`
 	TrainWorker trainWorkerCmd `cmd:"" help:"Do one training job from standard input."`
+	Backtest    backtestCmd    `cmd:"" help:"Live a machine's stored history again: how good were forecasts and alarms?"`
 	Predict     predictCmd     `cmd:"" help:"Forecast how a table (CSV) goes on."`
 	Key         keyCmd         `cmd:"" help:"Create, list and revoke API keys."`
 	User        userCmd        `cmd:"" help:"Add, list, change and remove users of the MQTT broker."`
+	Notify      notifyCmd      `cmd:"" help:"List and test who is told about alarms."`
 	Model       modelCmd       `cmd:"" help:"List, promote, roll back, import and export forecasting models."`
+	Tunnel      tunnelCmd      `cmd:"" help:"Reach the server from outside through cloudflared."`
 	Doctor      doctorCmd      `cmd:"" help:"Look everything over, and say what to do."`
 	Logs        logsCmd        `cmd:"" help:"Show what the server has logged, and follow it."`
 	Stop        stopCmd        `cmd:"" help:"End the running server."`

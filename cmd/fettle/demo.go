@@ -125,6 +125,7 @@ func (c *demoCmd) config(g *globals) (config.Config, error) {
 	}
 	cfg.Data.Dir = c.Dir
 	cfg.Log.Level = "warn"
+	cfg.Tunnel.Mode = "off" // what is shown to others is not the demo, unless a command asks for it
 	cfg.Training.Budget = min(cfg.Training.Budget, config.Duration(demoBudget))
 	if c.HTTP != "" {
 		cfg.HTTP.Listen, cfg.HTTP.KeyedListen = c.HTTP, ""

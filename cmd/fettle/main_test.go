@@ -19,12 +19,13 @@ import (
 	"fettle/internal/config"
 	"fettle/internal/db"
 	"fettle/internal/readings"
+	"fettle/internal/tunnel/fake"
 )
 
 // The scripts in testdata/script run this very program: the test binary is
 // started again, as fettle.
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"fettle": main})
+	testscript.Main(m, map[string]func(){"cloudflared": fake.Main, "fettle": main})
 }
 
 func TestScripts(t *testing.T) {
@@ -34,7 +35,7 @@ func TestScripts(t *testing.T) {
 			env.Setenv("FETTLE_BROKER", "mqtt://127.0.0.1:1") // where nobody listens
 			return nil
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"fill": fill, "waves": waves, "leftover": leftover, "code": code, "ready": ready, "wave": wave, "appears": appears},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"fill": fill, "waves": waves, "leftover": leftover, "code": code, "ready": ready, "wave": wave, "appears": appears, "tunnelled": tunnelled, "off": off},
 	})
 }
 
@@ -146,4 +147,56 @@ func appears(ts *testscript.TestScript, _ bool, args []string) {
 		}
 	}
 	ts.Fatalf("no %s after a minute", args[0])
+}
+
+// tunnelled DIR waits until the tunnel of the server of a data folder is up.
+func tunnelled(ts *testscript.TestScript, _ bool, args []string) { tunnelIs(ts, args[0], "up") }
+
+// off DIR waits until it is gone.
+func off(ts *testscript.TestScript, _ bool, args []string) { tunnelIs(ts, args[0], "off") }
+
+func tunnelIs(ts *testscript.TestScript, dir, state string) {
+	var s fettle.Tunnel
+	for end := time.Now().Add(2 * time.Minute); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+		server, err := findServer(context.Background(), ts.MkAbs(dir))
+		if err != nil {
+			continue
+		}
+		if err := server.call(context.Background(), "GET", "/api/v1/tunnel", nil, &s); err == nil && string(s.State) == state {
+			return
+		}
+	}
+	ts.Fatalf("the tunnel never was %s; it is %+v", state, s)
+}
+
+// Each command that the page about tunnels shows is in a script.
+func TestTunnelPageIsTested(t *testing.T) {
+	page, err := os.ReadFile(filepath.Join("..", "..", "docs", "tunnel.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var scripts strings.Builder
+	for _, name := range []string{"tunnel", "tunnel-setup"} {
+		text, err := os.ReadFile(filepath.Join("testdata", "script", name+".txtar"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		scripts.Write(text)
+	}
+	found, shell := 0, false
+	for line := range strings.Lines(string(page)) {
+		if strings.HasPrefix(line, "```") {
+			shell = strings.TrimSpace(line) == "```sh"
+		}
+		command, _, _ := strings.Cut(line, " #")
+		if command = strings.TrimSpace(command); shell && strings.HasPrefix(command, "fettle ") {
+			found++
+			if !strings.Contains(scripts.String(), command) {
+				t.Errorf("docs/tunnel.md shows %q, which no script runs", command)
+			}
+		}
+	}
+	if found < 4 {
+		t.Errorf("only %d commands found", found)
+	}
 }

@@ -56,6 +56,15 @@ func findServer(ctx context.Context, dir string) (*remote, error) {
 	}
 }
 
+// mustFindServer is findServer for commands that can do nothing without one.
+func mustFindServer(ctx context.Context, dir string) (*remote, error) {
+	server, err := findServer(ctx, dir)
+	if fettle.KindOf(err) == fettle.NotFound {
+		return nil, fettle.Errorf(fettle.NotFound, "no server runs on %s: %w. `fettle serve` starts one; --data or FETTLE_DATA_DIR name another folder%s", dir, err, demoHere(dir))
+	}
+	return server, err
+}
+
 // dialable turns the address of a listener into one to call: 0.0.0.0 and ::
 // mean this computer too.
 func dialable(address string) string {

@@ -7,7 +7,6 @@ import (
 	"os"
 	"time"
 
-	"fettle"
 	"fettle/internal/api"
 )
 
@@ -35,10 +34,7 @@ func (c *statusCmd) Run(ctx context.Context, g *globals, out io.Writer) error {
 		return err
 	}
 	for {
-		server, err := findServer(ctx, cfg.Data.Dir)
-		if fettle.KindOf(err) == fettle.NotFound {
-			return fettle.Errorf(fettle.NotFound, "no server runs on %s: %w. `fettle serve` starts one; --data or FETTLE_DATA_DIR name another folder%s", cfg.Data.Dir, err, demoHere(cfg.Data.Dir))
-		}
+		server, err := mustFindServer(ctx, cfg.Data.Dir)
 		if err != nil {
 			return err
 		}
@@ -92,7 +88,7 @@ func (c *statusCmd) asked(s api.Status) any {
 func printServer(t table, s api.Status) {
 	t.row("fettle "+s.Version, fmt.Sprintf("up %s, pid %d, data in %s", duration(s.UptimeSeconds), s.PID, s.DataDir))
 	for _, address := range []struct{ name, at string }{
-		{"page and API", s.Addresses.HTTP}, {"with a key", s.Addresses.KeyedHTTP}, {"MQTT", s.Addresses.MQTT}, {"websockets", s.Addresses.WebSocket},
+		{"page and API", s.Addresses.HTTP}, {"with a key", s.Addresses.KeyedHTTP}, {"from outside", s.Addresses.Public}, {"MQTT", s.Addresses.MQTT}, {"websockets", s.Addresses.WebSocket},
 		{"MQTT over TLS", s.Addresses.MQTTS}, {"websockets over TLS", s.Addresses.WSS},
 	} {
 		if address.at != "" {

@@ -256,6 +256,8 @@ func stateWords(t fettle.Training) string {
 	switch {
 	case t.State == fettle.TrainingSucceeded && t.Promoted:
 		return "promoted"
+	case t.State == fettle.TrainingSucceeded && t.Waits:
+		return "in the shadow"
 	case t.State == fettle.TrainingSucceeded:
 		return "refused"
 	default:

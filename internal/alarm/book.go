@@ -25,9 +25,20 @@ type Book struct {
 	emit func(fettle.Alarm)
 	id   atomic.Uint64 // of the newest alarm
 
+	// Outbox, if there is one, keeps what people are to be told. It is set
+	// before the first verdicts come.
+	Outbox Outbox
+
 	mu      sync.RWMutex     // guards what follows; held for moments, never over a commit
 	entries []*entry         // ascending by number
 	files   map[string]*file // by machine
+}
+
+// An Outbox adds to the commit of a machine's alarms, which was judged up to a
+// time, what is to be told of them; so neither is on disk without the other.
+// committed is called once they are.
+type Outbox interface {
+	Note(batch *db.Batch, until time.Time, changed []fettle.Alarm) (committed func(), err error)
 }
 
 // A file is what the book has on one machine.
@@ -128,13 +139,20 @@ func (b *Book) commit(f *file, m *machine, changed bool) error {
 	for _, id := range outlived {
 		batch.Delete(entryKey(id))
 	}
-	durability := db.Lazy
+	durability, noted := db.Lazy, func() {}
 	if changed {
 		durability = db.Synced
+		if b.Outbox != nil {
+			var err error
+			if noted, err = b.Outbox.Note(batch, m.rule.Cursor, m.told); err != nil {
+				return err
+			}
+		}
 	}
 	if err := b.db.Commit(batch, durability); err != nil {
 		return err
 	}
+	noted()
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for _, e := range entries {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"runtime/debug"
 	"strings"
 	"time"
@@ -26,13 +27,17 @@ import (
 
 // A Config says how the API behaves.
 type Config struct {
-	Version   string
-	Interval  time.Duration // from one forecast to the next, as /inference/status tells it
-	Lookback  time.Duration // of a forecast, as /inference/status tells it
-	Lines     codec.Shape   // where writers of line protocol put machine and sensors
-	LocalOpen bool          // the local user needs no key to read, ingest and operate
-	Hosts     []string      // further names of this machine, beside localhost and loopback addresses
-	Now       func() time.Time
+	Version     string
+	Interval    time.Duration  // from one forecast to the next, as /inference/status tells it
+	Lookback    time.Duration  // of a forecast, as /inference/status tells it
+	Lines       codec.Shape    // where writers of line protocol put machine and sensors
+	LocalOpen   bool           // the local user needs no key to read, ingest and operate
+	Hosts       []string       // further names of this machine, beside localhost and loopback addresses
+	Origins     []string       // of other sites' pages that may call with a key, such as https://dashboard.example
+	Proxies     []netip.Prefix // elsewhere, whose word about a visitor is believed
+	KeyRate     int            // requests a minute with one key; 0: no limit
+	AddressRate int            // the same from one address that is not the local user's
+	Now         func() time.Time
 }
 
 // Deps is what the API reads from and acts on. All of it is safe for concurrent
@@ -47,12 +52,14 @@ type Deps struct {
 	Scores    Scores
 	Verdicts  Verdicts
 	Alarms    Alarms
+	Notices   Notices
 	Events    *events.Log
 	Training  Training
 	Keys      *Keys
 	Keeping   Keeping
 	Users     *broker.Accounts
 	Registry  *model.Folder // Models are its versions
+	Tunnels   Tunnels
 
 	Status  func() Status
 	Samples func() []Sample // what /metrics tells beside the status; may be nil
@@ -121,11 +128,13 @@ type Training interface {
 // An API is all routes over one set of rooms.
 type API struct {
 	Deps
-	cfg      Config
-	log      *slog.Logger
-	sessions *sessions
-	traffic  *traffic
-	streams  chan struct{} // a place for each event stream that may be open
+	cfg              Config
+	log              *slog.Logger
+	sessions         *sessions
+	byKey, byAddress *limiter // for both listeners together
+	crossSite        *http.CrossOriginProtection
+	traffic          *traffic
+	streams          chan struct{} // a place for each event stream that may be open
 
 	mux       *http.ServeMux
 	described huma.API
@@ -139,11 +148,18 @@ func New(cfg Config, deps Deps, log *slog.Logger) (*API, error) {
 	}
 	a := &API{
 		Deps: deps, cfg: cfg, log: log,
-		sessions: newSessions(deps.Keys, cfg.Now),
-		traffic:  newTraffic(),
-		streams:  make(chan struct{}, maxStreams),
-		mux:      http.NewServeMux(),
-		scopes:   map[string]Scope{},
+		sessions: newSessions(deps.Keys, cfg.Now, cfg.Proxies),
+		byKey:    newLimiter(cfg.KeyRate, cfg.Now), byAddress: newLimiter(cfg.AddressRate, cfg.Now),
+		crossSite: http.NewCrossOriginProtection(),
+		traffic:   newTraffic(),
+		streams:   make(chan struct{}, maxStreams),
+		mux:       http.NewServeMux(),
+		scopes:    map[string]Scope{},
+	}
+	for _, origin := range cfg.Origins {
+		if err := a.crossSite.AddTrustedOrigin(origin); err != nil {
+			return nil, fmt.Errorf("make the api: %w", err)
+		}
 	}
 	a.described = humago.New(a.mux, describe(cfg.Version))
 	a.addOldRoutes()
@@ -165,7 +181,8 @@ func (a *API) Handler(keyed bool) http.Handler {
 	}
 	return a.observe(&guard{
 		keyed: keyed, openLocal: a.cfg.LocalOpen, adminToken: a.AdminToken, hosts: hosts,
-		keys: a.Keys, sessions: a.sessions, crossSite: http.NewCrossOriginProtection(),
+		proxies: a.cfg.Proxies, origins: a.cfg.Origins, byKey: a.byKey, byAddress: a.byAddress,
+		keys: a.Keys, sessions: a.sessions, crossSite: a.crossSite,
 		need: a.need, next: http.HandlerFunc(a.dispatch),
 	})
 }

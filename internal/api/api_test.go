@@ -19,6 +19,7 @@ import (
 	"fettle/internal/forecast"
 	"fettle/internal/ingest"
 	"fettle/internal/model"
+	"fettle/internal/notify"
 	"fettle/internal/readings"
 )
 
@@ -64,8 +65,8 @@ func newRig(t testing.TB, change ...func(*Config, *Deps)) rig {
 		Registry: registry,
 		Machines: func() []fettle.Machine { return rooms.machines }, Models: func() []fettle.Model { return rooms.models },
 		Unit:     func(sensor string) string { return map[string]string{"current": "A", "tempA": "°C"}[sensor] },
-		Readings: rooms, Ingest: rooms, Forecasts: rooms, Scores: rooms, Verdicts: verdictRoom{rooms}, Alarms: rooms,
-		Events: log, Keys: keys, Users: users, Keeping: rooms, Status: func() Status { return rooms.status }, Ready: func() error { return rooms.notReady },
+		Readings: rooms, Ingest: rooms, Forecasts: rooms, Scores: rooms, Verdicts: verdictRoom{rooms}, Alarms: rooms, Notices: rooms,
+		Events: log, Keys: keys, Users: users, Keeping: rooms, Tunnels: rooms, Status: func() Status { return rooms.status }, Ready: func() error { return rooms.notReady },
 		AdminToken: "secret of this run",
 	}
 	for _, c := range change {
@@ -93,6 +94,30 @@ type rooms struct {
 	notReady error
 	submit   error
 	refused  int
+	tunnel   fettle.Tunnel
+	held     chan fettle.Tunnel // states of the tunnel that is held; nil: it cannot be
+}
+
+func (r *rooms) Tunnel() fettle.Tunnel { return r.tunnel }
+
+func (r *rooms) HoldTunnel(ctx context.Context, kind, name string) (<-chan fettle.Tunnel, error) {
+	if r.held == nil {
+		return nil, fettle.Errorf(fettle.Conflict, "there is one already")
+	}
+	out := make(chan fettle.Tunnel)
+	go func() {
+		defer close(out)
+		for {
+			select {
+			case s := <-r.held:
+				s.Kind, s.Name = kind, name
+				out <- s
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	return out, nil
 }
 
 func (r *rooms) Info(machine string) (readings.Info, bool) {
@@ -132,6 +157,21 @@ func (r *rooms) Stop() { r.stopped = true }
 
 func (r *rooms) Check(context.Context) (readings.Report, error) {
 	return readings.Report{Rows: 7, Faults: []string{}}, nil
+}
+
+func (r *rooms) Status() []notify.AddressStatus {
+	return []notify.AddressStatus{{Receiver: "maintenance", Kind: "email", To: "anna@example.com", Waiting: 2}}
+}
+
+func (r *rooms) Dead(n int) ([]notify.DeadLetter, error) {
+	return []notify.DeadLetter{{Number: 7, Receiver: "chat", Notices: n}}, nil
+}
+
+func (r *rooms) Test(_ context.Context, receiver string) ([]notify.Tested, error) {
+	if receiver == "nobody" {
+		return nil, fettle.Errorf(fettle.NotFound, "no receiver nobody")
+	}
+	return []notify.Tested{{Receiver: "chat", Error: "post to http://chat: 500"}}, nil
 }
 
 func (r *rooms) Submit(_ context.Context, rows []fettle.Reading) (ingest.Result, error) {

@@ -14,10 +14,13 @@ import (
 //
 //  1. answers /healthz, which tells nothing but that the program is alive;
 //  2. sends a browser that came to a tunnel by http to https;
-//  3. refuses writes that another site's page makes a browser send;
-//  4. lets logins through, which look at the key themselves, and logouts;
-//  5. finds out who asks: the holder of a key, a session, or the local user;
-//  6. and whether that caller may do what the route does.
+//  3. tells browsers which pages of other sites may read the answer;
+//  4. refuses what one address asks too often;
+//  5. refuses writes that another site's page makes a browser send;
+//  6. lets logins through, which look at the key themselves, and logouts;
+//  7. finds out who asks: the holder of a key, a session, or the local user;
+//  8. refuses what one key asks too often;
+//  9. and looks whether that caller may do what the route does.
 //
 // The danger it is built against: a tunnel's traffic comes from 127.0.0.1 like
 // the local user's. What tells them apart is that the local user calls this
@@ -29,6 +32,10 @@ type guard struct {
 	openLocal  bool // the local user needs none at the other one
 	adminToken string
 	hosts      []string // further names of this machine, in lower case
+	proxies    proxies
+	origins    origins
+	byAddress  *limiter
+	byKey      *limiter
 	keys       *Keys
 	sessions   *sessions
 	crossSite  *http.CrossOriginProtection
@@ -59,13 +66,29 @@ func callerOf(ctx context.Context) caller {
 var localScopes = []Scope{Read, Write, Operate}
 
 func (g *guard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	setSecurityHeaders(w.Header())
+	setSecurityHeaders(w.Header(), g.proxies.encrypted(r))
 	switch {
 	case r.URL.Path == healthPath:
 		g.next.ServeHTTP(w, r)
-	case cameByPlainHTTP(r):
+	case g.proxies.plain(r):
 		to := url.URL{Scheme: "https", Host: r.Host, Path: r.URL.Path, RawPath: r.URL.RawPath, RawQuery: r.URL.RawQuery}
 		http.Redirect(w, r, to.String(), http.StatusTemporaryRedirect)
+	case g.origins.allow(w, r):
+	default:
+		g.bound(w, r)
+	}
+}
+
+// bound passes a request on unless its address asks too often, or a page of
+// another site has it written.
+func (g *guard) bound(w http.ResponseWriter, r *http.Request) {
+	if !g.local(r) {
+		if refused := g.byAddress.tooMany(network(g.proxies.visitor(r)), "from this address"); refused != nil {
+			refuse(w, r, *refused)
+			return
+		}
+	}
+	switch {
 	case g.crossSite.Check(r) != nil:
 		refuse(w, r, refusal{Detail: "Forbidden", Code: "cross-origin write", Why: "a page of another site may not write here"})
 	case r.Method == http.MethodPost && (r.URL.Path == loginPath || r.URL.Path == logoutPath):
@@ -82,6 +105,12 @@ func (g *guard) admit(w http.ResponseWriter, r *http.Request) {
 		refuse(w, r, *refused)
 		return
 	}
+	if c.keyID != "" {
+		if refused := g.byKey.tooMany(c.keyID, "with this key"); refused != nil {
+			refuse(w, r, *refused)
+			return
+		}
+	}
 	if need := g.need(r); !c.may(need) {
 		refuse(w, r, lacks(c, need))
 		return
@@ -94,7 +123,7 @@ func (g *guard) admit(w http.ResponseWriter, r *http.Request) {
 // because browsers show it unasked.
 func (g *guard) identify(r *http.Request) (caller, *refusal) {
 	c := caller{name: "nobody"}
-	local := !g.keyed && g.isLocal(r)
+	local := g.local(r)
 	show := shownKey
 	if isInflux(r.URL.Path) {
 		show = shownToken
@@ -142,6 +171,12 @@ func (k *Keys) alive(c caller) bool {
 	return found
 }
 
+// local tells whether the local user asks, at the listener that knows him. A
+// page of another site in his browser is not he.
+func (g *guard) local(r *http.Request) bool {
+	return !g.keyed && g.isLocal(r) && !g.origins.listed(r)
+}
+
 // isLocal tells whether a request comes from this machine's own user.
 func (g *guard) isLocal(r *http.Request) bool {
 	return fromLoopback(r) && !relayed(r) && g.isLocalName(hostName(r.Host))
@@ -180,17 +215,6 @@ func relayed(r *http.Request) bool {
 	return false
 }
 
-// cameByPlainHTTP tells whether a tunnel says that its visitor used http. Only
-// a tunnel's end on this machine is believed.
-func cameByPlainHTTP(r *http.Request) bool {
-	return fromLoopback(r) && strings.EqualFold(r.Header.Get("X-Forwarded-Proto"), "http")
-}
-
-// cameByHTTPS tells whether the visitor's own connection is encrypted.
-func cameByHTTPS(r *http.Request) bool {
-	return r.TLS != nil || strings.EqualFold(r.Header.Get("X-Forwarded-Proto"), "https")
-}
-
 // hostName is the name in a Host header, without port and brackets, in lower
 // case, as names are compared.
 func hostName(host string) string {
@@ -217,7 +241,14 @@ func shownKey(r *http.Request) (text string, shown bool) {
 const defaultPolicy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; " +
 	"connect-src 'self'; manifest-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 
-func setSecurityHeaders(h http.Header) {
+// staySecure tells a browser that came by https to come by nothing else for a
+// year (HSTS).
+const staySecure = "max-age=31536000"
+
+func setSecurityHeaders(h http.Header, encrypted bool) {
+	if encrypted {
+		h.Set("Strict-Transport-Security", staySecure)
+	}
 	h.Set("Content-Security-Policy", defaultPolicy)
 	h.Set("X-Content-Type-Options", "nosniff")
 	// Not no-referrer: with that, older browsers say "Origin: null" even to the

@@ -26,7 +26,7 @@ type Scope string
 const (
 	Read    Scope = "read"    // see everything but keys
 	Write   Scope = "write"   // send readings
-	Operate Scope = "operate" // acknowledge alarms
+	Operate Scope = "operate" // acknowledge alarms, see and test who is told of them
 	Admin   Scope = "admin"   // keys
 )
 

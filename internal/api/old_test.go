@@ -99,7 +99,7 @@ func TestOldRoutes(t *testing.T) {
 // Errors of /predict and /validate come with status 200, as they always did.
 func TestOldErrorsAreAnswers(t *testing.T) {
 	rig := oldPlant(t)
-	short := &forecast.NotEnough{Have: 17, Need: 120, What: "rows to fit from"}
+	short := &forecast.NotEnough{Have: 17, Need: 120, What: "rows to fit from", Until: noon.Add(3 * time.Minute)}
 	for _, c := range []struct {
 		path, file string
 		why, check error
@@ -107,8 +107,8 @@ func TestOldErrorsAreAnswers(t *testing.T) {
 		{"/predict/nobody", "predict-unknown", &fettle.Error{Kind: fettle.NotFound, Reason: forecast.ReasonUnknown, Err: errors.New("no machine")}, nil},
 		{"/predict/press-9", "predict-not-enough", &fettle.Error{Kind: fettle.Unavailable, Reason: forecast.ReasonNotEnough, Err: short}, nil},
 		{"/predict/press-9", "predict-pending", &fettle.Error{Kind: fettle.Unavailable, Reason: forecast.ReasonPending, Err: errors.New("due soon")}, nil},
-		{"/predict/press-9", "predict-pending", &fettle.Error{Kind: fettle.Unavailable, Reason: forecast.ReasonModel, Err: errors.New("no such file")}, nil},
-		{"/predict/press-9", "predict-pending", nil, nil}, // it was made this very moment
+		{"/predict/press-9", "predict-unusable", &fettle.Error{Kind: fettle.Unavailable, Reason: forecast.ReasonModel, Err: errors.New("no such file")}, nil},
+		{"/predict/press-9", "predict-now", nil, nil}, // it was made this very moment
 		{"/validate/nobody", "validate-unknown", nil, &fettle.Error{Kind: fettle.NotFound, Reason: forecast.ReasonUnknown, Err: &forecast.NoModel{Machine: "nobody"}}},
 		{"/validate/press-9", "validate-not-enough", nil, &fettle.Error{Kind: fettle.Unavailable, Reason: forecast.ReasonNotEnough, Err: &forecast.InsufficientData{Have: 17, Need: 60}}},
 		{"/validate/press-9", "validate-broken", nil, errors.New("read /secret/path: i/o error")},

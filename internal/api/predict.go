@@ -46,8 +46,11 @@ type predictError struct {
 	Status  string `json:"status"`
 	Message string `json:"message"`
 	Code    string `json:"code"`
+	Why     string `json:"why"`
 	Have    *int   `json:"have,omitempty"`
 	Need    *int   `json:"need,omitempty"`
+	// ReadyAt is event time.
+	ReadyAt *time.Time `json:"ready_at,omitempty" doc:"When there will be enough readings if the machine goes on without a break; absent if that cannot be told"`
 }
 
 func (a *API) predict(w http.ResponseWriter, r *http.Request) {
@@ -65,15 +68,23 @@ func (a *API) noPrediction(machine string) predictError {
 		Status:  "error",
 		Message: "No predictions available for " + machine + ". Wait for inference cycle.",
 		Code:    forecast.ReasonPending,
+		Why:     "the first forecast is being made",
 	}
 	err := a.Forecasts.Explain(machine, fettle.ShortForecaster)
 	switch reason := fettle.ReasonOf(err); reason {
 	case forecast.ReasonUnknown, forecast.ReasonNotEnough:
-		body.Code = reason
+		body.Code, body.Why = reason, err.Error()
+	case forecast.ReasonPending:
+		body.Why = err.Error()
+	case forecast.ReasonModel:
+		body.Why = "its model cannot be used; /api/v1/models says why" // which may name files
 	}
 	var short *forecast.NotEnough
 	if errors.As(err, &short) {
 		body.Have, body.Need = &short.Have, &short.Need
+		if !short.Until.IsZero() {
+			body.ReadyAt = &short.Until
+		}
 	}
 	return body
 }

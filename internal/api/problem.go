@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/http"
 	"strconv"
+	"syscall"
 
 	"fettle"
 )
@@ -85,6 +86,10 @@ func (a *API) problemOf(operation string, err error) *Problem {
 	case fettle.Internal:
 		a.log.Error("request failed", "operation", operation, "err", err)
 		p.Detail = "something went wrong inside fettle; its log says what"
+		if errors.Is(err, syscall.ENOSPC) {
+			p.Title, p.Status = http.StatusText(http.StatusInsufficientStorage), http.StatusInsufficientStorage
+			p.Detail = "the server's disk is full; free some of it, then try again"
+		}
 	case fettle.Invalid:
 		faults := faultsOf(err)
 		p.Errors = faults[:min(len(faults), maxFaults)]

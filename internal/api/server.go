@@ -20,6 +20,8 @@ func (a *API) addServer() {
 			return &answer[Status]{statusNotNull(a.Status())}, nil
 		})
 
+	a.addTunnel()
+
 	add(a, Read, get("/rejected", "list-rejected", tagServer, "The last messages that could not be read, and why"),
 		func(context.Context, *struct{}) (*answer[rejectedList], error) {
 			return &answer[rejectedList]{rejectedList{append([]ingest.Rejection{}, a.Ingest.Rejected()...)}}, nil

@@ -2,7 +2,6 @@ package api
 
 import (
 	"crypto/sha256"
-	"net"
 	"net/http"
 	"strings"
 	"sync"
@@ -30,6 +29,7 @@ type sessions struct {
 	keys     *Keys
 	now      func() time.Time
 	attempts *attempts
+	proxies  proxies
 
 	mu   sync.Mutex                    // guards open
 	open map[[sha256.Size]byte]session // by the hash of the id, so that a lookup's duration tells nothing of it
@@ -40,13 +40,13 @@ type session struct {
 	expires time.Time
 }
 
-func newSessions(keys *Keys, now func() time.Time) *sessions {
-	return &sessions{keys: keys, now: now, attempts: newAttempts(now), open: map[[sha256.Size]byte]session{}}
+func newSessions(keys *Keys, now func() time.Time, believed proxies) *sessions {
+	return &sessions{keys: keys, now: now, proxies: believed, attempts: newAttempts(now), open: map[[sha256.Size]byte]session{}}
 }
 
 // login exchanges the key in a form for a session.
 func (s *sessions) login(w http.ResponseWriter, r *http.Request) {
-	from := visitor(r)
+	from := network(s.proxies.visitor(r))
 	if wait := s.attempts.wait(from); wait > 0 {
 		refuse(w, r, refusal{
 			Status: http.StatusTooManyRequests, Detail: "Too Many Requests", Code: "too many attempts",
@@ -68,7 +68,7 @@ func (s *sessions) login(w http.ResponseWriter, r *http.Request) {
 	}
 	http.SetCookie(w, &http.Cookie{
 		Name: sessionCookie, Value: s.begin(key.ID), Path: "/", MaxAge: int(sessionLife.Seconds()),
-		HttpOnly: true, SameSite: http.SameSiteStrictMode, Secure: cameByHTTPS(r),
+		HttpOnly: true, SameSite: http.SameSiteStrictMode, Secure: s.proxies.encrypted(r),
 	})
 	http.Redirect(w, r, nextOf(r), http.StatusSeeOther)
 }
@@ -82,7 +82,7 @@ func (s *sessions) logout(w http.ResponseWriter, r *http.Request) {
 	}
 	http.SetCookie(w, &http.Cookie{
 		Name: sessionCookie, Path: "/", MaxAge: -1,
-		HttpOnly: true, SameSite: http.SameSiteStrictMode, Secure: cameByHTTPS(r),
+		HttpOnly: true, SameSite: http.SameSiteStrictMode, Secure: s.proxies.encrypted(r),
 	})
 	http.Redirect(w, r, "/", http.StatusSeeOther)
 }
@@ -144,28 +144,6 @@ func nextOf(r *http.Request) string {
 		return "/"
 	}
 	return next
-}
-
-// visitor names the address that a login comes from: behind a tunnel or proxy
-// on this machine the one that it tells of, else the connection's own.
-func visitor(r *http.Request) string {
-	if fromLoopback(r) {
-		if address := r.Header.Get("Cf-Connecting-Ip"); address != "" {
-			return address
-		}
-		// The last address is the one that the nearest proxy saw; those before
-		// it are whatever the visitor wrote.
-		chain := r.Header.Values("X-Forwarded-For")
-		if len(chain) > 0 {
-			hops := strings.Split(chain[len(chain)-1], ",")
-			return strings.TrimSpace(hops[len(hops)-1])
-		}
-	}
-	host, _, err := net.SplitHostPort(r.RemoteAddr)
-	if err != nil {
-		return r.RemoteAddr
-	}
-	return host
 }
 
 // Wrong keys allowed in one minute, from one address and in all.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"net/url"
 	"strings"
 	"testing"
@@ -151,7 +152,7 @@ func TestLoginAttemptsAreLimited(t *testing.T) {
 	rig := newRig(t)
 	text := rig.key(t)
 	try := func(key, address string) int {
-		return rig.signIn(url.Values{"key": {key}}, header("Cf-Connecting-Ip", address)).Code
+		return rig.signIn(url.Values{"key": {key}}, header("X-Forwarded-For", address)).Code
 	}
 	for i := range maxAttempts {
 		if code := try("wrong", "203.0.113.1"); code != 403 {
@@ -161,7 +162,7 @@ func TestLoginAttemptsAreLimited(t *testing.T) {
 	if code := try(text, "203.0.113.1"); code != 429 {
 		t.Errorf("after %d wrong keys even the right one has to wait: got %d", maxAttempts, code)
 	}
-	if w := rig.signIn(url.Values{"key": {text}}, header("Cf-Connecting-Ip", "203.0.113.1")); w.Header().Get("Retry-After") == "" {
+	if w := rig.signIn(url.Values{"key": {text}}, header("X-Forwarded-For", "203.0.113.1")); w.Header().Get("Retry-After") == "" {
 		t.Error("no Retry-After")
 	}
 	if code := try(text, "203.0.113.2"); code != 303 {
@@ -203,6 +204,7 @@ func TestSessionsAreBounded(t *testing.T) {
 }
 
 func TestVisitor(t *testing.T) {
+	believed := proxies{netip.MustParsePrefix("10.0.0.0/24")}
 	for _, c := range []struct {
 		what    string
 		changes []change
@@ -212,9 +214,13 @@ func TestVisitor(t *testing.T) {
 		{"direct, lying", []change{peer("192.0.2.9:4000"), header("Cf-Connecting-Ip", "1.1.1.1")}, "192.0.2.9"},
 		{"tunnel", []change{tunnelled}, "203.0.113.7"},
 		{"proxy", []change{header("X-Forwarded-For", "1.1.1.1, 203.0.113.8")}, "203.0.113.8"},
+		{"tunnel, lying", []change{tunnelled, header("X-Forwarded-For", "1.1.1.1, 203.0.113.7")}, "203.0.113.7"},
+		{"tunnel that names only itself", []change{header("Cf-Connecting-Ip", "203.0.113.7")}, "203.0.113.7"},
+		{"configured proxy", []change{peer("10.0.0.9:4000"), header("X-Forwarded-For", "203.0.113.8")}, "203.0.113.8"},
+		{"another proxy", []change{peer("10.0.1.9:4000"), header("X-Forwarded-For", "203.0.113.8")}, "10.0.1.9"},
 		{"local", nil, "127.0.0.1"},
 	} {
-		if got := visitor(request("POST", "/login", "", c.changes...)); got != c.want {
+		if got := believed.visitor(request("POST", "/login", "", c.changes...)); got != c.want {
 			t.Errorf("%s: %q, want %q", c.what, got, c.want)
 		}
 	}

@@ -44,6 +44,7 @@ type OutsideBroker struct {
 type Addresses struct {
 	HTTP      string `json:"http"`
 	KeyedHTTP string `json:"keyed_http,omitempty" doc:"Asks everybody for a key"`
+	Public    string `json:"public,omitempty" doc:"Where a tunnel leads to the keyed one from outside"`
 	MQTT      string `json:"mqtt,omitempty"`
 	WebSocket string `json:"websocket,omitempty" doc:"MQTT over websockets"`
 	MQTTS     string `json:"mqtts,omitempty" doc:"MQTT over TLS"`

@@ -22,6 +22,7 @@ func (a *API) addV1Routes() {
 	a.addSending()
 	a.addForecasts()
 	a.addAlarms()
+	a.addNotices()
 	a.addEvents()
 	a.addServer()
 	a.addKeeping()

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -96,6 +97,7 @@ func TestStatusOfKinds(t *testing.T) {
 		{fettle.Errorf(fettle.Forbidden, "not yours"), 403, "", "not yours"},
 		{fmt.Errorf("wrapped: %w", fettle.Errorf(fettle.NotFound, "gone")), 404, "", "wrapped: gone"},
 		{errors.New("open /secret/path: i/o error"), 500, "", "something went wrong inside fettle"},
+		{fmt.Errorf("write /secret/path: %w", syscall.ENOSPC), 507, "", "the server's disk is full"},
 	} {
 		rig.submit = c.err
 		w := rig.do("POST", "/api/v1/readings", `{"machine":"m","current":1}`)

@@ -26,6 +26,7 @@ import (
 	"fettle/internal/forecast"
 	"fettle/internal/ingest"
 	"fettle/internal/model"
+	"fettle/internal/notify"
 	"fettle/internal/readings"
 	"fettle/internal/train"
 	"fettle/internal/verdict"
@@ -37,16 +38,20 @@ type App struct {
 	version string
 	log     *slog.Logger
 	started time.Time
+	now     func() time.Time // the wall clock
+	lag     time.Duration    // how much later than the clock forecasts are made: past that is lived again has no live ticks
 
 	db       *db.DB
 	models   *model.Folder
 	keys     *api.Keys
 	accounts *broker.Accounts
+	notices  *notify.Box
 	flow     *pipeline
 	keeper   *readings.Keeper
 	training *train.Manager
 	usage    usage
 	web      *listeners
+	tunnels  *tunnels
 	outside  []outsideBroker
 	influx   neighbours
 
@@ -58,6 +63,11 @@ type App struct {
 // New opens the data folder and everything in it, and starts nothing. The
 // caller runs the App once, which also closes it.
 func New(cfg config.Config, version string, log *slog.Logger) (*App, error) {
+	return newAt(time.Now, cfg, version, log)
+}
+
+// newAt is New by another clock.
+func newAt(now func() time.Time, cfg config.Config, version string, log *slog.Logger) (*App, error) {
 	if err := os.MkdirAll(cfg.Data.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("make data folder: %w", err)
 	}
@@ -68,7 +78,7 @@ func New(cfg config.Config, version string, log *slog.Logger) (*App, error) {
 	}
 	asked := make(chan struct{})
 	a := &App{
-		cfg: cfg, version: version, log: log, started: time.Now(), db: store, ready: make(chan struct{}),
+		cfg: cfg, version: version, log: log, started: time.Now(), now: now, db: store, ready: make(chan struct{}),
 		stop: sync.OnceFunc(func() { close(asked) }), asked: asked,
 	}
 	if err := a.open(); err != nil {
@@ -95,37 +105,54 @@ func limitMemory(limits config.Limits) {
 
 // open makes the parts, lowest floor first, and gives each what it needs.
 func (a *App) open() error {
+	if err := a.openStages(); err != nil {
+		return err
+	}
+	return a.openDoors()
+}
+
+// openStages makes what readings go through once they are let in.
+func (a *App) openStages() error {
 	rows, err := readings.Open(a.db, a.cfg.Data.Dir, a.logOf("readings"))
 	if err != nil {
 		return err
 	}
 	a.keeper = readings.NewKeeper(keepConfig(a.cfg.Retention), rows, a.logOf("readings"))
-	log, err := events.Open(a.db, time.Now)
+	log, err := events.Open(a.db, a.now)
 	if err != nil {
 		return err
 	}
-	a.flow = &pipeline{readings: rows, events: log, awake: newWakeSet(), curves: newWakeSet(), rhythm: newRhythm(rows), unit: a.unit, log: a.logOf("pipeline")}
+	a.flow = &pipeline{readings: rows, events: log, awake: newWakeSet(), curves: newWakeSet(), rhythm: newRhythm(rows), unit: a.unit, now: a.now, log: a.logOf("pipeline")}
 	if a.flow.topics, err = codec.NewTopics(a.cfg.Ingest.Topics); err != nil {
 		return err
 	}
-	if a.models, err = model.Open(a.cfg.Data.Models(), time.Now, a.modelsChanged, a.logOf("models")); err != nil {
+	if a.models, err = model.Open(a.cfg.Data.Models(), a.now, a.modelsChanged, a.logOf("models")); err != nil {
 		return err
 	}
 	if a.flow.judge, err = verdict.New(a.db, rows, a.logOf("verdict")); err != nil {
 		return err
 	}
-	if a.flow.alarms, err = alarm.Open(a.db, time.Now, a.flow.alarmed); err != nil {
+	if a.flow.alarms, err = alarm.Open(a.db, a.now, a.flow.alarmed); err != nil {
 		return err
 	}
-	if a.flow.forecasts, err = forecast.New(forecast.Config{Forecasters: a.forecasters(), Steps: a.steps(), ModelBytes: int64(a.cfg.Limits.Memory) / 4}, rows, a.models, a.db, a.logOf("forecast")); err != nil {
+	if a.flow.forecasts, err = forecast.New(forecast.Config{Forecasters: a.forecasters(), Steps: a.steps(), ModelBytes: int64(a.cfg.Limits.Memory) / 4, Now: func() time.Time { return a.now().Add(a.lag) }}, rows, a.models, a.db, a.logOf("forecast")); err != nil {
 		return err
 	}
 	if a.training, err = train.New(a.trainingConfig(), a.trainingDeps(), a.logOf("training")); err != nil {
 		return err
 	}
+	a.flow.tried = a.training.Tried
+	return nil
+}
+
+// openDoors makes what lets readings in and people look.
+func (a *App) openDoors() (err error) {
 	a.flow.gate = ingest.New(ingest.Config{
-		MaxFuture: time.Duration(a.cfg.Ingest.MaxFuture), QueueBytes: int(a.cfg.Ingest.Queue), MaxMachines: a.cfg.Ingest.MaxMachines,
-	}, rows, a.flow.committed)
+		MaxFuture: time.Duration(a.cfg.Ingest.MaxFuture), QueueBytes: int(a.cfg.Ingest.Queue), MaxMachines: a.cfg.Ingest.MaxMachines, Now: a.now,
+	}, a.flow.readings, a.flow.committed)
+	if err := a.openNotices(); err != nil {
+		return err
+	}
 	if err := a.openNeighbours(); err != nil {
 		return err
 	}
@@ -141,7 +168,9 @@ func (a *App) open() error {
 	if a.keys, err = api.OpenKeys(a.db, time.Now); err != nil {
 		return err
 	}
-	a.web, err = a.newListeners()
+	a.web = &listeners{cfg: a.cfg.HTTP, keys: a.keys, token: newToken(), log: a.logOf("http"), tunnel: a.cfg.Tunnel.Mode != "off"}
+	a.tunnels = a.newTunnels()
+	a.web.api, err = a.newAPI()
 	return err
 }
 
@@ -196,9 +225,11 @@ func (a *App) Run(ctx context.Context) (err error) {
 	parts.Go(func() error { return a.models.Run(ctx) })
 	parts.Go(func() error { return a.flow.run(ctx) })
 	parts.Go(func() error { return a.web.run(ctx) })
+	parts.Go(func() error { return a.tunnels.run(ctx) })
 	parts.Go(func() error { return a.influx.runFollow(ctx) })
 	parts.Go(func() error { return a.influx.runMirror(ctx) })
 	parts.Go(func() error { return a.keeper.Run(ctx) })
+	parts.Go(func() error { return a.notices.Run(ctx) })
 	parts.Go(func() error { return a.training.Run(ctx) })
 	parts.Go(func() error { return a.watchDrift(ctx) })
 	parts.Go(func() error { return a.usage.run(ctx) })
@@ -251,7 +282,7 @@ func (a *App) Ready() <-chan struct{} { return a.ready }
 
 // Addresses are the listeners' own, with the ports they got.
 func (a *App) Addresses() api.Addresses {
-	return api.Addresses{HTTP: a.web.address(), KeyedHTTP: a.web.keyedAddress(), MQTT: a.flow.broker.Addr(), WebSocket: a.flow.broker.WebSocketAddr(),
+	return api.Addresses{HTTP: a.web.address(), KeyedHTTP: a.web.keyedAddress(), Public: a.tunnels.public(), MQTT: a.flow.broker.Addr(), WebSocket: a.flow.broker.WebSocketAddr(),
 		MQTTS: a.flow.broker.TLSAddr(), WSS: a.flow.broker.TLSWebSocketAddr()}
 }
 
@@ -274,5 +305,8 @@ func (a *App) unit(sensor string) string { return a.cfg.Units[sensor] }
 func (a *App) modelsChanged(models []fettle.Model) {
 	for _, m := range models {
 		a.flow.say(fettle.EventModel, m.Machine, m)
+	}
+	if a.training != nil { // it looks by itself when it is opened
+		a.training.Decided(models)
 	}
 }

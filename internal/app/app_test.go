@@ -210,6 +210,11 @@ func startApp(t *testing.T, cfg config.Config) *running {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return runApp(t, a)
+}
+
+func runApp(t *testing.T, a *App) *running {
+	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	r := &running{a, cancel, make(chan error, 1)}
 	go func() { r.ended <- a.Run(ctx) }()

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -39,14 +40,15 @@ type listeners struct {
 	token string // administers this run of the server; commands find it in server.json
 	log   *slog.Logger
 
+	tunnel bool // one is configured
+
 	open, keyed net.Listener // keyed is nil if it is off
 }
 
-func (a *App) newListeners() (*listeners, error) {
+func (a *App) newAPI() (*api.API, error) {
 	page, err := web.New(web.Deps{
 		Machines: a.machines, Unit: a.unit, Version: a.version, Verdict: a.flow.judge.Latest, Broker: a.flow.broker.Addr, Training: a.newestTraining,
-		Ahead: a.ahead,
-		Trust: a.trust,
+		Ahead: a.ahead, Trust: a.trust, Public: a.tunnels.public,
 		Alarms: func(state, machine string, limit int) []fettle.Alarm {
 			return a.flow.alarms.List(alarm.Filter{State: state, Machine: machine, Limit: limit})
 		},
@@ -54,16 +56,29 @@ func (a *App) newListeners() (*listeners, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &listeners{cfg: a.cfg.HTTP, keys: a.keys, token: newToken(), log: a.logOf("http")}
-	l.api, err = api.New(api.Config{
+	return api.New(api.Config{
 		Version: a.version, Interval: time.Duration(a.cfg.Forecast.Interval), Lookback: time.Duration(a.cfg.Forecast.Lookback),
-		Lines: lines(a.cfg.Ingest), LocalOpen: a.cfg.Auth.Local == "open", Hosts: a.cfg.HTTP.Hosts, Now: time.Now,
+		Lines: lines(a.cfg.Ingest), LocalOpen: a.cfg.Auth.Local == "open", Hosts: a.cfg.HTTP.Hosts, Now: a.now,
+		Origins: a.cfg.HTTP.Origins, Proxies: networks(a.cfg.HTTP.Proxies), KeyRate: a.cfg.HTTP.KeyRate, AddressRate: a.cfg.HTTP.AddressRate,
 	}, api.Deps{
 		Machines: a.machines, Models: a.models.List, Registry: a.models, Unit: a.unit, Readings: a.flow.readings, Ingest: a.flow.gate,
-		Forecasts: a.flow.forecasts, Scores: a.flow.forecasts, Verdicts: a.flow.judge, Alarms: a.flow.alarms, Events: a.flow.events, Keys: a.keys, Users: a.accounts, Keeping: a, Training: a.training,
-		Status: a.status, Samples: a.samples, Ready: a.isReady, Page: page.Handler(), AdminToken: l.token,
+		Forecasts: a.flow.forecasts, Scores: a.flow.forecasts, Verdicts: a.flow.judge, Alarms: a.flow.alarms, Notices: a.notices, Events: a.flow.events, Keys: a.keys, Users: a.accounts, Keeping: a, Training: a.training,
+		Status: a.status, Samples: a.samples, Ready: a.isReady, Page: page.Handler(), AdminToken: a.web.token,
+		Tunnels: a.tunnels,
 	}, a.logOf("http"))
-	return l, err
+}
+
+// networks reads addresses and networks; the configuration has checked them.
+func networks(texts []string) []netip.Prefix {
+	var list []netip.Prefix
+	for _, text := range texts {
+		if addr, err := netip.ParseAddr(text); err == nil {
+			list = append(list, netip.PrefixFrom(addr, addr.BitLen()))
+		} else if network, err := netip.ParsePrefix(text); err == nil {
+			list = append(list, network.Masked())
+		}
+	}
+	return list
 }
 
 // isReady says why the server is not ready; nil if it is.
@@ -81,6 +96,9 @@ func (a *App) isReady() error {
 func (l *listeners) listen() error {
 	if !l.keys.Any() && !loopback(l.cfg.Listen) {
 		return fettle.Errorf(fettle.Invalid, "http.listen is %s, which others can reach, and no key exists; run `fettle key create` first, or listen on 127.0.0.1", l.cfg.Listen)
+	}
+	if l.tunnel && !l.keys.Any() {
+		return fettle.Errorf(fettle.Invalid, "tunnel.mode asks for a tunnel, and no key exists, so nobody could use it; run `fettle key create NAME` first")
 	}
 	var err error
 	if l.open, err = listenOn("http.listen", l.cfg.Listen); err != nil {

@@ -66,7 +66,7 @@ func (a *App) newOutside(b config.OutsideBroker, folder string) (*bridge.Subscri
 	}
 	return bridge.NewSubscriber(bridge.Subscription{
 		URL: b.URL, User: b.User, Password: b.Password.Reveal(), TLS: bridge.TLSFiles{CA: b.TLSCA, Cert: b.TLSCert, Key: b.TLSKey},
-		ClientID: id, Filters: topics.Filters(), Former: former, Window: b.Window, Own: a.ownBrokers, Log: a.log,
+		ClientID: id, Filters: topics.Filters(), Former: former, Window: b.Window, Own: a.ownBrokers, Log: a.logOf("bridge"),
 	}, a.flow.receiveFrom(b.Title(), topics))
 }
 

@@ -32,7 +32,9 @@ type pipeline struct {
 	awake     *wakeSet // machines with readings that the stages behind the gate have not seen
 	curves    *wakeSet // machines whose newest reading nobody was shown yet
 	rhythm    *rhythm
+	tried     func(forecast.Trial) error // a challenger was forecast in the shadow once more
 	unit      func(sensor string) string
+	now       func() time.Time
 	log       *slog.Logger
 
 	complained atomic.Int64 // unix seconds of the last machine that failed
@@ -138,6 +140,11 @@ func (p *pipeline) forecastAt(ctx context.Context, machine string, tick forecast
 	} else if err != nil {
 		return err
 	}
+	if trial, found := p.forecasts.Trial(machine, tick.Forecaster); found {
+		if err := p.tried(trial); err != nil { // the next tick asks again
+			p.log.Warn("cannot decide on a challenger", "machine", machine, "model", trial.Model, "err", err)
+		}
+	}
 	if tick.Forecaster != fettle.ShortForecaster {
 		return nil
 	}
@@ -149,6 +156,8 @@ func (p *pipeline) forecastAt(ctx context.Context, machine string, tick forecast
 }
 
 // alarmed: an alarm that changed goes to the event log and, retained, to MQTT.
+// What goes out by e-mail and webhook is on its way already: it was queued in
+// the alarm's own commit (alarm.Outbox), so that no crash can come between.
 func (p *pipeline) alarmed(a fettle.Alarm) {
 	p.say(fettle.EventAlarm, a.Machine, a)
 	p.tell(a)

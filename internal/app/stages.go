@@ -79,7 +79,7 @@ func (p *pipeline) advanceSafely(ctx context.Context, machine string) {
 // status names it.
 func (p *pipeline) settled(machine string) time.Time {
 	info, _ := p.readings.Info(machine)
-	now, before := time.Now(), info.Last.Add(-time.Microsecond)
+	now, before := p.now(), info.Last.Add(-time.Microsecond)
 	switch {
 	case info.Last.After(now):
 		if rows, err := p.readings.Last(machine, now, 1); err == nil && len(rows) > 0 {
@@ -96,7 +96,7 @@ func (p *pipeline) settled(machine string) time.Time {
 // wakeSilent wakes machines that went silent with their last row not judged, and
 // those with rows whose time has come.
 func (p *pipeline) wakeSilent() {
-	now := time.Now()
+	now := p.now()
 	for _, info := range p.readings.Machines() {
 		cursor := p.judge.Cursor(info.Machine)
 		if !cursor.Before(info.Last) {
@@ -172,6 +172,9 @@ func (p *pipeline) sentence(v fettle.Verdict) string { return verdict.Sentence(v
 // alarm, or else the one that just ended. Nobody listening is no fault; the
 // event log has it all the same.
 func (p *pipeline) tell(a fettle.Alarm) {
+	if p.broker == nil { // nobody is told of a past that is lived again
+		return
+	}
 	if open := p.alarms.OpenOf(a.Machine); len(open) > 0 {
 		a = open[0]
 	}

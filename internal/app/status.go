@@ -41,9 +41,9 @@ func (a *App) machineStatus(m fettle.Machine) api.MachineStatus {
 
 func (a *App) parts(machines []fettle.Machine) []api.Part {
 	parts := []api.Part{
-		a.brokerPart(), a.outsidePart(), a.gatePart(), a.readingsPart(machines), a.forecastPart(machines), a.verdictPart(machines), a.alarmPart(), a.modelPart(), a.trainingPart(),
+		a.brokerPart(), a.outsidePart(), a.gatePart(), a.readingsPart(machines), a.forecastPart(machines), a.verdictPart(machines), a.alarmPart(), a.noticePart(), a.modelPart(), a.trainingPart(),
 		{Name: "http", State: api.PartOK, Detail: fmt.Sprintf("on %s, with a key on %s", a.web.address(), orOff(a.web.keyedAddress()))},
-		{Name: "tunnel", State: api.PartOff, Detail: "off"},
+		a.tunnels.part(),
 	}
 	return append(parts, a.influxParts()...)
 }
@@ -98,7 +98,7 @@ func (a *App) readingsPart(machines []fettle.Machine) api.Part {
 		}
 	}
 	part := api.Part{Name: "readings", State: api.PartOK, Detail: fmt.Sprintf("%d readings of %d machines", rows, len(machines))}
-	if ahead := saysAhead(machines, time.Now()); ahead != "" {
+	if ahead := saysAhead(machines, a.now()); ahead != "" {
 		part.State = api.PartWarning
 		part.Detail += ", " + ahead
 	}
@@ -215,6 +215,7 @@ func (a *App) samples() []api.Sample {
 	}
 	samples = append(samples, a.outsideSamples()...)
 	samples = append(samples, a.influxSamples()...)
+	samples = append(samples, a.noticeSamples()...)
 	for kind, bytes := range files.ByKind {
 		samples = append(samples, api.Sample{Name: fmt.Sprintf("fettle_readings_file_bytes{kind=%q}", readings.Kind(kind)), Value: float64(bytes)})
 	}

@@ -7,6 +7,7 @@ import (
 
 	"fettle"
 	"fettle/internal/api"
+	"fettle/internal/forecast"
 	"fettle/internal/train"
 )
 
@@ -18,7 +19,7 @@ func (a *App) trainingConfig() train.Config {
 	t := a.cfg.Training
 	return train.Config{
 		Dir: a.cfg.Data.Runs(), Parallel: t.Parallel, Threads: t.Threads, Memory: int64(t.Memory), Budget: time.Duration(t.Budget), Windows: t.Windows,
-		History: time.Duration(t.History), Preset: t.Preset, Schedule: t.Schedule, Stagger: time.Duration(t.Stagger), Margin: t.Margin,
+		History: time.Duration(t.History), Preset: t.Preset, Schedule: t.Schedule, Stagger: time.Duration(t.Stagger), Margin: t.Margin, Shadow: time.Duration(t.Shadow),
 		Attempts: t.Attempts, Forecasters: a.forecasters(),
 	}
 }
@@ -26,7 +27,7 @@ func (a *App) trainingConfig() train.Config {
 func (a *App) trainingDeps() train.Deps {
 	return train.Deps{
 		Rows: a.flow.readings, Models: a.models, DB: a.db, Quarantined: a.flow.judge.Quarantined,
-		Runner: train.Children{Quiet: hangsAfter}, Now: time.Now,
+		Runner: train.Children{Quiet: hangsAfter}, Now: a.now,
 		Changed: func(t fettle.Training) { a.flow.say(fettle.EventTraining, t.Machine, t) },
 	}
 }
@@ -67,13 +68,20 @@ func (a *App) watchDrift(ctx context.Context) error {
 		<-ctx.Done()
 		return nil
 	}
-	return every(ctx, driftEvery, func() {
-		for _, info := range a.flow.readings.Machines() {
-			for _, f := range a.forecasters() {
-				if drift, known := a.flow.forecasts.Drift(info.Machine, f.Name); known && drift.Drifted && len(drift.Sensors) > 0 {
-					a.training.Drifted(info.Machine, f.Name, "forecasts of "+drift.Sensors[0].Sensor+" became worse")
-				}
-			}
+	return every(ctx, driftEvery, a.lookForDrift)
+}
+
+func (a *App) lookForDrift() {
+	for _, info := range a.flow.readings.Machines() {
+		for _, f := range a.forecasters() {
+			trainDrifted(a.flow.forecasts, a.training, info.Machine, f.Name)
 		}
-	})
+	}
+}
+
+// trainDrifted asks for a training if a forecaster has become worse at a machine.
+func trainDrifted(forecasts *forecast.Engine, training *train.Manager, machine, forecaster string) {
+	if drift, known := forecasts.Drift(machine, forecaster); known && drift.Drifted && len(drift.Sensors) > 0 {
+		training.Drifted(machine, forecaster, "forecasts of "+drift.Sensors[0].Sensor+" became worse")
+	}
 }

@@ -122,11 +122,22 @@ func (b *Broker) disconnect(gone *grant) {
 			continue
 		}
 		b.log.Info("mqtt client disconnected: its user was removed or has a new password", "user", gone.user, "client", cl.ID)
-		if cl.Properties.ProtocolVersion == 5 {
-			_ = b.server.DisconnectClient(cl, packets.ErrAdministrativeAction) // returns the code
-		}
-		_ = cl.Net.Conn.Close()
+		part(cl, packets.ErrAdministrativeAction)
 	}
+}
+
+// part ends a connection from this side, and says why to those who can read that
+// (MQTT 5). What has to happen to a lost client happens when reading fails. mochi's
+// own way to end one may be seen before the next read instead, and then it
+// takes the client to have said goodbye, and its will is gone.
+func part(cl *mqtt.Client, why packets.Code) {
+	if cl.Properties.ProtocolVersion == 5 {
+		_ = cl.WritePacket(packets.Packet{ // fails as the connection is closed already
+			FixedHeader: packets.FixedHeader{Type: packets.Disconnect}, ReasonCode: why.Code,
+			Properties: packets.Properties{ReasonString: why.Reason},
+		})
+	}
+	_ = connOf(cl).Close() // never fails
 }
 
 // OnSessionEstablished is called when a client is in.

@@ -123,7 +123,7 @@ func (h *hook) enter(cl *mqtt.Client, pk packets.Packet) (m *message, begun bool
 // makes it do nothing more.
 func (h *hook) OnPublish(cl *mqtt.Client, pk packets.Packet) (packets.Packet, error) {
 	if pk.TopicName == "" {
-		_ = h.b.server.DisconnectClient(cl, packets.ErrTopicAliasInvalid) // returns the code
+		part(cl, packets.ErrTopicAliasInvalid)
 		return pk, packets.ErrRejectPacket
 	}
 	if pk.Properties.TopicAliasFlag && !connOf(cl).grant.mayPublish(pk.TopicName) {

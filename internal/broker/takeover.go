@@ -68,7 +68,7 @@ func (h *hook) OnSessionEstablish(cl *mqtt.Client, _ packets.Packet) {
 	if !found || before.Net.Conn == nil {
 		return
 	}
-	_ = h.b.server.DisconnectClient(before, packets.ErrSessionTakenOver) // returns the code
+	part(before, packets.ErrSessionTakenOver)
 	select {
 	case <-connOf(before).ended:
 	case <-time.After(takeOverTime):

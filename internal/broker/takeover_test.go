@@ -51,6 +51,34 @@ func TestTakeOver(t *testing.T) {
 	})
 }
 
+// The will of a client which loses its session is published at whatever moment
+// that comes: here, while it keeps the broker busy.
+func TestWillOfABusyClient(t *testing.T) {
+	eachVersion(t, func(t *testing.T, version byte) {
+		b := start(t, Config{}, nil)
+		watcher := dial(t, b, version, "watcher")
+		watcher.subscribe("will", 0)
+		busy := dial(t, b, version, "c", longSession, withWill("will", "gone"))
+		var all sync.WaitGroup
+		defer all.Wait()
+		for range 50 {
+			all.Go(func() {
+				for busy.trySend(packets.Packet{FixedHeader: packets.FixedHeader{Type: packets.Pingreq}}) == nil {
+				}
+			})
+			if pk, err := busy.tryRead(); err != nil || pk.FixedHeader.Type != packets.Pingresp {
+				t.Fatalf("read %+v, %v", pk, err)
+			}
+			next := dial(t, b, version, "c", longSession, withWill("will", "gone"))
+			watcher.wantMessage("will", "gone")
+			busy.net.Close()
+			all.Wait()
+			busy = next
+		}
+		busy.net.Close()
+	})
+}
+
 // A session that ends with its connection is not there for who takes that over.
 func TestTakeOverOfAShortSession(t *testing.T) {
 	b := start(t, Config{}, nil)

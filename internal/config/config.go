@@ -25,12 +25,15 @@ type Config struct {
 	Data      Data              `yaml:"data" doc:"Where fettle keeps what it must not forget."`
 	HTTP      HTTP              `yaml:"http" doc:"The API and the page."`
 	Auth      Auth              `yaml:"auth" doc:"Who needs a key."`
+	Tunnel    Tunnel            `yaml:"tunnel" doc:"The way in from outside: a cloudflared that fettle keeps running, always towards http.keyed_listen. docs/tunnel.md tells more."`
 	MQTT      MQTT              `yaml:"mqtt" doc:"The embedded broker that sensors publish to."`
 	Ingest    Ingest            `yaml:"ingest" doc:"What is taken in as a reading, and how much at once."`
 	Influx    Influx            `yaml:"influx" doc:"An InfluxDB 2 next door: a bucket that is read, buckets that are written."`
 	Retention Retention         `yaml:"retention" doc:"How long readings are kept. Files go by whole days (UTC), once their day is that much older than the machine's newest reading."`
 	Forecast  Forecast          `yaml:"forecast" doc:"When machines are forecast, and from what."`
 	Training  Training          `yaml:"training" doc:"When models are trained, by what, and what that may take. Training runs in processes of its own at the lowest priority."`
+	Notify    Notify            `yaml:"notify" doc:"Whom alarms are told to, beside the page and MQTT. docs/notices.md tells more."`
+	SMTP      SMTP              `yaml:"smtp" doc:"The server that takes e-mails, for receivers with e-mail addresses."`
 	Limits    Limits            `yaml:"limits" doc:"What fettle may take of the computer."`
 	Log       Log               `yaml:"log" doc:"What fettle says while it runs, on standard error and in a file."`
 	Units     map[string]string `yaml:"units" doc:"The unit of a sensor, by the sensor's name, for the page and the API. Entries are added to the default ones; an empty unit removes one."`
@@ -45,6 +48,9 @@ type Data struct {
 
 // Store is the folder of the embedded store, inside the data folder.
 func (d Data) Store() string { return filepath.Join(d.Dir, "db") }
+
+// Tunnel is the folder of what is kept of a tunnel, inside the data folder.
+func (d Data) Tunnel() string { return filepath.Join(d.Dir, "tunnel") }
 
 // Models is the folder of model versions, inside the data folder.
 func (d Data) Models() string { return filepath.Join(d.Dir, "models") }
@@ -62,11 +68,25 @@ type HTTP struct {
 	Listen      string   `yaml:"listen" doc:"Address of the API and the page. Requests from this computer need no key here; all others do. Port 0 takes a free one."`
 	KeyedListen string   `yaml:"keyed_listen" doc:"Address that asks everybody for a key: where a tunnel or a proxy must point. Empty: off."`
 	Hosts       []string `yaml:"hosts" doc:"Further host names under which browsers may call; localhost, addresses of this computer and the listeners' own names are always known."`
+	Origins     []string `yaml:"origins" doc:"Web pages of other origins that may call with a key (CORS), such as https://dashboard.example.com."`
+	Proxies     []string `yaml:"proxies" doc:"Addresses, or networks such as 10.0.0.0/24, of proxies elsewhere whose X-Forwarded-For and X-Forwarded-Proto are believed; those on this computer always are."`
+	KeyRate     int      `yaml:"requests_per_key" doc:"Requests a minute that may come with one key; further ones get 429 with Retry-After. 0: no limit."`
+	AddressRate int      `yaml:"requests_per_address" doc:"The same for one address. The local user has no limit. 0: no limit."`
 }
 
 // Auth is the section about keys.
 type Auth struct {
 	Local string `yaml:"local" enum:"open,key" doc:"Whether requests from this computer itself to http.listen may read, ingest and operate without a key (open) or not (key)."`
+}
+
+// Tunnel is the section about the way in from outside.
+type Tunnel struct {
+	Mode     string `yaml:"mode" enum:"off,quick,named" doc:"quick: at each start a new public address, without an account; named: an address of your own, made by fettle tunnel setup or at Cloudflare. It needs a key (fettle key create)."`
+	Name     string `yaml:"name" doc:"Name of a named tunnel."`
+	Binary   string `yaml:"binary" doc:"The program: a path, or a name on the PATH. fettle never downloads it."`
+	File     string `yaml:"config" doc:"cloudflared's configuration file of a named tunnel. Empty: the one that fettle tunnel setup made, or one where cloudflared keeps them."`
+	Token    Secret `yaml:"token" doc:"Token of a named tunnel that is set up at Cloudflare, in place of a configuration file. Its rules there must lead to http.keyed_listen."`
+	Hostname string `yaml:"hostname" doc:"Public name of a named tunnel with a token."`
 }
 
 // MQTT is the section about the embedded broker.
@@ -162,6 +182,7 @@ type Training struct {
 	Budget   Duration `yaml:"budget" doc:"How long one machine may be trained; what was learned by then is judged. 0s: no limit."`
 	Windows  int      `yaml:"windows" doc:"Windows that an epoch takes at most, other ones in each. 0: all."`
 	Margin   float64  `yaml:"margin" doc:"By how much a new model must be better than what serves, as a share of its mean squared error on the held-out readings."`
+	Shadow   Duration `yaml:"shadow" doc:"How long, in time of a machine's own readings, a new model that was better on the held-out readings is forecast beside what serves before it may serve: it must be better there too, by the margin, on at least 30 forecasts. 0s: it serves at once."`
 	Attempts int      `yaml:"attempts" doc:"How often a training is started that was killed, each time from its checkpoint, before it has failed."`
 }
 
@@ -182,9 +203,10 @@ type Log struct {
 // Defaults is a Config as it is when nobody says anything.
 func Defaults() Config {
 	return Config{
-		Data: Data{Dir: "./fettle-data"},
-		HTTP: HTTP{Listen: "127.0.0.1:8000", KeyedListen: "127.0.0.1:8001", Hosts: []string{}},
-		Auth: Auth{Local: "open"},
+		Data:   Data{Dir: "./fettle-data"},
+		HTTP:   HTTP{Listen: "127.0.0.1:8000", KeyedListen: "127.0.0.1:8001", Hosts: []string{}, Origins: []string{}, Proxies: []string{}, KeyRate: 3000, AddressRate: 3000},
+		Auth:   Auth{Local: "open"},
+		Tunnel: Tunnel{Mode: "off", Binary: "cloudflared"},
 		MQTT: MQTT{
 			Listen:           "127.0.0.1:1883",
 			WebSocket:        "127.0.0.1:9001",
@@ -220,6 +242,8 @@ func Defaults() Config {
 			Schedule: "0 0 1 * *", Stagger: Duration(6 * time.Hour), Drift: "on", Preset: "deployed", History: Duration(30 * 24 * time.Hour),
 			Parallel: 1, Memory: 512 << 20, Budget: Duration(30 * time.Minute), Windows: 20_000, Margin: 0.01, Attempts: 3,
 		},
+		Notify: defaultNotify(),
+		SMTP:   SMTP{Security: "starttls"},
 		Limits: Limits{Memory: 256 << 20},
 		Log:    Log{Level: "info", Format: "text", File: "fettle.log", MaxSize: 8 << 20, Keep: 3},
 		Units:  map[string]string{"current": "A", "accX": "g", "accY": "g", "accZ": "g", "tempA": "°C", "tempB": "°C"},

@@ -89,8 +89,8 @@ func TestFaults(t *testing.T) {
 		environ []string
 		want    string
 	}{
-		{"htp: {}", nil, "fettle.yaml:1:1: htp is not a setting; expected one of data, http, auth, mqtt, ingest, influx, retention, forecast, training, limits, log, units at the top\n    1 | htp: {}\n      | ^"},
-		{"http:\n  lisen: x", nil, "fettle.yaml:2:3: http.lisen is not a setting; expected one of listen, keyed_listen, hosts in http\n    2 |   lisen: x\n      |   ^"},
+		{"htp: {}", nil, "fettle.yaml:1:1: htp is not a setting; expected one of data, http, auth, tunnel, mqtt, ingest, influx, retention, forecast, training, notify, smtp, limits, log, units at the top\n    1 | htp: {}\n      | ^"},
+		{"http:\n  lisen: x", nil, "fettle.yaml:2:3: http.lisen is not a setting; expected one of listen, keyed_listen, hosts, origins, proxies, requests_per_key, requests_per_address in http\n    2 |   lisen: x\n      |   ^"},
 		{"forecast:\n  interval: 60", nil, "fettle.yaml:2:13: forecast.interval is \"60\"; expected a duration with its unit, such as 60s, 5m or 1h30m\n    2 |   interval: 60\n      |             ^"},
 		{"forecast: {interval: 1ms}", nil, "forecast.interval is 1ms; expected 1s to 24h"},
 		{"forecast: {machines: [{machine: press, step: 0s}]}", nil, "forecast.machines[0].step is 0s; expected 1ms to 744h"},
@@ -112,6 +112,16 @@ func TestFaults(t *testing.T) {
 		{"http: {listen: localhost}", nil, `http.listen is "localhost"; expected host:port, such as 127.0.0.1:8000`},
 		{"http: {listen: '127.0.0.1:70000'}", nil, `http.listen is "127.0.0.1:70000"; expected host:port`},
 		{"http: {keyed_listen: '127.0.0.1:8000'}", nil, `http.keyed_listen is "127.0.0.1:8000"; expected an address of its own; http.listen has this one`},
+		{"http: {origins: ['https://a.example/']}", nil, `http.origins[0] is "https://a.example/"; expected an origin, such as https://dashboard.example.com, without a path`},
+		{"http: {origins: ['*']}", nil, `http.origins[0] is "*"; expected an origin`},
+		{"http: {proxies: [nginx]}", nil, `http.proxies[0] is "nginx"; expected an address or a network`},
+		{"http: {requests_per_key: -1}", nil, `http.requests_per_key is -1; expected 0 to 10000000`},
+		{"tunnel: {mode: quick}\nhttp: {keyed_listen: ''}", nil, `http.keyed_listen is ""; expected an address, such as 127.0.0.1:8001: tunnel.mode is quick`},
+		{"tunnel: {mode: named}", nil, `tunnel.name is ""; expected the name of the tunnel, or tunnel.config, or tunnel.token`},
+		{"tunnel: {token: x, config: y}", nil, `tunnel.token; expected a token or tunnel.config, not both`},
+		{"tunnel: {binary: ''}", nil, `tunnel.binary is ""; expected cloudflared, or its path`},
+		{"tunnel: {name: --url}", nil, `tunnel.name is "--url"; expected a name that does not begin with -`},
+		{"tunnel: {hostname: 'https://a.example'}", nil, `tunnel.hostname is "https://a.example"; expected a host name`},
 		{"http: {hosts: ['https://a.example']}", nil, `http.hosts[0] is "https://a.example"; expected a host name`},
 		{"mqtt: {tls_listen: '127.0.0.1:8883', tls_key: b}", nil, `mqtt.tls_cert; expected the file of a certificate`},
 		{"mqtt: {tls_websocket: '127.0.0.1:8883', tls_cert: b}", nil, `mqtt.tls_key; expected the file of the certificate's key`},

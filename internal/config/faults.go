@@ -70,7 +70,7 @@ func (l *loader) fault(at place, err *fettle.Error) {
 		f.Where = fmt.Sprintf("%s:%d:%d", l.file, at.line, at.column)
 		f.Quote = l.quote(at)
 	}
-	if strings.Contains(strings.ToLower(err.Field), "password") && err.Value != "" {
+	if tellsSecret(err.Field) && err.Value != "" {
 		hiddenValue := *err
 		hiddenValue.Value = hidden
 		f.Err = &hiddenValue
@@ -78,14 +78,20 @@ func (l *loader) fault(at place, err *fettle.Error) {
 	l.faults = append(l.faults, f)
 }
 
+// tellsSecret tells whether a field is a secret, or a line could hold one.
+func tellsSecret(text string) bool {
+	text = strings.ToLower(text)
+	return slices.ContainsFunc([]string{"password", "secret", "webhook"}, func(word string) bool { return strings.Contains(text, word) })
+}
+
 // quote shows a line of the file with a caret below the column. A line that
-// could hold a password is not shown: errors end up in logs and tickets.
+// could hold a secret is not shown: errors end up in logs and tickets.
 func (l *loader) quote(at place) string {
 	if at.line > len(l.lines) {
 		return ""
 	}
 	line := strings.TrimRight(l.lines[at.line-1], "\r")
-	if strings.Contains(strings.ToLower(line), "password") || len(line) > 200 {
+	if tellsSecret(line) || len(line) > 200 {
 		return ""
 	}
 	margin := fmt.Sprintf("%5d | ", at.line)

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"maps"
 	"net"
+	"net/netip"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -23,6 +25,8 @@ func (c *Config) problems() []*fettle.Error {
 	v.check(c.Data.Dir != "", "data.dir", `""`, "the path of a folder")
 	v.listeners(c)
 	v.hosts(c.HTTP.Hosts)
+	v.visitors(c.HTTP)
+	v.tunnel(c)
 	v.broker(c.MQTT)
 	v.ingest(c.Ingest)
 	v.outside(c)
@@ -30,6 +34,7 @@ func (c *Config) problems() []*fettle.Error {
 	v.retention(c.Retention)
 	v.forecast(c.Forecast)
 	v.training(c.Training)
+	v.notify(c.Notify, c.SMTP)
 	v.check(c.Limits.Memory == 0 || within(c.Limits.Memory, 32<<20, 1<<40), "limits.memory", c.Limits.Memory.String(), "0 (no limit), or 32MiB to 1024GiB")
 	v.check(within(c.Log.MaxSize, 64<<10, 1<<40), "log.max_size", c.Log.MaxSize.String(), "64KiB to 1024GiB")
 	v.count(c.Log.Keep, "log.keep", 0, 100)
@@ -95,6 +100,32 @@ func (v *validator) hosts(hosts []string) {
 		plain := host != "" && !strings.ContainsAny(host, "/@?# *") && !strings.HasPrefix(host, ":")
 		v.check(plain, fmt.Sprintf("http.hosts[%d]", i), quoted(host), "a host name, such as fettle.example.com or 192.168.1.20:8000")
 	}
+}
+
+// visitors checks who may come from where, and how often.
+func (v *validator) visitors(h HTTP) {
+	for i, origin := range h.Origins {
+		u, err := url.Parse(origin)
+		plain := err == nil && (u.Scheme == "https" || u.Scheme == "http") && u.Host != "" && origin == u.Scheme+"://"+u.Host
+		v.check(plain, fmt.Sprintf("http.origins[%d]", i), quoted(origin), "an origin, such as https://dashboard.example.com, without a path")
+	}
+	for i, proxy := range h.Proxies {
+		_, addressErr := netip.ParseAddr(proxy)
+		_, networkErr := netip.ParsePrefix(proxy)
+		v.check(addressErr == nil || networkErr == nil, fmt.Sprintf("http.proxies[%d]", i), quoted(proxy), "an address or a network, such as 192.168.1.5 or 10.0.0.0/24")
+	}
+	v.count(h.KeyRate, "http.requests_per_key", 0, 10_000_000)
+	v.count(h.AddressRate, "http.requests_per_address", 0, 10_000_000)
+}
+
+func (v *validator) tunnel(c *Config) {
+	t := c.Tunnel
+	v.check(t.Mode == "off" || c.HTTP.KeyedListen != "", "http.keyed_listen", `""`, "an address, such as 127.0.0.1:8001: tunnel.mode is "+t.Mode+", and a tunnel leads only there")
+	v.check(t.Binary != "", "tunnel.binary", `""`, "cloudflared, or its path")
+	v.check(!strings.HasPrefix(t.Name, "-"), "tunnel.name", quoted(t.Name), "a name that does not begin with -")
+	v.check(t.Mode != "named" || t.Name != "" || t.File != "" || t.Token != "", "tunnel.name", `""`, "the name of the tunnel, or tunnel.config, or tunnel.token")
+	v.check(t.Token == "" || t.File == "", "tunnel.token", "", "a token or tunnel.config, not both")
+	v.check(t.Hostname == "" || !strings.ContainsAny(t.Hostname, "/@?# *"), "tunnel.hostname", quoted(t.Hostname), "a host name, such as iot-api.example.com")
 }
 
 // maxPassword is what an MQTT packet can carry, in bytes.
@@ -195,6 +226,7 @@ func (v *validator) training(t Training) {
 	v.duration(t.Stagger, "training.stagger", 0, 31*day)
 	v.duration(t.History, "training.history", time.Minute, 3660*day)
 	v.duration(t.Budget, "training.budget", 0, 31*day)
+	v.duration(t.Shadow, "training.shadow", 0, 366*day)
 	v.count(t.Parallel, "training.parallel", 1, 64)
 	v.count(t.Threads, "training.threads", 0, 1024)
 	v.count(t.Windows, "training.windows", 0, 1<<30)

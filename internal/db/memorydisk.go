@@ -3,7 +3,6 @@ package db
 import (
 	"strings"
 	"sync/atomic"
-	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
@@ -19,10 +18,10 @@ type MemoryDisk struct {
 
 // A Fault is what is wrong with a MemoryDisk.
 type Fault struct {
-	Of        string        // only files and folders whose paths contain this
-	Err       error         // what becomes of writes, but for removals
-	SyncTakes time.Duration // of the wall clock, for each sync
-	Free      int64         // what the disk says that it has left, in bytes; 0: 1 TiB
+	Of     string // only files and folders whose paths contain this
+	Err    error  // what becomes of writes, but for removals
+	AtSync func() // called at each sync, which lasts until it returns
+	Free   int64  // what the disk says that it has left, in bytes; 0: 1 TiB
 }
 
 // NewMemoryDisk makes an empty one.
@@ -52,8 +51,8 @@ func (f *Fault) meet(op errorfs.Op) error {
 	}
 	switch op.Kind {
 	case errorfs.OpFileSync, errorfs.OpFileSyncData, errorfs.OpFileSyncTo:
-		if f.SyncTakes > 0 {
-			time.Sleep(f.SyncTakes)
+		if f.AtSync != nil {
+			f.AtSync()
 		}
 	case errorfs.OpRemove, errorfs.OpRemoveAll:
 		return nil // a full disk lets go of files

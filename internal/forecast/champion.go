@@ -28,8 +28,9 @@ type predictor struct {
 	// horizon), both in the sensors' own units.
 	predict func(columns [][]float64) [][]float64
 
-	ridge  *ridge // nil for other families
-	season int    // of the machine's rows, in rows, as the newest ridge found it; 0 if there is none
+	ridge  *ridge    // nil for other families
+	unseen time.Time // event time from which on it saw nothing while it was trained; zero: not known
+	season int       // of the machine's rows, in rows, as the newest ridge found it; 0 if there is none
 	bands  atomic.Pointer[[]band]
 	broken error // why it cannot be used; all else is empty then
 	warned bool  // guarded by the machine's memory: somebody was told
@@ -59,12 +60,24 @@ func (e *Engine) champion(m *memory, info readings.Info) (*predictor, error) {
 	if f == nil {
 		return nil, err
 	}
-	for _, other := range e.shelf.use(m, f.bytes()) {
+	e.makeRoom(m)
+	return f, nil
+}
+
+// makeRoom notes that a machine's forecaster has just used its models, and has
+// others forget theirs if there is no room for all.
+func (e *Engine) makeRoom(m *memory) {
+	var bytes int64
+	m.mu.Lock()
+	for _, f := range m.loaded {
+		bytes += f.bytes()
+	}
+	m.mu.Unlock()
+	for _, other := range e.shelf.use(m, bytes) {
 		other.mu.Lock()
 		other.forgetModels()
 		other.mu.Unlock()
 	}
-	return f, nil
 }
 
 func (e *Engine) loadedChampion(m *memory, info readings.Info) (*predictor, error) {
@@ -79,10 +92,11 @@ func (e *Engine) loadedChampion(m *memory, info readings.Info) (*predictor, erro
 		}
 		return nil, e.noModel(m, info, rows)
 	}
+	shadow, _ := e.models.Waiting(m.machine, m.plan.Name)
 	f := e.load(m, version)
 	err := f.usable(m.plan, info.Sensors)
 	if err == nil {
-		m.forgetModels(version.Name)
+		m.forgetModels(version.Name, shadow.Name)
 		return f, nil
 	}
 	if !f.warned {
@@ -94,10 +108,10 @@ func (e *Engine) loadedChampion(m *memory, info readings.Info) (*predictor, erro
 	}
 	stand, found := e.newestRidge(m)
 	if !found {
-		m.forgetModels(version.Name)
+		m.forgetModels(version.Name, shadow.Name)
 		return nil, err
 	}
-	m.forgetModels(version.Name, stand.Name)
+	m.forgetModels(version.Name, stand.Name, shadow.Name)
 	g := e.load(m, stand)
 	if g.usable(m.plan, info.Sensors) != nil {
 		return nil, err
@@ -238,6 +252,9 @@ func loadPatchTST(version model.Version) (*predictor, error) {
 	f.model.Context, f.model.Horizon = config.ContextLength, config.PredictionLength
 	for i := range f.scale {
 		f.scale[i] = fettle.Span{Low: scaler.DataMin[i], High: scaler.DataMax[i]}
+	}
+	if how := version.Training; how != nil {
+		f.unseen = how.ScoredFrom
 	}
 	f.predict = func(columns [][]float64) [][]float64 { return predictPatchTST(network, scaler, columns) }
 	return f, nil

@@ -36,6 +36,7 @@
 //	  bandtrack.go    a step's band, followed online; how often it held
 //	  scorebook.go    what scoring knows, and where it goes on after a restart
 //	  scorebucket.go  scores added up by the hour and the day
+//	shadow.go       a challenger's forecasts beside the champion's: Trial
 //	scoreaccuracy.go  the doors: Accuracy, beside the yardsticks, and Coverage
 //	scoredrift.go   the door: Drift, a champion that is not what it was
 //	validate.go     a forecast of the newest rows beside what they became

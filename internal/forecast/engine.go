@@ -98,12 +98,15 @@ func (e *Engine) Forecast(ctx context.Context, machine string, tick Tick) (Made,
 	if err != nil && !reasoned(err) {
 		return Made{}, fmt.Errorf("forecast %s: %w", machine, err)
 	}
+	var keep, shadow kept
 	if err != nil {
 		e.counts.failed.Add(1)
 	} else {
 		e.counts.made.Add(1)
+		keep = keepMade(made)
+		shadow = e.shadow(ctx, m, info, tick.At, keep)
 	}
-	e.consume(m, tick.At, made, err)
+	e.consume(m, tick.At, made, keep, shadow, err)
 	return made, err
 }
 

@@ -138,6 +138,9 @@ const (
 	kindBook = 'b' // what scoring knows
 	kindHour = 'h' // time: scores of the hour that begins then
 	kindDay  = 'd' // time: scores of the day that begins then
+
+	kindTrial  = 't' // what is known of a challenger in the shadow
+	kindShadow = 's' // time of origin: what it said then, until that is scored
 )
 
 func (m *memory) recordKey(kind byte) []byte {

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"hash/fnv"
 	"math"
 	"time"
 
@@ -17,8 +18,13 @@ const (
 	// the least it looks back in steps of a forecaster that has them.
 	learnFrom  = 30 * 24 * time.Hour
 	learnSteps = 365 * 24
-	// learnEvery is how often a machine with that much history is fitted anew.
+	// learnEvery is how often a machine with that much history is fitted anew, at
+	// a time of day of its own.
 	learnEvery = 24 * time.Hour
+	// learnSpread is over what part of its rows the fits of forecasters with steps
+	// of their own are spread while there is less: machines that were switched on
+	// together do not double theirs together.
+	learnSpread = 0.25
 	// ridgesKept is how many ridge versions of a machine stay in the folder.
 	ridgesKept = 3
 )
@@ -33,7 +39,9 @@ type learnRequest struct {
 // Learn fits the ridge of a machine's forecaster anew if it is time to, and
 // publishes it: once two windows of rows are stored (120 rows for the deployed
 // horizon), at each doubling of them up to 30 days, then daily, all by event
-// time. It looks at most 30 days back from the tick (a year for steps of an
+// time. A machine's fits have a time of day of their own, and those of
+// forecasters with steps of their own come up to an eighth later than the
+// doubling, so that machines are not fitted all at once. Learn looks at most 30 days back from the tick (a year for steps of an
 // hour), never past it, and not at what is quarantined. It tells whether a new ridge is there. A
 // machine that cannot be fitted yet is no error.
 //
@@ -167,10 +175,36 @@ func (m *memory) fitDue(last mark, info readings.Info, ask learnRequest) bool {
 	case ask.rows < last.rows/2: // other readings than those it was fitted to
 		return true
 	case ask.until.Sub(info.First) >= m.plan.history() && !last.at.IsZero():
-		return ask.until.Sub(last.at) >= learnEvery
+		return m.dayOf(ask.until).After(m.dayOf(last.at))
 	default:
-		return ask.rows >= 2*last.rows || m.hasWaited(ask.rows, last.rows)
+		return float64(ask.rows) >= (2+m.spread())*float64(last.rows) || m.hasWaited(ask.rows, last.rows)
 	}
+}
+
+// place is a forecaster's among those of all machines, from 0 to 1: always the
+// same, so that a replay fits when the machine did.
+func (m *memory) place() float64 {
+	hash := fnv.New64a()
+	_, _ = hash.Write([]byte(m.machine + "\x00" + m.plan.Name)) // a hash takes everything
+	return float64(hash.Sum64()>>11) / (1 << 53)
+}
+
+// dayOf is when the day began in which a daily fit belongs: forecasters with
+// steps of their own tick at whole hours or minutes, and a thousand machines
+// that are fitted at the same one are late with their forecasts.
+func (m *memory) dayOf(at time.Time) time.Time {
+	begin := time.Duration(m.place() * float64(learnEvery))
+	return at.Add(-begin).Truncate(learnEvery)
+}
+
+// spread is how many times its rows a forecaster waits beyond the doubling.
+// The machine's own rows double at other times than those of others, and their
+// fits are short.
+func (m *memory) spread() float64 {
+	if m.plan.own() {
+		return 0
+	}
+	return learnSpread * m.place()
 }
 
 // lacksRows tells whether the newest tick gave nothing because its look-back was
@@ -286,8 +320,8 @@ func (e *Engine) newestRidge(m *memory) (model.Version, bool) {
 func (e *Engine) removeOld(m *memory) {
 	ridges := e.ridgesOf(m)
 	for _, old := range ridges[:max(0, len(ridges)-ridgesKept)] {
-		if old.Champion {
-			continue // somebody went back to it
+		if old.Champion || old.State == fettle.ModelChallenger {
+			continue // somebody went back to it, or will
 		}
 		if err := e.models.Delete(old.Name); err != nil {
 			e.log.Warn("cannot remove an old ridge", "machine", m.machine, "model", old.Name, "err", err)

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"fettle"
+	"fettle/internal/readings"
 )
 
 // A ridge is fitted once 120 rows are there, and at each doubling.
@@ -82,6 +83,47 @@ func TestLearnDailyFromThirtyDaysOn(t *testing.T) {
 	}
 	if champion, _ := b.models.Champion("press", fettle.ShortForecaster); champion.TrainedRows != 30*24+1 {
 		t.Errorf("fitted to %d rows, want those of 30 days", champion.TrainedRows)
+	}
+}
+
+// Machines that were switched on together are fitted at different ticks, each
+// day at the same, and each once a day.
+func TestFitsAreSpreadOverMachines(t *testing.T) {
+	const machines, ticks = 1000, 24
+	begin := origin.Truncate(24 * time.Hour)
+	for _, plan := range Defaults() {
+		at := map[time.Duration]int{}
+		doubled := map[int64]int{}
+		for i := range machines {
+			m := &memory{machine: fmt.Sprintf("press-%d", i), plan: plan}
+			info := readings.Info{First: begin.AddDate(-2, 0, 0)}
+			last := mark{rows: 1, at: begin.AddDate(0, 0, -1)}
+			var fits []time.Duration
+			for hour := range 4 * ticks {
+				until := begin.Add(time.Duration(hour) * time.Hour)
+				if ask := (learnRequest{until: until, rows: plan.firstFit() + int64(hour)}); m.fitDue(last, info, ask) {
+					last.at = until
+					fits = append(fits, until.Sub(begin))
+				}
+			}
+			if len(fits) < 4 || len(fits) > 5 || fits[len(fits)-1]-fits[len(fits)-2] != learnEvery {
+				t.Fatalf("%s of %s is fitted at %v", plan.Name, m.machine, fits)
+			}
+			at[fits[len(fits)-1]%learnEvery]++
+			rows := int64(1000)
+			for !m.fitDue(mark{rows: 1000}, readings.Info{First: begin}, learnRequest{until: begin, rows: rows}) {
+				rows++
+			}
+			doubled[rows]++
+		}
+		for hour, n := range at {
+			if n > 3*machines/ticks {
+				t.Errorf("%s: %d of %d machines are fitted at %s", plan.Name, n, machines, hour)
+			}
+		}
+		if want := 200; plan.own() != (len(doubled) == 1) || !plan.own() && len(doubled) < want {
+			t.Errorf("%s: machines double at %d different counts of rows", plan.Name, len(doubled))
+		}
 	}
 }
 

@@ -37,6 +37,7 @@ type memory struct {
 	counted mark                  // rows counted up to a time
 	tried   mark                  // rows and time of the last attempt to fit
 	unfit   error                 // why that failed for want of rows; nil if it did not
+	behind  bool                  // live ticks were left out before the one that is due
 
 	book book // scores, with a mutex of its own
 
@@ -113,12 +114,10 @@ func (e *Engine) recall(m *memory) error {
 }
 
 // consume books a tick: what was made there, or why nothing was, and what of it
-// is kept to be scored. If the store does not take it, the forecast is good all
-// the same.
-func (e *Engine) consume(m *memory, at time.Time, made Made, why error) {
-	var keep kept
+// is kept to be scored, together with its shadow. If the store does not take it,
+// the forecast is good all the same.
+func (e *Engine) consume(m *memory, at time.Time, made Made, keep, shadow kept, why error) {
 	if why == nil {
-		keep = keepMade(made)
 		if err := e.saveBegun(m); err != nil {
 			e.log.Warn("bands will not outlive a restart", "machine", m.machine, "err", err)
 		}
@@ -141,6 +140,9 @@ func (e *Engine) consume(m *memory, at time.Time, made Made, why error) {
 		batch.Set(m.key(), value)
 		if why == nil && m.book.take(keep) {
 			batch.Set(db.AppendMicros(m.recordKey(kindKept), time.UnixMicro(keep.origin)), keep.append(nil))
+			if len(shadow.sensors) > 0 {
+				batch.Set(m.shadowKey(shadow.origin), shadow.append(nil))
+			}
 		}
 		err = e.db.Commit(batch, db.Lazy)
 	}

@@ -167,6 +167,30 @@ func TestBandSeesNoRowAfterTheWatermark(t *testing.T) {
 	}
 }
 
+// The band of a model that was trained here is not taken from what it learned
+// from.
+func TestBandIsOfRowsThatWereHeldOut(t *testing.T) {
+	rows := wave(1000, 2*time.Second)
+	learned := slices.Clone(rows)
+	for i := range learned[:490] {
+		learned[i] = reading(learned[i].Time, map[string]float64{"load": 50, "temp": 50}) // as if it knew them by heart
+	}
+	var bands [2][]band
+	for i, stored := range [][]fettle.Reading{rows, learned} {
+		b := newBench(t)
+		b.training = &model.Training{ScoredFrom: rows[500].Time}
+		b.publishPatchTST(0, 100, "load", "temp")
+		b.store(stored)
+		b.learn(b.watermark())
+		bands[i] = b.engine.memoriesOf("press")[0].Band.Sensors
+	}
+	for s := range bands[0] {
+		if len(bands[0][s].Below) == 0 || !slices.Equal(bands[0][s].Below, bands[1][s].Below) || !slices.Equal(bands[0][s].Above, bands[1][s].Above) {
+			t.Errorf("rows that were learned from changed the band of sensor %d", s)
+		}
+	}
+}
+
 func ramp(rows int, from, by float64) []float64 {
 	values := make([]float64, rows)
 	for i := range values {

@@ -21,15 +21,16 @@ import (
 // A bench is an engine over a real store and a real folder of models.
 type bench struct {
 	*testing.T
-	dir    string
-	mu     sync.Mutex // guards clock
-	clock  time.Time  // of the wall
-	plans  []Forecaster
-	steps  map[string]time.Duration
-	db     *db.DB
-	rows   *readings.Store
-	models *model.Folder
-	engine *Engine
+	dir      string
+	mu       sync.Mutex // guards clock
+	clock    time.Time  // of the wall
+	plans    []Forecaster
+	steps    map[string]time.Duration
+	db       *db.DB
+	rows     *readings.Store
+	models   *model.Folder
+	engine   *Engine
+	training *model.Training // of the models that are published
 }
 
 // newBench starts with nothing stored, and the short forecaster only. The wall clock stands a year after the
@@ -149,7 +150,7 @@ func wave(rows int, step time.Duration) []fettle.Reading {
 // layer adds nothing, and its head takes it as it is.
 func (b *bench) publishPatchTST(low, high float64, sensors ...string) fettle.Model {
 	b.Helper()
-	published, err := b.models.Publish(model.Publication{Machine: "press", Family: model.PatchTST, Sensors: sensors}, func(dir string) error {
+	published, err := b.models.Publish(model.Publication{Machine: "press", Family: model.PatchTST, Sensors: sensors, Training: b.training}, func(dir string) error {
 		n := len(sensors)
 		scaler, err := json.Marshal(model.Scaler{
 			DataMin: constant(n, low), DataMax: constant(n, high),

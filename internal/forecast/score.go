@@ -40,7 +40,7 @@ func (e *Engine) score(ctx context.Context, m *memory, at time.Time) error {
 	}
 	var oldest int64
 	err := e.eachKept(m, b.oldest, b.newest+1, func(k kept) error {
-		if waiting := b.scoreOne(k, read, until); waiting && oldest == 0 {
+		if waiting := b.scoreOne(k, e.shadowAt(m, k.origin), read, until); waiting && oldest == 0 {
 			oldest = k.origin
 		}
 		return nil
@@ -56,8 +56,9 @@ func (e *Engine) score(ctx context.Context, m *memory, at time.Time) error {
 }
 
 // scoreOne scores the steps of a forecast whose time has come since the last
-// tick, and tells whether some are still to come.
-func (b *book) scoreOne(k kept, read *truth, until int64) (waiting bool) {
+// tick, and those of its shadow, if it has one, beside them. It tells whether
+// some are still to come.
+func (b *book) scoreOne(k, shadow kept, read *truth, until int64) (waiting bool) {
 	for h := range k.steps {
 		at := k.origin + int64(h+1)*k.step
 		_, after := read.around(k.step)
@@ -68,10 +69,15 @@ func (b *book) scoreOne(k kept, read *truth, until int64) (waiting bool) {
 		if settled <= b.scored {
 			continue
 		}
+		paired := false
 		for _, s := range k.sensors {
 			if v, found := read.at(k, s, at); found {
 				b.scoreStep(k, s, stepAt{h, at}, v)
+				paired = len(shadow.sensors) > 0 && b.trial.scorePair(s, shadow, h, v) || paired
 			}
+		}
+		if paired && h == 0 {
+			b.trial.ticks++
 		}
 	}
 	return false

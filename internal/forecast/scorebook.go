@@ -43,6 +43,9 @@ type book struct {
 	open    map[bucketKey]*bucket
 	unsaved int   // ticks since it was saved; saveEvery if it must be, because bands began anew
 	cleared int64 // day up to which old records were last removed
+
+	trial *trial // of the challenger in the shadow; nil if there is none
+	tried bool   // the store has something of a trial
 }
 
 // A sensorBook is one sensor's part.
@@ -69,11 +72,22 @@ func (b *book) sensor(name string) *sensorBook {
 func (b *book) take(k kept) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if len(k.sensors) == 0 || k.origin <= b.newest || k.origin-b.newest < int64(k.steps)*k.step/keptWaiting {
+	if !b.fits(k) {
 		return false
 	}
 	b.wait(k)
 	return true
+}
+
+// takes tells whether take would.
+func (b *book) takes(k kept) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.fits(k)
+}
+
+func (b *book) fits(k kept) bool {
+	return len(k.sensors) > 0 && k.origin > b.newest && k.origin-b.newest >= int64(k.steps)*k.step/keptWaiting
 }
 
 func (b *book) wait(k kept) {
@@ -103,6 +117,9 @@ func (e *Engine) openBook(m *memory) error {
 		}
 	}
 	b.unsaved = saveEvery - 1
+	if err := e.openTrial(m); err != nil {
+		return err
+	}
 	return e.eachKept(m, b.newest+1, math.MaxInt64, func(k kept) error {
 		b.wait(k)
 		return nil
@@ -134,6 +151,9 @@ func (e *Engine) saveBook(m *memory) error {
 		batch.Set(m.bucketKey(key), whole.append(nil))
 	}
 	batch.Set(m.recordKey(kindBook), b.append(nil))
+	if b.trial != nil || b.tried {
+		m.saveTrial(batch)
+	}
 	if today := b.scored - b.scored%dayMicros; today != b.cleared {
 		b.cleared = today
 		for kind, kept := range map[byte]time.Duration{kindKept: keptFor, kindHour: hoursKept, kindDay: daysKept} {
@@ -144,7 +164,7 @@ func (e *Engine) saveBook(m *memory) error {
 	if err := e.db.Commit(batch, db.Lazy); err != nil {
 		return fmt.Errorf("save scores of %s: %w", m.machine, err)
 	}
-	b.unsaved = 0
+	b.unsaved, b.tried = 0, b.trial != nil
 	clear(b.open)
 	return nil
 }

@@ -119,13 +119,14 @@ func (e *Engine) passSilence(m *memory) error {
 
 // skipLive moves the clock of a live machine to its newest tick.
 func (e *Engine) skipLive(m *memory, watermark time.Time) {
+	m.behind = false
 	if e.cfg.Now().Sub(m.next()) > liveFor {
 		return
 	}
 	newest := watermark.Truncate(m.every())
 	if behind := newest.Sub(m.next()) / m.every(); behind > 0 {
 		e.counts.skipped.Add(int64(behind))
-		m.Ticked = newest.Add(-m.every())
+		m.Ticked, m.behind = newest.Add(-m.every()), true
 	}
 }
 

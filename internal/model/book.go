@@ -40,7 +40,7 @@ func (d Decision) check() error {
 type Decided struct {
 	Time       time.Time `json:"time" doc:"When it was decided, by the wall clock"`
 	Forecaster string    `json:"forecaster"`
-	Action     Action    `json:"action" enum:"first,appeared,refitted,promoted,refused,rolled back"`
+	Action     Action    `json:"action" enum:"first,appeared,refitted,waits,promoted,refused,rolled back"`
 	Model      string    `json:"model" doc:"The version decided on; after a roll-back the one that serves again"`
 	Before     string    `json:"before,omitempty" doc:"The version that served until then"`
 	Reason     string    `json:"reason,omitempty"`
@@ -55,6 +55,7 @@ const (
 	First      Action = "first"    // nothing served before
 	Appeared   Action = "appeared" // someone put it into the folder to serve
 	Refitted   Action = "refitted" // the ridge that serves, fitted to more readings
+	Waits      Action = "waits"    // a challenger, for what it forecasts in the shadow
 	Promoted   Action = "promoted"
 	Refused    Action = "refused"
 	RolledBack Action = "rolled back"
@@ -62,7 +63,7 @@ const (
 
 // A book is what was decided about one machine's versions, kept as
 // decisions_<machine>.json in the folder of models. A version that the book
-// does not name has just arrived, or is a challenger.
+// does not name has just arrived, or is a challenger that nobody judged.
 type book struct {
 	Machine   string              `json:"machine"`
 	Champions map[string]string   `json:"champions"` // forecaster -> version
@@ -72,7 +73,7 @@ type book struct {
 
 // A standing is what a version is, unless it is a champion, and since when.
 type standing struct {
-	State  fettle.ModelState `json:"state,omitempty"` // retired or refused; "" and not Champions: retired
+	State  fettle.ModelState `json:"state,omitempty"` // retired, refused, or challenger in the shadow; "" and not Champions: retired
 	Turn   uint64            `json:"turn,omitempty"`  // ascends with every change of champions; 0: it never served
 	Since  time.Time         `json:"since"`
 	Reason string            `json:"reason,omitempty"`
@@ -161,8 +162,10 @@ func parseBook(data []byte, machine string) (*book, error) {
 		b.Versions = map[string]standing{}
 	}
 	for name, s := range b.Versions {
-		if s.State != "" && s.State != fettle.ModelRetired && s.State != fettle.ModelRefused {
-			return nil, fettle.BadField("bad decisions", "versions."+name+".state", string(s.State), "retired, refused or nothing")
+		switch s.State {
+		case "", fettle.ModelRetired, fettle.ModelRefused, fettle.ModelChallenger:
+		default:
+			return nil, fettle.BadField("bad decisions", "versions."+name+".state", string(s.State), "retired, refused, challenger or nothing")
 		}
 	}
 	for forecaster, name := range b.Champions {

@@ -35,6 +35,42 @@ func (f *Folder) Refuse(name string, d Decision) (fettle.Model, error) {
 	})
 }
 
+// Wait has a challenger wait in the shadow of the champion: it is forecast
+// beside it until somebody promotes or refuses it. One that waited there before
+// is refused, so that a forecaster has at most one.
+func (f *Folder) Wait(name string, d Decision) (fettle.Model, error) {
+	return f.decide("wait with", name, d, func(b *book, v Version, now time.Time) error {
+		if v.Champion {
+			return fettle.Errorf(fettle.Conflict, "it serves %s already", v.Machine)
+		}
+		if before, found := f.Waiting(v.Machine, v.Forecaster); found && before.Name != name {
+			instead := Decision{Reason: fmt.Sprintf("not judged: %s waits in the shadow instead", name), By: d.By}
+			b.set(before.Name, standing{State: fettle.ModelRefused, Since: now, Reason: instead.Reason, By: d.By})
+			b.note(decided(Refused, before, instead, now))
+		}
+		b.set(name, standing{State: fettle.ModelChallenger, Since: now, Reason: d.Reason, By: d.By})
+		b.note(decided(Waits, v, d, now))
+		return nil
+	})
+}
+
+// Judge ends the waiting of a challenger in the shadow: it serves, or is refused.
+// It is a Conflict if somebody else decided meanwhile.
+func (f *Folder) Judge(name string, promote bool, d Decision) (fettle.Model, error) {
+	return f.decide("judge", name, d, func(b *book, v Version, now time.Time) error {
+		switch waiting, found := f.Waiting(v.Machine, v.Forecaster); {
+		case !found || waiting.Name != name:
+			return fettle.Errorf(fettle.Conflict, "it does not wait in the shadow any more")
+		case promote:
+			b.crown(decided(Promoted, v, d, now))
+		default:
+			b.set(name, standing{State: fettle.ModelRefused, Since: now, Reason: d.Reason, By: d.By})
+			b.note(decided(Refused, v, d, now))
+		}
+		return nil
+	})
+}
+
 // Rollback lets the version serve again that served before, and refuses the
 // champion. Where that was a ridge, the newest ridge serves: the same model,
 // fitted to more readings.

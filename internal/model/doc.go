@@ -17,6 +17,9 @@
 //	  scaler_<machine>_<YYYYMMDD_HHMMSS>.pkl  the scaler of an old deployment, beside its folder
 //	  .fettle-*                               being written; nobody looks at it
 //
+// A challenger may have to wait in the shadow of the champion until it has shown
+// that it is better there, too: one at most for each forecaster.
+//
 // A version is written under a dot name, synced and renamed, so it is there
 // whole or not at all. One that is copied in file by file is not usable until
 // it loads; until then Problems says what it lacks.

@@ -104,6 +104,22 @@ func (f *Folder) Champion(machine, forecaster string) (Version, bool) {
 	return f.shelves[machine].champion(forecaster)
 }
 
+// Waiting returns the challenger that is forecast in the shadow of a
+// forecaster's champion.
+func (f *Folder) Waiting(machine, forecaster string) (Version, bool) {
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	s := f.shelves[machine]
+	if s == nil {
+		return Version{}, false
+	}
+	i, found := s.waiting[forecaster]
+	if !found {
+		return Version{}, false
+	}
+	return s.versions[i], true
+}
+
 // Get returns the usable version of that name.
 func (f *Folder) Get(name string) (Version, bool) {
 	machine, _, _ := parseName(name)

@@ -21,6 +21,9 @@ func versionName(machine string, stamp time.Time) (string, error) {
 	if machine == "" || len(machine) > fettle.MaxName || !utf8.ValidString(machine) {
 		return "", fettle.BadField("bad machine name", "machine", machine, "1 to 128 bytes of UTF-8")
 	}
+	if year := stamp.UTC().Year(); year < 0 || year > 9999 {
+		return "", fettle.Errorf(fettle.Conflict, "a version made now would bear the year %d, and names have four digits for it: delete the newest version of %s, whose stamp is at the end of time", year, machine)
+	}
 	name := namePrefix + escape(machine) + "_" + stamp.UTC().Format(stampLayout)
 	if len(name) > maxFileName {
 		return "", fettle.BadField("bad machine name", "machine", machine, "a name whose folder name fits into 240 bytes; signs other than letters, digits, - _ . take three each")

@@ -7,6 +7,8 @@ import (
 	"unicode/utf8"
 
 	"pgregory.net/rapid"
+
+	"fettle"
 )
 
 func TestNames(t *testing.T) {
@@ -79,4 +81,16 @@ func TestNamesThereAndBack(t *testing.T) {
 			t.Fatalf("%q is read as %q, %v, %v; want %q, %v", name, back, at, ok, machine, stamp)
 		}
 	})
+}
+
+// TestNoNameAfterTheEndOfTime refuses a stamp that the layout cannot hold: its
+// name could not be read back.
+func TestNoNameAfterTheEndOfTime(t *testing.T) {
+	last := time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC)
+	if name, err := versionName("m", last); err != nil || name != "model_m_99991231_235959" {
+		t.Errorf("%s, %v", name, err)
+	}
+	if name, err := versionName("m", last.Add(time.Second)); fettle.KindOf(err) != fettle.Conflict || !strings.Contains(err.Error(), "delete the newest version of m") {
+		t.Errorf("%s, %v", name, err)
+	}
 }

@@ -14,6 +14,7 @@ import (
 type shelf struct {
 	versions  []Version      // oldest first, with their states
 	champions map[string]int // forecaster -> index in versions
+	waiting   map[string]int // forecaster -> index of the challenger in its champion's shadow
 	book      *book
 	saved     bool   // book is as on the disk
 	trouble   string // why the book on the disk does not count, "" if it does
@@ -50,13 +51,15 @@ func sortVersions(versions []Version) {
 
 // newShelf says what each version is by the book. They are sorted oldest first.
 func newShelf(versions []Version, b *book) *shelf {
-	s := &shelf{versions: versions, champions: map[string]int{}, book: b}
+	s := &shelf{versions: versions, champions: map[string]int{}, waiting: map[string]int{}, book: b}
 	for i := range s.versions {
 		v := &s.versions[i]
 		v.Champion = false
 		v.State, v.Since, v.Reason, v.By = b.stateOf(*v)
 		if v.Name == b.Champions[v.Forecaster] {
 			s.champions[v.Forecaster] = i
+		} else if b.Versions[v.Name].State == fettle.ModelChallenger {
+			s.waiting[v.Forecaster] = i
 		}
 	}
 	for _, forecaster := range forecastersOf(versions) {
@@ -64,7 +67,10 @@ func newShelf(versions []Version, b *book) *shelf {
 			s.standIn(forecaster)
 		}
 	}
-	for _, i := range s.champions {
+	for forecaster, i := range s.champions {
+		if at, found := s.waiting[forecaster]; found && at == i { // it stands in
+			delete(s.waiting, forecaster)
+		}
 		s.versions[i].Champion, s.versions[i].State = true, fettle.ModelChampion
 	}
 	return s

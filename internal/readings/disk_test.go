@@ -6,9 +6,9 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"fettle"
@@ -210,37 +210,30 @@ func TestCopyToAFullDisk(t *testing.T) {
 	mustBeSound(t, copied)
 }
 
-// A disk that takes a minute for each sync of a file holds up no reading while
-// closed days are sealed: the drafts are written beside.
+// A disk that takes long to sync holds up no reading while closed days are
+// sealed: the drafts are written beside.
 func TestSealingOnASlowDisk(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		p := newPlot(t)
+	p := newPlot(t)
+	p.keep(1)
+	syncing, synced := make(chan struct{}), make(chan struct{})
+	begin := sync.OnceFunc(func() { close(syncing) })
+	p.disk.Set(db.Fault{Of: "2026", AtSync: func() { begin(); <-synced }})
+	kept := make(chan struct{})
+	go func() {
+		defer close(kept)
 		p.keep(1)
-		p.disk.Set(db.Fault{Of: "2026", SyncTakes: time.Minute})
-		kept := make(chan struct{})
-		go func() {
-			defer close(kept)
-			p.keep(1)
-		}()
-		synctest.Wait() // until it waits for the first sync
-		begin := time.Now()
-		for i := range 20 {
-			p.append(t, "mill", dayStart.AddDate(0, 0, 2).Add(time.Duration(i+100)*time.Minute))
-		}
-		if took := time.Since(begin); took > 0 {
-			t.Errorf("readings waited %v for the files", took)
-		}
-		if n := p.openDays("mill"); n != 3 {
-			t.Errorf("%d days are in the store, expected 3: no file is whole yet", n)
-		}
-		<-kept
-		if n := p.files(); n != 2*2*kinds {
-			t.Errorf("%d files", n)
-		}
-		p.disk.Set(db.Fault{})
-		mustBeSound(t, p.Store)
-		if err := p.db.Close(); err != nil {
-			t.Error(err)
-		}
-	})
+	}()
+	<-syncing
+	for i := range 20 { // all of them before the first file is synced
+		p.append(t, "mill", dayStart.AddDate(0, 0, 2).Add(time.Duration(i+100)*time.Minute))
+	}
+	if n := p.openDays("mill"); n != 3 {
+		t.Errorf("%d days are in the store, expected 3: no file is whole yet", n)
+	}
+	close(synced)
+	<-kept
+	if n := p.files(); n != 2*2*kinds {
+		t.Errorf("%d files", n)
+	}
+	mustBeSound(t, p.Store)
 }

@@ -41,13 +41,23 @@ func (s *Set) champion(c *Champion, size Size) (contender, error) {
 		return contender{}, err
 	}
 	config := network.Config()
+	places, same := s.placesOf(c.Sensors)
 	switch {
-	case !slices.Equal(c.Sensors, s.Sensors), config.Channels != s.Channels(), scaler.Width() != s.Channels():
+	case !same, config.Channels != s.Channels(), scaler.Width() != s.Channels():
 		return contender{}, fmt.Errorf("it forecasts the sensors %q, not %q", c.Sensors, s.Sensors)
 	case config.ContextLength > size.Context || config.PredictionLength < size.Horizon:
 		return contender{}, fmt.Errorf("it looks back %d rows and ahead %d, not %d and %d", config.ContextLength, config.PredictionLength, size.Context, size.Horizon)
 	}
-	return contender{ChampionName, s.translated(network, scaler, size)}, nil
+	return contender{ChampionName, s.translated(network, scaler, places, size)}, nil
+}
+
+// placesOf is where each of a model's sensors is among the set's, if they are
+// the same ones: a model of the old system has an order of its own.
+func (s *Set) placesOf(sensors []string) (places []int, same bool) {
+	for _, sensor := range sensors {
+		places = append(places, slices.Index(s.Sensors, sensor))
+	}
+	return places, len(sensors) == s.Channels() && !slices.Contains(places, -1)
 }
 
 func readScaler(dir string) (model.Scaler, error) {
@@ -60,24 +70,32 @@ func readScaler(dir string) (model.Scaler, error) {
 }
 
 // translated forecasts with a network that was trained in other units than the
-// set's.
-func (s *Set) translated(network *patchtst.Model, scaler model.Scaler, size Size) func(ahead, window []float32, observed []bool) {
-	channels, config := s.Channels(), network.Config()
+// set's, and has the set's sensors at other places.
+func (s *Set) translated(network *patchtst.Model, scaler model.Scaler, places []int, size Size) func(ahead, window []float32, observed []bool) {
+	channels, skip := s.Channels(), size.Context-network.Config().ContextLength
 	return func(ahead, window []float32, observed []bool) {
-		skip := (size.Context - config.ContextLength) * channels
-		theirs := make([]float32, len(window)-skip)
-		for i, v := range window[skip:] {
-			scaled := scaler.Transform(i%channels, s.Scaler.Inverse(i%channels, float64(v)))
+		theirs := make([]float32, len(window)-skip*channels)
+		var seen []bool
+		if observed != nil {
+			seen = make([]bool, len(theirs))
+		}
+		for i := range theirs {
+			theirChannel := i % channels
+			ours := places[theirChannel]
+			at := (skip+i/channels)*channels + ours
+			scaled := scaler.Transform(theirChannel, s.Scaler.Inverse(ours, float64(window[at])))
 			if !scaler.Unclipped {
 				scaled = max(0, min(1, scaled))
 			}
 			theirs[i] = float32(scaled)
+			if seen != nil {
+				seen[i] = observed[at]
+			}
 		}
-		if observed != nil {
-			observed = observed[skip:]
-		}
-		for i, v := range network.ForwardBatch(nil, theirs, observed)[:len(ahead)] {
-			ahead[i] = float32(s.Scaler.Transform(i%channels, scaler.Inverse(i%channels, float64(v))))
+		for i, v := range network.ForwardBatch(nil, theirs, seen)[:len(ahead)] {
+			theirChannel := i % channels
+			ours := places[theirChannel]
+			ahead[i-theirChannel+ours] = float32(s.Scaler.Transform(ours, scaler.Inverse(theirChannel, float64(v))))
 		}
 	}
 }

@@ -66,7 +66,7 @@ func (c Children) Run(ctx context.Context, job string, told func(Progress)) ([]b
 	if err != nil {
 		return nil, fmt.Errorf("start the worker %s: %w", command[0], err)
 	}
-	defer process.close()
+	defer process.Close()
 	ended := make(chan error, 1)
 	go func() { ended <- cmd.Wait() }()
 	err = c.wait(ctx, cancel, process, said.heard, ended)
@@ -97,7 +97,7 @@ func (c Children) wait(ctx context.Context, hang context.CancelCauseFunc, proces
 				case <-time.After(gentle):
 				}
 			}
-			process.kill()
+			process.Kill()
 			return <-ended
 		}
 	}

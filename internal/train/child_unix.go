@@ -10,29 +10,26 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"fettle/internal/child"
 )
 
 // A low is a process that gets what others leave.
-type low struct{ pid int }
+type low struct{ child.Group }
 
 // startLow starts a process in a group of its own, at nice 19.
 func startLow(cmd *exec.Cmd) (low, error) {
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	if err := cmd.Start(); err != nil {
+	group, err := child.Start(cmd)
+	if err != nil {
 		return low{}, err
 	}
 	// A group, so that all its threads are meant. It trains as well if this fails.
 	_ = unix.Setpriority(unix.PRIO_PGRP, cmd.Process.Pid, 19)
-	return low{cmd.Process.Pid}, nil
+	return low{group}, nil
 }
 
 // ask asks it to end; true if it can be asked.
-func (l low) ask() bool { return unix.Kill(-l.pid, unix.SIGTERM) == nil }
-
-// kill ends it and all that it started.
-func (l low) kill() { _ = unix.Kill(-l.pid, unix.SIGKILL) } // it may be gone already
-
-func (low) close() {}
+func (l low) ask() bool { return l.Ask() }
 
 // killed tells whether a signal ended it, as the system does that runs out of
 // memory.

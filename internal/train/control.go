@@ -106,7 +106,11 @@ func (m *Manager) enqueue(r Request, recipe Recipe, machine string, f forecast.F
 		return fettle.Training{}, fettle.Errorf(fettle.NotFound, "no machine %q", fettle.Shorten(machine))
 	}
 	recipe = m.bounded(recipe.suit(f))
-	have, need := m.rowsOf(info, f), leastRows(recipe)
+	need := leastRows(recipe)
+	have, err := m.rowsOf(info, f, need)
+	if err != nil {
+		return fettle.Training{}, fmt.Errorf("train %s: %w", machine, err)
+	}
 	if have < need {
 		return fettle.Training{}, fettle.Errorf(fettle.Unavailable, "%s has too few readings to train the forecaster %s: %d, needs %d", machine, f.Name, have, need)
 	}
@@ -165,17 +169,29 @@ func (m *Manager) bounded(r Recipe) Recipe {
 	return r
 }
 
-// rowsOf estimates how many rows a forecaster of a machine can learn from.
-func (m *Manager) rowsOf(info readings.Info, f forecast.Forecaster) int {
+// rowsOf estimates how many rows a forecaster of a machine can learn from, as if
+// they came evenly. Where that is less than needed, as one stray reading from
+// long ago makes it, the newest are counted.
+func (m *Manager) rowsOf(info readings.Info, f forecast.Forecaster, need int) (int, error) {
 	from, to := rangeOf(info.First, info.Last, m.history(f))
 	if f.Step > 0 {
-		return int(to.Sub(from) / f.Step)
+		return int(to.Sub(from) / f.Step), nil
 	}
-	share := 1.0
-	if whole := info.Last.Sub(info.First); whole > 0 {
-		share = min(1, float64(to.Sub(from))/float64(whole))
+	whole := info.Last.Sub(info.First)
+	if whole <= 0 {
+		return int(info.Rows), nil
 	}
-	return int(share * float64(info.Rows))
+	if even := int(min(1, float64(to.Sub(from))/float64(whole)) * float64(info.Rows)); even >= need || int64(even) == info.Rows {
+		return even, nil
+	}
+	newest, err := m.Rows.Last(info.Machine, time.Time{}, need)
+	counted := 0
+	for _, r := range newest {
+		if !r.Time.Before(from) {
+			counted++
+		}
+	}
+	return counted, err
 }
 
 // longSteps is how many steps of a forecaster are learned from at most, if they
@@ -279,9 +295,13 @@ func (m *Manager) resume(id uint64) (fettle.Training, error) {
 
 // Drifted asks for a run of a machine whose forecasts are no longer as good as
 // they were. It happens at most once in a while, so that a machine that cannot
-// be forecast does not keep the computer busy.
+// be forecast does not keep the computer busy, and not while a challenger waits
+// in the shadow, or that one would never be judged.
 func (m *Manager) Drifted(machine, forecaster, why string) {
 	const rest = 24 * time.Hour
+	if _, waits := m.Models.Waiting(machine, forecaster); waits {
+		return
+	}
 	for _, t := range m.List(Filter{Machine: machine}) {
 		if t.Forecaster == forecaster && (!t.State.Over() || t.EndedAt != nil && m.Now().Sub(*t.EndedAt) < rest) {
 			return

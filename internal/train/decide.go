@@ -16,7 +16,8 @@ const sureEnough = 0.95
 // what serves and the ridge that every machine has, on the same held-out windows:
 // by the margin in the mean squared error, on 95 % of the resampled stretches,
 // and without a higher mean absolute error. If neither could be judged it has to
-// beat the last value. What needs no model is never left unsaid.
+// beat the last value. What needs no model is never left unsaid. kept is the
+// family of what serves, "" if nothing does.
 func decide(j Judgement, kept string, margin float64) (promote bool, reason string) {
 	if len(j.Scores) == 0 {
 		return false, "not promoted: " + j.Missing
@@ -38,7 +39,10 @@ func decide(j Judgement, kept string, margin float64) (promote bool, reason stri
 	}
 	verdict := fmt.Sprintf("better on %d held-out windows", model.Windows)
 	if !promote {
-		verdict = fmt.Sprintf("not better, kept %s; on %d held-out windows", kept, model.Windows)
+		verdict = fmt.Sprintf("not better on %d held-out windows", model.Windows)
+		if kept != "" {
+			verdict = fmt.Sprintf("not better, kept %s; on %d held-out windows", kept, model.Windows)
+		}
 	}
 	reason = fmt.Sprintf("%s: MSE %.4g, MAE %.4g, %s", verdict, model.MSE, model.MAE, strings.Join(why, ", "))
 	return promote, reason + remarks(j, model, rivals)
@@ -71,6 +75,8 @@ func (r rival) words(model Score) string {
 	switch {
 	case r.duel.Gain < -1:
 		compared = fmt.Sprintf("%.3g times", 1-r.duel.Gain)
+	case r.duel.Gain == 0 && model.MSE > r.MSE: // theirs is 0
+		compared = "higher than"
 	case r.duel.Gain < 0:
 		compared = fmt.Sprintf("%.1f %% higher than", -100*r.duel.Gain)
 	}

@@ -23,6 +23,7 @@
 //	child.go     the worker as a process
 //	publish.go   what came back becomes a version
 //	decide.go    and serves, if it is better
+//	shadow.go    also in the shadow of what serves, if that is asked for
 //
 // The worker, which knows of no store and no server:
 //
@@ -42,5 +43,4 @@
 //	score.go     errors on the newest rows, of all on the same windows
 //	champion.go  the version that serves, among them
 //	duel.go      whether one is better, or lucky
-//	band.go      how far readings stray from forecasts
 package train

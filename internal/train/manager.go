@@ -32,8 +32,8 @@ type Config struct {
 	Schedule string        // cron, in local time; "": none
 	Stagger  time.Duration // over which a schedule's machines are spread
 	Margin   float64       // by which a new model has to be better, as a share of the error
+	Shadow   time.Duration // of event time that it is forecast beside what serves, before it may; 0: none
 	Attempts int           // starts of a worker, before a run has failed
-	Quiet    time.Duration // without progress, after which a worker hangs
 
 	Forecasters []forecast.Forecaster
 }
@@ -67,6 +67,8 @@ type Manager struct {
 	db   *db.DB
 	log  *slog.Logger
 	wake chan struct{} // something may be ready to start
+
+	looking sync.Mutex // at the schedule
 
 	mu     sync.Mutex // guards what follows
 	runs   map[uint64]*fettle.Training
@@ -104,6 +106,7 @@ func New(cfg Config, deps Deps, log *slog.Logger) (*Manager, error) {
 		m.last = max(m.last, id)
 	}
 	m.sweep()
+	m.catchUp()
 	return m, nil
 }
 

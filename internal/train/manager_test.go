@@ -281,6 +281,87 @@ func TestPauseAndResume(t *testing.T) {
 }
 
 // What cannot be trained is refused at once, with what is missing.
+// runnerFunc is a runner.
+type runnerFunc func(ctx context.Context, job string, told func(Progress)) ([]byte, error)
+
+func (f runnerFunc) Run(ctx context.Context, job string, told func(Progress)) ([]byte, error) {
+	return f(ctx, job, told)
+}
+
+// A run that is cancelled while it is being paused leaves nothing behind.
+func TestCancelWhilePausing(t *testing.T) {
+	w := newWorks(t, 600)
+	stopping, stop := make(chan struct{}), make(chan struct{})
+	w.Runner = runnerFunc(func(ctx context.Context, _ string, _ func(Progress)) ([]byte, error) {
+		<-ctx.Done()
+		close(stopping)
+		<-stop
+		return nil, context.Cause(ctx)
+	})
+	w.run()
+	id := w.start().ID
+	w.await(id, "running", func(t fettle.Training) bool { return t.State == fettle.TrainingRunning })
+	_, err := w.Control(id, Pause, "")
+	w.check(err)
+	<-stopping
+	_, err = w.Control(id, Cancel, "")
+	w.check(err)
+	close(stop)
+	w.cancel()
+	if run, err := w.Get(id); err != nil || run.State != fettle.TrainingCancelled || len(w.left()) > 0 {
+		t.Errorf("%+v, %v, left: %v", run, err, w.left())
+	}
+}
+
+// A model that was promoted while another one was trained is not replaced by
+// it: they have not been compared.
+func TestPromotedMeanwhile(t *testing.T) {
+	w := newWorks(t, 600)
+	w.run()
+	w.awaitEnd(w.start().ID)
+	second := w.awaitEnd(w.start().ID)
+	worker := w.Runner
+	w.Runner = runnerFunc(func(ctx context.Context, job string, told func(Progress)) ([]byte, error) {
+		_, err := w.Models.Promote(second.Model, model.Decision{Reason: "by hand"})
+		w.check(err)
+		return worker.Run(ctx, job, told)
+	})
+	third := w.awaitEnd(w.start().ID)
+	champion, _ := w.Models.Champion("m", fettle.ShortForecaster)
+	if third.State != fettle.TrainingSucceeded || third.Promoted || champion.Name != second.Model || !strings.HasPrefix(third.Reason, "not promoted: "+second.Model+" has come to serve meanwhile") {
+		t.Errorf("%+v; %s serves", third, champion.Name)
+	}
+}
+
+// Refused models do not pile up: the newest of them stay.
+func TestRefusedAreForgotten(t *testing.T) {
+	w := newWorks(t, 600)
+	w.run()
+	first := w.awaitEnd(w.start().ID)
+	var last fettle.Training
+	for range refusedKept + 2 {
+		last = w.awaitEnd(w.start().ID)
+	}
+	var left []string
+	for _, v := range w.Models.Versions("m") {
+		left = append(left, v.Name)
+	}
+	if len(left) != 1+refusedKept || left[0] != first.Model || left[refusedKept] != last.Model {
+		t.Errorf("left: %v", left)
+	}
+}
+
+// One reading from long ago hides nothing of what came since.
+func TestStrayReading(t *testing.T) {
+	w := newWorks(t, 600)
+	_, err := w.Rows.Append([]fettle.Reading{{Machine: "m", Time: start.AddDate(-50, 0, 0), Values: []fettle.Value{{Sensor: "a", Value: 1}, {Sensor: "b", Value: 1}}}})
+	w.check(err)
+	w.run()
+	if run := w.awaitEnd(w.start().ID); run.State != fettle.TrainingSucceeded || run.Rows != 600 {
+		t.Errorf("%+v", run)
+	}
+}
+
 func TestStartRefuses(t *testing.T) {
 	w := newWorks(t, 40)
 	for _, c := range []struct {

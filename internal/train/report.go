@@ -62,10 +62,14 @@ func (r *reporter) step(p patchtst.Progress) {
 		return
 	}
 	r.told = now
-	each := now.Sub(r.began).Seconds() / float64(max(1, p.Step-r.first))
+	took := now.Sub(r.began).Seconds()
+	left := took / float64(max(1, p.Step-r.first)) * float64(p.Steps-p.Step)
+	if budget := r.job.Limits.Seconds; budget > 0 {
+		left = min(left, max(0, budget-took)) // then its time is up
+	}
 	r.tell(Progress{Version: wireVersion, ID: r.job.ID, TrainingProgress: fettle.TrainingProgress{
 		Epoch: p.Epoch, Epochs: p.Epochs, Step: p.Step, Steps: p.Steps, Loss: p.Loss, Validation: r.validation,
-		SecondsLeft: each * float64(p.Steps-p.Step),
+		SecondsLeft: left,
 	}})
 }
 

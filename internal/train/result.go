@@ -33,6 +33,7 @@ type Result struct {
 	TrainedRows int       `json:"trained_rows,omitempty"`
 	From        time.Time `json:"from,omitzero"`
 	To          time.Time `json:"to,omitzero"`
+	ScoredFrom  time.Time `json:"scored_from,omitzero"` // event time of the first row that judges
 	Gaps        int       `json:"gaps,omitempty"`
 	LeftOut     int       `json:"left_out,omitempty"` // rows in quarantine
 	Windows     int       `json:"windows,omitempty"`  // there were to learn from

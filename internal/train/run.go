@@ -90,7 +90,7 @@ func (m *Manager) announce(id uint64) {
 		return
 	}
 	m.log.Info("training started", "machine", t.Machine, "forecaster", t.Forecaster, "run", id, "attempt", t.Attempts, "rows", t.Plan.Rows,
-		"parameters", t.Plan.Parameters, "windows", t.Plan.Windows, "epochs", t.Plan.Epochs, "seconds_at_most", int(t.Plan.Seconds), "memory", mebibytes(t.Plan.Bytes))
+		"parameters", t.Plan.Parameters, "windows", t.Plan.Windows, "epochs", t.Plan.Epochs, "seconds_if_alone", int(t.Plan.Seconds), "memory", mebibytes(t.Plan.Bytes))
 }
 
 // planOf is what a job will take; nil if that cannot be told.
@@ -112,6 +112,9 @@ func (m *Manager) conclude(ctx context.Context, id uint64, err error) {
 	case errors.Is(cause, errPaused):
 		// That was written down when it was asked for; it is no failed attempt.
 		m.change(id, func(t *fettle.Training) { t.Attempts = max(0, t.Attempts-1) })
+		if t, err := m.Get(id); err == nil && t.State.Over() { // cancelled before the worker had ended
+			m.discard(id)
+		}
 	case errors.Is(cause, errCancelled):
 		m.discard(id)
 	case cause != nil: // the server stops

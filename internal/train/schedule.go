@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"hash/fnv"
+	"strings"
 	"time"
 
 	"github.com/adhocore/gronx"
@@ -18,7 +19,7 @@ func checkSchedule(expression string) error {
 		return nil
 	}
 	expected := "a cron expression of five fields (minute, hour, day of month, month, day of week), such as 0 0 1 * *; empty: none"
-	if !gronx.IsValid(expression) {
+	if len(strings.Fields(expression)) != 5 || !gronx.IsValid(expression) { // it knows seconds, too
 		return fettle.BadField("bad schedule", "training.schedule", expression, expected)
 	}
 	if _, err := gronx.NextTickAfter(expression, time.Now(), false); err != nil {
@@ -50,29 +51,42 @@ func stagger(machine string, over time.Duration) time.Duration {
 // keepSchedule asks for runs of all machines whenever the schedule comes. What
 // came while no server ran is made up for, once.
 func (m *Manager) keepSchedule(ctx context.Context) {
-	if m.cfg.Schedule == "" {
-		return
-	}
-	seen := m.scheduleSeen()
 	for ctx.Err() == nil {
-		due := Comes(m.cfg.Schedule, seen)
-		if due.IsZero() {
+		next := m.LookAtSchedule()
+		if next.IsZero() {
 			return
 		}
-		if wait := due.Sub(m.Now()); wait > 0 {
-			timer := time.NewTimer(min(wait, lookAgain)) // the clock may be set meanwhile
-			select {
-			case <-ctx.Done():
-			case <-timer.C:
-			}
-			timer.Stop()
-			continue
+		timer := time.NewTimer(min(max(next.Sub(m.Now()), time.Millisecond), lookAgain)) // the clock may be set meanwhile
+		select {
+		case <-ctx.Done():
+		case <-timer.C:
 		}
-		seen = m.Now()
-		m.keepScheduleSeen(seen)
-		started, refused, err := m.Start(Request{Trigger: BySchedule})
-		m.log.Info("training by schedule", "queued", len(started), "not", len(refused), "err", err)
+		timer.Stop()
 	}
+}
+
+// LookAtSchedule asks for runs of all machines if the schedule has come since it
+// was last looked at, and returns when it comes next; zero if it never does. Run
+// does so when it is time to; whoever moves the clock by hand does it then.
+func (m *Manager) LookAtSchedule() (next time.Time) {
+	if m.cfg.Schedule == "" {
+		return time.Time{}
+	}
+	m.looking.Lock()
+	defer m.looking.Unlock()
+	seen, now := m.scheduleSeen(), m.Now()
+	if seen.After(now) { // the clock was ahead, and has been set back
+		seen = now
+		m.keepScheduleSeen(seen)
+	}
+	due := Comes(m.cfg.Schedule, seen)
+	if due.IsZero() || due.After(now) {
+		return due
+	}
+	m.keepScheduleSeen(now)
+	started, refused, err := m.Start(Request{Trigger: BySchedule})
+	m.log.Info("training by schedule", "queued", len(started), "not", len(refused), "err", err)
+	return Comes(m.cfg.Schedule, now)
 }
 
 // scheduleSeen is up to when the schedule was looked at; now, if it never was.

@@ -39,6 +39,22 @@ func TestScheduleIsMadeUpFor(t *testing.T) {
 	}
 }
 
+// A clock that was years ahead for a while, and has been set back, does not stop
+// the schedule for those years.
+func TestScheduleAfterClockWasAhead(t *testing.T) {
+	w := newWorks(t, 600)
+	w.cfg.Schedule = "0 0 1 * *"
+	w.open()
+	w.keepScheduleSeen(time.Now().AddDate(70, 0, 0))
+	w.run()
+	for end := time.Now().Add(time.Minute); w.scheduleSeen().After(time.Now()) && time.Now().Before(end); time.Sleep(time.Millisecond) {
+	}
+	w.cancel()
+	if seen := w.scheduleSeen(); seen.After(time.Now()) {
+		t.Errorf("looked at until %v", seen)
+	}
+}
+
 func TestSchedules(t *testing.T) {
 	at := time.Date(2026, 3, 2, 7, 30, 0, 0, time.UTC)
 	for expression, want := range map[string]string{
@@ -54,7 +70,7 @@ func TestSchedules(t *testing.T) {
 			t.Errorf("%s comes at %s, expected %s", expression, got, want)
 		}
 	}
-	for _, bad := range []string{"monthly", "0 0 1 *", "61 0 1 * *", "0 0 31 2 *"} {
+	for _, bad := range []string{"monthly", "0 0 1 *", "61 0 1 * *", "0 0 31 2 *", "* * * * * *", "@everysecond"} {
 		if err := checkSchedule(bad); err == nil || !strings.Contains(err.Error(), "training.schedule is "+bad) {
 			t.Errorf("%s: %v", bad, err)
 		}
@@ -80,5 +96,27 @@ func TestDrift(t *testing.T) {
 	w.Drifted("m", fettle.ShortForecaster, "error doubled")
 	if n := len(w.List(Filter{})); n != 2 {
 		t.Errorf("%d runs a day later", n)
+	}
+}
+
+// Whoever moves the clock looks at the schedule: runs are asked for once when it
+// has come, not before and not again.
+func TestLookAtSchedule(t *testing.T) {
+	w := newWorks(t, 600)
+	clock := time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC)
+	w.Now = func() time.Time { return clock }
+	if next := w.LookAtSchedule(); !next.IsZero() {
+		t.Errorf("without a schedule the next is at %s", next)
+	}
+	w.cfg.Schedule = "0 6 * * *"
+	w.Manager.cfg.Schedule = w.cfg.Schedule
+	for _, c := range []struct {
+		hours, runs int
+		next        string
+	}{{0, 0, "03-01 06"}, {5, 0, "03-01 06"}, {6, 1, "03-02 06"}, {7, 1, "03-02 06"}} {
+		clock = time.Date(2026, 3, 1, c.hours, 0, 0, 0, time.UTC)
+		if next := w.LookAtSchedule().Format("01-02 15"); next != c.next || len(w.List(Filter{})) != c.runs {
+			t.Errorf("at %d o'clock: next %s, want %s; %d runs, want %d", c.hours, next, c.next, len(w.List(Filter{})), c.runs)
+		}
 	}
 }

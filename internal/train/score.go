@@ -21,8 +21,6 @@ type Judgement struct {
 	Scores []Score `json:"scores"`
 	// Duels compare the model with each of the others, window by window.
 	Duels []Duel `json:"duels,omitempty"`
-	// Bands are how far readings strayed from the model's forecasts.
-	Bands []Band `json:"bands,omitempty"`
 	// Unseen tells that nothing was chosen by the rows that judge.
 	Unseen bool `json:"unseen"`
 	// Missing says why a yardstick is not there.
@@ -82,9 +80,6 @@ func (s *Set) Judge(ctx context.Context, m *patchtst.Model, champion *Champion, 
 		} else if m != nil {
 			j.Duels = append(j.Duels, duel(c.name, first, losses.squared, arena.overlap()))
 		}
-	}
-	if m != nil {
-		j.Bands = s.bands(arena, contenders[0])
 	}
 	return j, nil
 }

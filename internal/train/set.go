@@ -48,6 +48,7 @@ type Set struct {
 	Sensors  []string // the channels
 	Rows     int
 	From, To time.Time // event times of the first row and the last
+	Unseen   time.Time // event time of the first row to judge by; zero if there is none
 	Step     time.Duration
 	Scaler   model.Scaler
 
@@ -79,6 +80,9 @@ func Prepare(t Table, d Division) (*Set, error) {
 	}
 	share := func(part float64) int { return int(math.Round(float64(rows) * part)) }
 	s.rows = [2]int{share(1 - d.Validation - d.Test), share(1 - d.Test)}
+	if s.tested() {
+		s.Unseen = time.UnixMicro(t.Times[s.rows[1]]).UTC()
+	}
 	plan := s.layOut(t.Times, d.Quarantined)
 	for c := range t.Sensors {
 		column, err := t.Column(c)

@@ -123,7 +123,7 @@ func (j *Job) prepare(packed []byte) (*Set, error) {
 // describe says in a result what the set is.
 func (s *Set) describe(r *Result) {
 	r.Sensors, r.StepSeconds, r.Rows, r.TrainedRows = s.Sensors, s.Step.Seconds(), s.Rows, s.rows[0]
-	r.From, r.To, r.Gaps, r.LeftOut = s.From, s.To, s.Gaps, s.LeftOut
+	r.From, r.To, r.ScoredFrom, r.Gaps, r.LeftOut = s.From, s.To, s.Unseen, s.Gaps, s.LeftOut
 }
 
 // errBudget is why a training ended whose time ran out.

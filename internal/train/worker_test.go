@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"math"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -15,6 +16,7 @@ import (
 	"time"
 
 	"fettle"
+	"fettle/patchtst"
 )
 
 // The same job makes the same files, on any number of threads; and they are a
@@ -48,10 +50,8 @@ func TestWorkerMakesAModel(t *testing.T) {
 	if first.Rows != 600 || first.TrainedRows != 420 || first.Context != 16 || first.Horizon != 4 || first.StepSeconds != 2 || len(first.Epochs) != 4 || first.Kernels == "" {
 		t.Errorf("%d rows, %d trained, %d/%d, step %v, %d epochs, kernels %q", first.Rows, first.TrainedRows, first.Context, first.Horizon, first.StepSeconds, len(first.Epochs), first.Kernels)
 	}
-	for _, b := range first.Judgement.Bands {
-		if len(b.Below) != 4 || !(b.Below[0] < b.Above[0]) || b.Above[0]-b.Below[0] > 5 {
-			t.Errorf("band %+v", b)
-		}
+	if want := start.Add(480 * 2 * time.Second); !first.ScoredFrom.Equal(want) {
+		t.Errorf("judged from %v, not %v", first.ScoredFrom, want)
 	}
 }
 
@@ -74,6 +74,49 @@ func TestChampionIsJudgedToo(t *testing.T) {
 	job.Champion.Sensors = []string{"x", "y"}
 	if j := do(t, lineOf(t, job, packed)).Judgement; !strings.Contains(j.Missing, `it forecasts the sensors ["x" "y"]`) {
 		t.Errorf("missing: %s", j.Missing)
+	}
+}
+
+// A model of the old system has its sensors in an order of its own: it is as
+// good whatever the order of the set's.
+func TestChampionInAnotherOrder(t *testing.T) {
+	a, b := wave(400, 20), wave(400, 31)
+	for i := range b {
+		b[i] = 50 + 9*b[i]
+	}
+	prepared := func(kind Scaling, first, second string, columns ...[]float64) *Set {
+		w := rows(columns...)
+		w.Sensors = []string{first, second}
+		s, err := Prepare(TableOf(w), Division{Validation: 0.1, Test: 0.2, Scaler: kind})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	recipe, err := FindRecipe(tiny)
+	if err != nil {
+		t.Fatal(err)
+	}
+	recipe.Network.Channels = 2
+	old := prepared(MinMax, "b", "a", b, a)
+	m, _, err := old.Fit(t.Context(), recipe.Network, recipe.Options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	champion := &Champion{Name: "old", Family: "patchtst", Sensors: old.Sensors, dir: t.TempDir()}
+	if err := old.Save(champion.dir, m); err != nil {
+		t.Fatal(err)
+	}
+	judged := func(s *Set) Score {
+		j, err := s.Judge(t.Context(), nil, champion, Size{16, 4}, recipe.Options)
+		if err != nil || j.Missing != "" || j.Scores[0].Name != ChampionName {
+			t.Fatalf("%+v, %v", j, err)
+		}
+		return j.Scores[0]
+	}
+	same, other := judged(prepared(Robust, "b", "a", b, a)), judged(prepared(Robust, "a", "b", a, b))
+	if math.Abs(same.MSE-other.MSE) > 1e-6 || math.Abs(same.MAE-other.MAE) > 1e-6 || same.Windows != other.Windows {
+		t.Errorf("%+v in its order, %+v in another", same, other)
 	}
 }
 
@@ -149,6 +192,18 @@ func TestBudget(t *testing.T) {
 	r := do(t, lineOf(t, job, packed))
 	if r.Error != nil && !strings.Contains(r.Error.Message, "time for one epoch at least") || r.Error == nil && (r.Stopped != "budget" || r.Best == 0) {
 		t.Errorf("%+v, stopped by %s", r.Error, r.Stopped)
+	}
+}
+
+// What is told to be left is never more than the budget leaves.
+func TestNoMoreLeftThanTheBudget(t *testing.T) {
+	var told bytes.Buffer
+	r := newReporter(&Job{Limits: Limits{Seconds: 3}}, &told)
+	r.began = time.Now().Add(-time.Second)
+	r.step(patchtst.Progress{Epoch: 1, Epochs: 20, Step: 1, Steps: 25_000})
+	var p Progress
+	if err := json.Unmarshal(told.Bytes(), &p); err != nil || p.SecondsLeft > 2 {
+		t.Errorf("%+v, %v", p, err)
 	}
 }
 

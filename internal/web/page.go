@@ -32,6 +32,7 @@ type frame struct {
 	Theme   string // light, dark, or empty: what the system says
 	Themes  []link
 	Version string
+	Public  string // address from outside; empty: none
 	Watch   string // kinds of events that the page follows
 	Machine string // whose events only; empty: everybody's
 	Body    any
@@ -91,7 +92,7 @@ func (s *Site) surround(f *frame, r *http.Request, c clock) {
 		f.Zone = name
 	}
 	f.Theme, f.Themes = themeOf(r), themeLinks(r)
-	f.Version = s.deps.Version
+	f.Version, f.Public = s.deps.Version, s.deps.Public()
 	open := map[fettle.Priority]int{}
 	for _, a := range s.deps.Alarms("open", "", mostAlarms) {
 		open[a.Priority]++

@@ -39,6 +39,8 @@ func (s *Site) trainingView(machine string, c clock) trainingView {
 		v.Chip = "refused"
 		if t.Promoted {
 			v.Chip = "promoted"
+		} else if t.Waits {
+			v.Chip = "in the shadow"
 		}
 	}
 	if t.Forecaster != fettle.ShortForecaster {

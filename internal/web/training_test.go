@@ -22,6 +22,8 @@ func TestTrainingPanel(t *testing.T) {
 		{"under way", fettle.Training{ID: 7, State: fettle.TrainingRunning, Progress: fettle.TrainingProgress{Epoch: 2, Epochs: 20, Step: 30, Steps: 100, SecondsLeft: 90}},
 			[]string{`<progress max="100" value="30"`, "Epoch 2 of 20 at most", `data-train="/api/v1/training/7/cancel"`}, ">Train<"},
 		{"waits for its time", fettle.Training{ID: 7, State: fettle.TrainingQueued, NotBefore: &later}, []string{"It begins at", "Cancel"}, ">Train<"},
+		{"waits", fettle.Training{ID: 7, State: fettle.TrainingSucceeded, Waits: true, Reason: "waits in the shadow of what serves for 24h0m0s; better"},
+			[]string{"in the shadow", "for 24h0m0s; better", ">Train<"}, "refused"},
 		{"refused", fettle.Training{ID: 7, State: fettle.TrainingSucceeded, Reason: "not better, kept ridge", Scores: []fettle.TrainingScore{{Name: "ridge", MSE: 0.01234567, MAE: 0.1}}},
 			[]string{"refused", "not better, kept ridge", "0.01235", ">Train<"}, "<progress"},
 		{"failed", fettle.Training{ID: 7, State: fettle.TrainingFailed, Reason: "the worker was killed", Advice: "lower training.memory"},

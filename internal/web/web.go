@@ -49,6 +49,7 @@ type Deps struct {
 	Trust func(machine, forecaster string) Trust
 	// Training is a machine's run under way, or else its newest. nil: there are none.
 	Training func(machine string) (fettle.Training, bool)
+	Public   func() string    // address under which the page can be reached from outside; nil or "": none
 	Broker   func() string    // where sensors publish, host:port; nil: 127.0.0.1:1883
 	Zone     *time.Location   // the plant's; nil: the server's
 	Now      func() time.Time // wall clock; nil: time.Now
@@ -77,6 +78,9 @@ func New(deps Deps) (*Site, error) {
 	}
 	if deps.Trust == nil {
 		deps.Trust = func(string, string) Trust { return Trust{} }
+	}
+	if deps.Public == nil {
+		deps.Public = func() string { return "" }
 	}
 	if deps.Broker == nil {
 		deps.Broker = func() string { return "127.0.0.1:1883" }

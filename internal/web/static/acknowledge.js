@@ -1,5 +1,6 @@
 // The Acknowledge buttons: one click answers an alarm. "With a note" asks for a
 // name and a note first; the name is remembered on this device.
+import { fail, reason } from './failure.js';
 import { refresh } from './refresh.js';
 
 const nameKey = 'fettle-name';
@@ -29,22 +30,6 @@ async function send(button, answer) {
     fail(`The alarm could not be acknowledged: ${error.message}. It is still unanswered.`);
     buttons.forEach((b) => (b.disabled = false));
   }
-}
-
-async function reason(reply) {
-  try {
-    const problem = await reply.json();
-    return problem.detail ?? problem.title;
-  } catch {
-    return `the server answered ${reply.status}`;
-  }
-}
-
-function fail(text) {
-  const box = document.getElementById('failure');
-  if (!box) return;
-  box.textContent = text;
-  box.hidden = !text;
 }
 
 function ask(button) {

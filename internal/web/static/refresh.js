@@ -41,6 +41,7 @@ function show(fresh) {
   setNow(fresh.body.dataset.now);
   document.title = fresh.title;
   morph(document.getElementById('counts'), fresh.getElementById('counts'));
+  morph(document.getElementById('public'), fresh.getElementById('public'));
   if (moves(fresh) && underHand()) {
     hold(fresh);
     return;

@@ -1,5 +1,6 @@
 // The Train and Cancel buttons of a machine's page: one click asks the API. What
 // becomes of it comes back as events, which fetch the page anew.
+import { fail, reason } from './failure.js';
 import { refresh } from './refresh.js';
 
 export function startTraining() {
@@ -23,20 +24,4 @@ export function startTraining() {
     button.disabled = false;
     refresh();
   });
-}
-
-async function reason(reply) {
-  try {
-    const problem = await reply.json();
-    return problem.detail ?? problem.title;
-  } catch {
-    return `the server answered ${reply.status}`;
-  }
-}
-
-function fail(text) {
-  const box = document.getElementById('failure');
-  if (!box) return;
-  box.textContent = text;
-  box.hidden = !text;
 }
