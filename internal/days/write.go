@@ -5,6 +5,7 @@ import (
 	"io"
 	"math"
 	"math/bits"
+	"slices"
 
 	"github.com/parquet-go/parquet-go"
 	"github.com/parquet-go/parquet-go/compress/zstd"
@@ -74,9 +75,7 @@ func (w *Writer) Write(t Table) (err error) {
 		return fmt.Errorf("write rows: %d sensors, the file has %d", len(t.Columns), len(w.schema.optional))
 	}
 	columns := w.out.ColumnWriters()
-	err = w.column(columns[0], t.Rows(), func(row int) parquet.Value {
-		return parquet.Int64Value(t.Times[row])
-	})
+	err = w.times(columns[0], t.Times)
 	for i, values := range t.Columns {
 		if err != nil {
 			break
@@ -84,13 +83,7 @@ func (w *Writer) Write(t Table) (err error) {
 		err = w.numbers(columns[1+i], values, 1+i, w.schema.optional[i])
 	}
 	if err == nil && w.schema.tags {
-		last := 1 + len(t.Columns)
-		err = w.column(columns[last], t.Rows(), func(row int) parquet.Value {
-			if t.Tags == nil || t.Tags[row] == "" {
-				return parquet.NullValue().Level(0, 0, last)
-			}
-			return parquet.ByteArrayValue([]byte(t.Tags[row])).Level(0, 1, last)
-		})
+		err = w.tags(columns[1+len(t.Columns)], t)
 	}
 	if err == nil {
 		err = w.out.Flush()
@@ -101,27 +94,26 @@ func (w *Writer) Write(t Table) (err error) {
 	return nil
 }
 
-func (w *Writer) column(out *parquet.ColumnWriter, rows int, value func(row int) parquet.Value) error {
-	for row := 0; row < rows; {
-		block := w.scratch[:0]
-		for ; row < rows && len(block) < blockRows; row++ {
-			block = append(block, value(row))
+func (w *Writer) times(out *parquet.ColumnWriter, times []int64) error {
+	for block := range slices.Chunk(times, blockRows) {
+		values := w.scratch[:len(block)]
+		for i, micros := range block {
+			values[i] = parquet.Int64Value(micros)
 		}
-		if _, err := out.WriteRowValues(block); err != nil {
+		if _, err := out.WriteRowValues(values); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// numbers is column for a sensor: nearly all that a day holds. Levels tell of
-// gaps, so columns without any do without them.
+// numbers writes a sensor's column. Levels tell of gaps, so columns without any
+// do without them.
 func (w *Writer) numbers(out *parquet.ColumnWriter, values []float64, column int, optional bool) error {
 	silent := parquet.NullValue().Level(0, 0, column)
-	for len(values) > 0 {
-		n := min(len(values), blockRows)
-		block := w.scratch[:n]
-		for i, v := range values[:n] {
+	for part := range slices.Chunk(values, blockRows) {
+		block := w.scratch[:len(part)]
+		for i, v := range part {
 			switch {
 			case !optional:
 				block[i] = parquet.DoubleValue(v)
@@ -134,7 +126,25 @@ func (w *Writer) numbers(out *parquet.ColumnWriter, values []float64, column int
 		if _, err := out.WriteRowValues(block); err != nil {
 			return err
 		}
-		values = values[n:]
+	}
+	return nil
+}
+
+// tags writes the column of tags: its last.
+func (w *Writer) tags(out *parquet.ColumnWriter, t Table) error {
+	column := 1 + len(t.Columns)
+	for from := 0; from < t.Rows(); from += blockRows {
+		block := w.scratch[:min(blockRows, t.Rows()-from)]
+		for i := range block {
+			if t.Tags == nil || t.Tags[from+i] == "" {
+				block[i] = parquet.NullValue().Level(0, 0, column)
+			} else {
+				block[i] = parquet.ByteArrayValue([]byte(t.Tags[from+i])).Level(0, 1, column)
+			}
+		}
+		if _, err := out.WriteRowValues(block); err != nil {
+			return err
+		}
 	}
 	return nil
 }
@@ -162,9 +172,10 @@ func (s *schema) Fields() []parquet.Field { return s.fields }
 
 func newSchema(t Table, more bool) *schema {
 	s := &schema{Group: parquet.Group{}, tags: more || t.Tags != nil}
+	seen := newBitsSet(min(fewValues, t.Rows()/2))
 	s.add(timeColumn, parquet.Encoded(parquet.Timestamp(parquet.Microsecond), &parquet.DeltaBinaryPacked))
 	for i, sensor := range t.Sensors {
-		few, gaps := survey(t.Columns[i])
+		few, gaps := survey(t.Columns[i], seen)
 		node := parquet.Leaf(parquet.DoubleType)
 		if few {
 			node = parquet.Encoded(node, &parquet.RLEDictionary)
@@ -188,9 +199,10 @@ func (s *schema) add(name string, node parquet.Node) {
 	s.fields = append(s.fields, parquet.Group{name: node}.Fields()...)
 }
 
-// survey tells whether a column has few different values, and gaps.
-func survey(values []float64) (few, gaps bool) {
-	seen := newBitsSet(min(fewValues, len(values)/2))
+// survey tells whether a column has few different values, and gaps. The set is
+// room to count them in.
+func survey(values []float64, seen *bitsSet) (few, gaps bool) {
+	seen.clear()
 	few = true
 	last := ^uint64(0) // a NaN that nobody makes
 	for _, v := range values {
@@ -220,6 +232,11 @@ type bitsSet struct {
 
 func newBitsSet(limit int) *bitsSet {
 	return &bitsSet{limit: limit, slots: make([]uint64, 2<<bits.Len(uint(limit)))}
+}
+
+func (s *bitsSet) clear() {
+	clear(s.slots)
+	s.used, s.zero = 0, false
 }
 
 // add tells whether there was room for a number, or it was in the set already.

@@ -7,6 +7,8 @@ import (
 	"io"
 	"io/fs"
 	"path/filepath"
+	"slices"
+	"sync"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
@@ -40,32 +42,71 @@ func (f Files) MakeFolder(dir string) error {
 	return f.SyncFolder(parent)
 }
 
-// Draft writes a file and syncs it. It may be there in part if it fails half-way,
-// and after a crash; so its name is one that nobody looks for, until Move.
-func (f Files) Draft(name string, fill func(io.Writer) error) error {
-	file, err := f.disk.Create(name, vfs.WriteCategoryUnspecified)
-	if err != nil {
-		return err
-	}
-	buffer := bufio.NewWriterSize(file, 64<<10)
-	if err = fill(buffer); err == nil {
-		err = buffer.Flush()
+// Draft writes files and syncs them. They may be there in part if it fails
+// half-way, and after a crash; so their names are ones that nobody looks for,
+// until Move.
+func (f Files) Draft(names []string, fill func(outs []io.Writer) error) error {
+	var files []vfs.File
+	var buffers []*bufio.Writer
+	var outs []io.Writer
+	var err error
+	for _, name := range names {
+		var file vfs.File
+		if file, err = f.disk.Create(name, vfs.WriteCategoryUnspecified); err != nil {
+			break
+		}
+		files = append(files, file)
+		buffer := bufio.NewWriterSize(file, 64<<10)
+		buffers, outs = append(buffers, buffer), append(outs, buffer)
 	}
 	if err == nil {
-		err = file.Sync()
+		err = fill(outs)
 	}
-	if err = errors.Join(err, file.Close()); err != nil {
-		_ = f.disk.Remove(name) // if it cannot go either, the next draft replaces it
+	for i := 0; i < len(buffers) && err == nil; i++ {
+		err = buffers[i].Flush()
+	}
+	if err == nil {
+		err = atOnce(files, vfs.File.Sync)
+	}
+	for _, file := range files {
+		err = errors.Join(err, file.Close())
+	}
+	if err != nil {
+		for _, name := range names {
+			_ = f.disk.Remove(name) // if it cannot go either, the next draft replaces it
+		}
 	}
 	return err
 }
 
-// Move renames a file, replacing what has the new name, for good.
-func (f Files) Move(from, to string) error {
-	if err := f.disk.Rename(from, to); err != nil {
-		return err
+// atOnce does a thing to all of a list at once: syncs wait for the disk, and a
+// disk takes what comes together in about the time of one.
+func atOnce[T any](list []T, do func(T) error) error {
+	errs := make([]error, len(list))
+	var parts sync.WaitGroup
+	for i, one := range list {
+		parts.Go(func() { errs[i] = do(one) })
 	}
-	return f.SyncFolder(filepath.Dir(to))
+	parts.Wait()
+	return errors.Join(errs...)
+}
+
+// A Rename is a file's old name and its new one.
+type Rename struct{ From, To string }
+
+// Move renames files, each replacing what has its new name, for good. A failure
+// may leave some of them moved.
+func (f Files) Move(renames ...Rename) error {
+	var folders []string
+	for _, r := range renames {
+		if err := f.disk.Rename(r.From, r.To); err != nil {
+			return err
+		}
+		if folder := filepath.Dir(r.To); !slices.Contains(folders, folder) {
+			folders = append(folders, folder)
+		}
+	}
+	return atOnce(folders, f.SyncFolder)
 }
 
 // Remove removes a file; one that is not there is no error. After a power cut

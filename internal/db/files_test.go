@@ -20,8 +20,8 @@ func contentOf(f Files, name string) string {
 	return string(text)
 }
 
-func says(text string) func(io.Writer) error {
-	return func(w io.Writer) error { _, err := io.WriteString(w, text); return err }
+func says(text string) func([]io.Writer) error {
+	return func(outs []io.Writer) error { _, err := io.WriteString(outs[0], text); return err }
 }
 
 // A file that was moved to its name is there after a power cut, whole; what was
@@ -35,8 +35,8 @@ func TestFilesSurvivePowerCut(t *testing.T) {
 	defer d.Close()
 	f := d.Files()
 	for _, err := range []error{
-		f.MakeFolder("/data/a/b"), f.Draft("/data/a/b/.x", says("one")), f.Move("/data/a/b/.x", "/data/a/b/x"),
-		f.Draft("/data/a/b/.x", says("two")),
+		f.MakeFolder("/data/a/b"), f.Draft([]string{"/data/a/b/.x"}, says("one")), f.Move(Rename{From: "/data/a/b/.x", To: "/data/a/b/x"}),
+		f.Draft([]string{"/data/a/b/.x"}, says("two")),
 	} {
 		if err != nil {
 			t.Fatal(err)
@@ -57,8 +57,8 @@ func TestFiles(t *testing.T) {
 	f := mustOpen(t, filepath.Join(dir, "db")).Files()
 	name := func(s string) string { return filepath.Join(dir, "a", "b", s) }
 	for _, err := range []error{
-		f.MakeFolder(name("")), f.Draft(name(".x"), says("one")), f.Move(name(".x"), name("x")), f.Link(name("x"), name("y")),
-		f.Draft(name(".x"), says("two")), f.Move(name(".x"), name("x")), f.Remove(name("z")),
+		f.MakeFolder(name("")), f.Draft([]string{name(".x")}, says("one")), f.Move(Rename{From: name(".x"), To: name("x")}), f.Link(name("x"), name("y")),
+		f.Draft([]string{name(".x")}, says("two")), f.Move(Rename{From: name(".x"), To: name("x")}), f.Remove(name("z")),
 	} {
 		if err != nil {
 			t.Fatal(err)
@@ -67,7 +67,7 @@ func TestFiles(t *testing.T) {
 	if x, y := contentOf(f, name("x")), contentOf(f, name("y")); x != "two" || y != "one" {
 		t.Errorf("files are %q and %q", x, y)
 	}
-	if err := f.Draft(name("half"), func(io.Writer) error { return fmt.Errorf("no more") }); err == nil {
+	if err := f.Draft([]string{name("half"), name("other")}, func([]io.Writer) error { return fmt.Errorf("no more") }); err == nil {
 		t.Error("a draft that failed is no error")
 	}
 	if names, err := f.List(name("")); fmt.Sprint(names, err) != "[x y] <nil>" && len(names) != 2 {

@@ -52,7 +52,7 @@ func (s *Store) dropFile(batch *db.Batch, c *change, t *touchedDay, why error) e
 // round again.
 func (s *Store) drop(batch *db.Batch, c *change, d *day, k Kind, why error) error {
 	name := s.fileOf(k, c.machine.name, d.at)
-	if err := s.files.Move(name, name+asideSuffix); err != nil {
+	if err := s.files.Move(db.Rename{From: name, To: name + asideSuffix}); err != nil {
 		s.log.Warn("damaged file keeps its name", "file", name, "err", err)
 	}
 	s.log.Error("damaged file set aside", "machine", c.machine.name, "kind", k.String(), "day", dayName(d.at), "file", name+asideSuffix, "err", why)

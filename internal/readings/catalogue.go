@@ -12,6 +12,8 @@ import (
 	"strings"
 	"time"
 	"unicode/utf8"
+
+	"fettle/internal/db"
 )
 
 // A Kind is what a file of a closed day holds.
@@ -304,7 +306,7 @@ func (s *Store) adoptFolders() error {
 			if ours == theirs || !slices.Contains(listed, theirs) || slices.Contains(listed, ours) {
 				continue
 			}
-			if err := s.files.Move(filepath.Join(parent, theirs), filepath.Join(parent, ours)); err != nil {
+			if err := s.files.Move(db.Rename{From: filepath.Join(parent, theirs), To: filepath.Join(parent, ours)}); err != nil {
 				return err
 			}
 		}

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -192,20 +193,16 @@ func TestSettle(t *testing.T) {
 			}
 			m, _ := s.machine("m")
 			at := dayStart.UnixMicro()
+			touched, _ := s.touchedOf(m, at)
 			next, err := s.drafts(m, at)
 			if err != nil {
 				t.Fatal(err)
 			}
-			closed, err := readDay(s.db, "m", at)
-			if err != nil {
-				t.Fatal(err)
-			}
-			closed.next = next
-			if err := s.announce(m, closed); err != nil {
-				t.Fatal(err)
+			if anew, due, err := s.announce(m, at, touched, next); !anew || !due || err != nil {
+				t.Fatal(anew, due, err)
 			}
 			for k := range Kind(replaced) {
-				if err := s.files.Move(s.draftOf(k, "m", at), s.fileOf(k, "m", at)); err != nil {
+				if err := s.files.Move(db.Rename{From: s.draftOf(k, "m", at), To: s.fileOf(k, "m", at)}); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -370,4 +367,31 @@ func TestLateWhileSealing(t *testing.T) {
 	wantCount(t, s, "m", 2881)
 	sealAll(t, s, 1)
 	wantCount(t, s, "m", 2881)
+}
+
+// Rows come in while the disk renames the files of a day that is sealed anew.
+// One that is late lies over the new file.
+func TestLateWhileRenaming(t *testing.T) {
+	p := newPlot(t)
+	p.keep(2)
+	p.append(t, "mill", dayStart.Add(30*time.Second))
+	var syncs atomic.Int64
+	p.disk.Set(db.Fault{Of: "machine=mill", AtSync: func() {
+		if syncs.Add(1) == kinds+1 { // after the drafts' own
+			p.append(t, "mill", dayStart.Add(31*time.Second))
+		}
+	}})
+	if done, err := p.Seal("mill", dayStart); done.Done || err != nil {
+		t.Errorf("sealing did %+v, %v", done, err)
+	}
+	if n := syncs.Load(); n != 2*kinds {
+		t.Fatalf("%d syncs, expected one of each draft and each folder", n)
+	}
+	wantCount(t, p.Store, "mill", 152)
+	mustBeSound(t, p.Store)
+	p.keep(2)
+	if p.openDays("mill") != 1 {
+		t.Error("the late row was not sealed")
+	}
+	wantCount(t, p.Store, "mill", 152)
 }

@@ -134,6 +134,11 @@ func decode(record []byte) decoder {
 }
 
 func (d *decoder) uvarint() uint64 {
+	if len(d.rest) > 0 && d.rest[0] < 0x80 { // nearly all numbers of a row
+		v := d.rest[0]
+		d.rest = d.rest[1:]
+		return uint64(v)
+	}
 	v, n := binary.Uvarint(d.rest)
 	return cutNumber(d, v, n)
 }

@@ -16,9 +16,12 @@ type piece struct {
 	columns [][]float64 // (sensors, rows); nil: the sensor was silent throughout
 	tags    []int32     // (rows), numbers in a tagBook; nil: no row has tags
 	filled  int         // columns that are not nil, while rows are added
+	end     int64       // what rows may come is before it; latest: there is no telling
 }
 
-func newPiece(sensors int) *piece { return &piece{columns: make([][]float64, sensors)} }
+func newPiece(sensors int, end int64) *piece {
+	return &piece{columns: make([][]float64, sensors), end: end}
+}
 
 // maxPiece bounds the numbers in a piece, and so the memory for reading a day
 // of a machine with thousands of sensors.
@@ -30,7 +33,10 @@ func (p *piece) fits() bool { return (len(p.times)+1)*(p.filled+1) <= maxPiece }
 // grow adds a row in which all sensors are silent. Columns may end before it,
 // until whole.
 func (p *piece) grow(micros int64, tag int32) {
-	p.times = append(doubled(p.times), micros)
+	if len(p.times) == cap(p.times) {
+		p.times = slices.Grow(p.times, p.more())
+	}
+	p.times = append(p.times, micros)
 	if tag != 0 && p.tags == nil {
 		p.tags = make([]int32, len(p.times)-1, cap(p.times))
 	}
@@ -39,13 +45,20 @@ func (p *piece) grow(micros int64, tag int32) {
 	}
 }
 
-// doubled makes room for as much again once a list is full: the lists get long,
-// and Go's own steps are shorter.
-func doubled[T int64 | float64](list []T) []T {
-	if len(list) < cap(list) {
-		return list
+// more is for how many more rows room is made once there is none: for as many
+// again, but once the pace of the rows is known, and a day at most is left, for
+// those that are to come at that pace. Doubling would leave half a day of
+// numbers unused, and as much again for the collector.
+func (p *piece) more() int {
+	n := len(p.times)
+	const paced = 1024 // rows tell a pace
+	if n < paced || p.end-p.times[n-1] > dayMicros {
+		return max(64, n)
 	}
-	return slices.Grow(list, max(64, len(list)))
+	took, left := p.times[n-1]-p.times[0], p.end-p.times[n-1]
+	expected := float64(n) * float64(left) / float64(max(1, took)) * (1 + 1./32)
+	fitting := max(1, maxPiece/(p.filled+1)-n)
+	return min(max(n/8, int(min(expected, paced*64))), fitting)
 }
 
 // set puts a value into the last row.
@@ -53,20 +66,22 @@ func (p *piece) set(sensor int, value float64) {
 	column, row := p.columns[sensor], len(p.times)-1
 	if column == nil {
 		p.filled++
-		column = make([]float64, 0, cap(p.times))
 	}
 	if len(column) > row {
 		column[row] = value // a row that says a sensor twice, which nobody writes
 		return
 	}
-	p.columns[sensor] = append(doubled(silent(column, row)), value)
+	if cap(column) <= row {
+		column = slices.Grow(column, cap(p.times)-len(column))
+	}
+	p.columns[sensor] = append(silent(column, row), value)
 }
 
 // whole makes all columns as long as the piece, once no row is added any more.
 func (p *piece) whole() *piece {
 	for i, column := range p.columns {
 		if column != nil {
-			p.columns[i] = silent(column, len(p.times))
+			p.columns[i] = silent(slices.Grow(column, len(p.times)-len(column)), len(p.times))
 		}
 	}
 	return p
@@ -75,7 +90,7 @@ func (p *piece) whole() *piece {
 // silent makes a column as long as some rows.
 func silent(column []float64, rows int) []float64 {
 	for len(column) < rows {
-		column = append(doubled(column), math.NaN())
+		column = append(column, math.NaN())
 	}
 	return column
 }
@@ -121,7 +136,7 @@ func laidOver(older, newer *piece) *piece {
 	case len(older.times) == 0:
 		return newer
 	}
-	p := newPiece(len(older.columns))
+	p := newPiece(len(older.columns), latest)
 	var fromOlder, fromNewer []int // row of either for each row; -1: none
 	for i, j := 0, 0; i < len(older.times) || j < len(newer.times); {
 		takeOlder := j == len(newer.times) || i < len(older.times) && older.times[i] <= newer.times[j]
@@ -177,7 +192,7 @@ type tagBook struct {
 	sets   []map[string]string
 	texts  []string
 	byText map[string]int32
-	byID   map[int]int32 // number in the machine's words -> number here
+	byID   []int32 // number in the machine's words -> number here, 0: not met yet
 }
 
 func (b *tagBook) ofText(text string) (int32, error) {
@@ -199,8 +214,8 @@ func (b *tagBook) ofSet(w *words, id int) int32 {
 	if id == 0 {
 		return 0
 	}
-	if n, known := b.byID[id]; known {
-		return n
+	if id < len(b.byID) && b.byID[id] != 0 {
+		return b.byID[id]
 	}
 	set := w.tagSets[id-1]
 	text, err := json.Marshal(set)
@@ -211,8 +226,8 @@ func (b *tagBook) ofSet(w *words, id int) int32 {
 	if !known {
 		n = b.add(string(text), set)
 	}
-	if b.byID == nil {
-		b.byID = map[int]int32{}
+	for len(b.byID) <= len(w.tagSets) {
+		b.byID = append(b.byID, 0)
 	}
 	b.byID[id] = n
 	return n

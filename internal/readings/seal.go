@@ -91,23 +91,14 @@ func (s *Store) drafts(m *machine, at int64) (*version, error) {
 			w.series[k] = newSeries(Kind(k).width(), len(w.sensors))
 		}
 	}
-	err = w.draft(Raw, func() error {
-		return w.draft(Minute, func() error {
-			return w.draft(Hour, func() error { return w.write() })
-		})
-	})
-	if err != nil {
-		return nil, errors.Join(err, s.discard(m, at))
+	var names []string
+	for k := range Kind(kinds) {
+		names = append(names, s.draftOf(k, m.name, at))
+	}
+	if err := s.files.Draft(names, w.fill); err != nil {
+		return nil, err
 	}
 	return &w.version, nil
-}
-
-// discard removes the drafts of a day, which may lack room that somebody needs.
-func (s *Store) discard(m *machine, at int64) (err error) {
-	for k := range Kind(kinds) {
-		err = errors.Join(err, s.files.Remove(s.draftOf(k, m.name, at)))
-	}
-	return err
 }
 
 // A dayWriter writes the files of a day in one pass over its rows.
@@ -121,21 +112,23 @@ type dayWriter struct {
 	waiting *piece         // rows that are not written yet: the file's columns depend on whether more follow
 }
 
-// draft opens one of the files around what fills them all.
-func (w *dayWriter) draft(k Kind, fill func() error) error {
-	s, name := w.view.store, w.view.machine.name
-	return s.files.Draft(s.draftOf(k, name, w.at), func(out io.Writer) error {
-		m := &meter{out: out}
-		w.files[k] = &tableFile{press: s.press, out: m}
-		if err := fill(); err != nil {
+// fill writes the files, by kind.
+func (w *dayWriter) fill(outs []io.Writer) error {
+	var meters [kinds]meter
+	for k, out := range outs {
+		meters[k].out = out
+		w.files[k] = &tableFile{press: w.view.store.press, out: &meters[k]}
+	}
+	if err := w.write(); err != nil {
+		return err
+	}
+	for k, file := range w.files {
+		if err := file.close(); err != nil {
 			return err
 		}
-		if err := w.files[k].close(); err != nil {
-			return err
-		}
-		w.version.files[k] = m.sum
-		return nil
-	})
+		w.version.files[k] = meters[k].sum
+	}
+	return nil
 }
 
 // write passes all rows of the day on to the files.
@@ -232,60 +225,61 @@ func (f *tableFile) write(t days.Table, more bool) (err error) {
 func (f *tableFile) close() error { return f.writer.Close() }
 
 // install puts drafts in the place of a day's rows, if no late row came while
-// they were written.
+// they were written. Rows come in while the disk renames.
 func (s *Store) install(m *machine, at int64, touched uint64, next *version) (Sealed, error) {
-	before, err := readDay(s.db, m.name, at)
-	if err != nil {
+	anew, due, err := s.announce(m, at, touched, next)
+	if err != nil || !due {
 		return Sealed{}, err
 	}
-	if before == nil {
-		// Nobody looks for the files before the catalogue lists them, so they
-		// can take their names while rows come in.
-		if err := s.rename(m, at); err != nil {
-			return Sealed{}, err
-		}
-	}
+	renamed := s.rename(m, at)
 	s.writing.Lock()
 	defer s.writing.Unlock()
-	open := m.open[at]
-	if open == nil || open.touched != touched {
-		return Sealed{}, nil
-	}
 	d, err := readDay(s.db, m.name, at)
-	if err != nil || (d == nil) != (before == nil) {
-		return Sealed{}, err
+	if err != nil {
+		return Sealed{}, errors.Join(renamed, err)
 	}
-	if d != nil {
-		if d.next != nil { // left by a disk that failed in between
-			if err := s.settle(m, d); err != nil {
-				return Sealed{}, err
-			}
-		}
-		d.next = next
-		if err := s.announce(m, d); err != nil {
-			return Sealed{}, err
-		}
-		if err := s.rename(m, at); err != nil {
-			return Sealed{}, errors.Join(err, s.settle(m, d))
-		}
+	listed := d != nil && d.next != nil && *d.next == *next
+	switch {
+	case listed != anew: // a file was found to be damaged meanwhile, and set aside
+		return Sealed{}, renamed
+	case renamed == nil && m.open[at].touched == touched:
+		return s.close(m, at, d, next)
+	case listed:
+		return Sealed{}, errors.Join(renamed, s.settle(m, d))
+	default:
+		return Sealed{}, renamed
 	}
-	return s.close(m, at, d, next)
 }
 
-// announce lists the files that are about to replace a day's.
-func (s *Store) announce(m *machine, d *day) error {
+// announce lists the files that are about to replace a day's. Where there are
+// none yet it need not: nobody looks for files before the catalogue lists them.
+func (s *Store) announce(m *machine, at int64, touched uint64, next *version) (anew, due bool, err error) {
+	s.writing.Lock()
+	defer s.writing.Unlock()
+	if open := m.open[at]; open == nil || open.touched != touched {
+		return false, false, nil
+	}
+	d, err := readDay(s.db, m.name, at)
+	if d == nil || err != nil {
+		return false, err == nil, err
+	}
+	if d.next != nil { // left by a disk that failed in between
+		if err := s.settle(m, d); err != nil {
+			return true, false, err
+		}
+	}
+	d.next = next
 	batch := s.db.NewBatch()
-	batch.Set(dayKey(m.name, d.at), appendDay(nil, d))
-	return s.db.Commit(batch, db.Synced)
+	batch.Set(dayKey(m.name, at), appendDay(nil, d))
+	return true, true, s.db.Commit(batch, db.Synced)
 }
 
 func (s *Store) rename(m *machine, at int64) error {
+	var renames []db.Rename
 	for k := range Kind(kinds) {
-		if err := s.files.Move(s.draftOf(k, m.name, at), s.fileOf(k, m.name, at)); err != nil {
-			return err
-		}
+		renames = append(renames, db.Rename{From: s.draftOf(k, m.name, at), To: s.fileOf(k, m.name, at)})
 	}
-	return nil
+	return s.files.Move(renames...)
 }
 
 // close lists the new files in the catalogue and takes the day's rows out of

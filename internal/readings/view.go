@@ -84,7 +84,7 @@ func (v *view) rowPieces(from, to int64, sensors []string, yield func(*piece) er
 		return nil
 	}
 	var ended error
-	p := newPiece(len(sensors))
+	p := newPiece(len(sensors), to)
 	places := placesOf(v.words.sensors, sensors)
 	prefix := rowsOf(nil, v.machine.name)
 	err := v.Ascend(appendMicros(slices.Clone(prefix), from), appendMicros(prefix, to), func(key, value []byte) error {
@@ -92,7 +92,7 @@ func (v *view) rowPieces(from, to int64, sensors []string, yield func(*piece) er
 			if ended = yield(p.whole()); ended != nil {
 				return Stop
 			}
-			p = newPiece(len(sensors))
+			p = newPiece(len(sensors), to)
 		}
 		return v.addRow(p, key, value, places)
 	})

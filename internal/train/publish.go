@@ -42,6 +42,7 @@ func (m *Manager) publish(t fettle.Training, job *Job, r *Result) error {
 	if err != nil {
 		return fmt.Errorf("decide on %s: %w", published.Name, err)
 	}
+	m.forgetRefused(t.Machine, t.Forecaster) // before the run is said to be over: then nothing of it is to come any more
 	m.change(t.ID, func(t *fettle.Training) {
 		now := m.Now().UTC()
 		t.State, t.EndedAt = fettle.TrainingSucceeded, &now
@@ -54,7 +55,6 @@ func (m *Manager) publish(t fettle.Training, job *Job, r *Result) error {
 	}
 	m.log.Info("training done", "machine", t.Machine, "forecaster", t.Forecaster, "run", t.ID, "model", published.Name, "promoted", promote, "waits", waits,
 		"reason", reason, "seconds", int(r.Seconds), "worker_peak", mebibytes(r.PeakBytes))
-	m.forgetRefused(t.Machine, t.Forecaster)
 	return nil
 }
 
