@@ -41,12 +41,12 @@ func read(t rapid.TB, file []byte) []Table {
 		for i := range r.Sensors() {
 			column := make([]float64, r.Rows(g))
 			if err == nil {
-				err = r.Column(g, i, column)
+				err = r.Column(g, i, 0, column)
 			}
 			table.Columns = append(table.Columns, column)
 		}
 		if err == nil {
-			table.Tags, err = r.Tags(g)
+			table.Tags, err = r.Tags(g, 0, r.Rows(g))
 		}
 		if err != nil {
 			t.Fatal(err)
@@ -144,7 +144,7 @@ func FuzzOpen(f *testing.F) {
 			if n := r.Rows(g); n >= 0 && n < 1000 {
 				_ = r.Times(g, make([]int64, n))
 				for i := range r.Sensors() {
-					_ = r.Column(g, i, make([]float64, n))
+					_ = r.Column(g, i, 0, make([]float64, n))
 				}
 			}
 		}

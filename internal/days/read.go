@@ -53,7 +53,7 @@ func (r *Reader) Rows(group int) int { return int(r.file.RowGroups()[group].NumR
 // Times reads the times of a group into dst, which has a place for each row.
 func (r *Reader) Times(group int, dst []int64) (err error) {
 	defer survive("read times", &err)
-	return r.pages(group, 0, len(dst), func(page parquet.Page, at int) error {
+	return r.pages(stretch{group, 0, 0, len(dst)}, func(page parquet.Page, at int) error {
 		data := page.Data()
 		values := data.Int64()
 		if len(values) != int(page.NumRows()) {
@@ -64,11 +64,11 @@ func (r *Reader) Times(group int, dst []int64) (err error) {
 	})
 }
 
-// Column reads one sensor's values of a group into dst, which has a place for
-// each row; NaN where it was silent.
-func (r *Reader) Column(group, sensor int, dst []float64) (err error) {
+// Column reads one sensor's values of a group, from a row on, into dst; NaN where
+// it was silent.
+func (r *Reader) Column(group, sensor, from int, dst []float64) (err error) {
 	defer survive("read column", &err)
-	return r.pages(group, 1+sensor, len(dst), func(page parquet.Page, at int) error {
+	return r.pages(stretch{group, 1 + sensor, from, from + len(dst)}, func(page parquet.Page, at int) error {
 		return fill(dst[at:at+int(page.NumRows())], page)
 	})
 }
@@ -124,16 +124,16 @@ func spread(dst []float64, levels []byte, value func(i int) float64) {
 	}
 }
 
-// Tags reads the tags of a group, nil if no row of the file has any.
-func (r *Reader) Tags(group int) (tags []string, err error) {
+// Tags reads the tags of rows of a group, nil if no row of the file has any.
+func (r *Reader) Tags(group, from, to int) (tags []string, err error) {
 	defer survive("read tags", &err)
 	if !r.tags {
 		return nil, nil
 	}
-	tags = make([]string, r.Rows(group))
+	tags = make([]string, to-from)
 	shared := map[string]string{}
 	values := make([]parquet.Value, blockRows)
-	err = r.pages(group, 1+len(r.sensors), len(tags), func(page parquet.Page, at int) error {
+	err = r.pages(stretch{group, 1 + len(r.sensors), from, to}, func(page parquet.Page, at int) error {
 		reader := page.Values()
 		for {
 			n, err := reader.ReadValues(values)
@@ -158,34 +158,36 @@ func (r *Reader) Tags(group int) (tags []string, err error) {
 	return tags, err
 }
 
-// pages hands out the pages of a column with the row that each begins at. They
-// must hold as many rows as the caller has places for.
-func (r *Reader) pages(group, column, rows int, use func(page parquet.Page, at int) error) (err error) {
-	chunks := r.file.RowGroups()[group].ColumnChunks()
-	if column >= len(chunks) {
-		return fmt.Errorf("read column %d of %d: %w", column, len(chunks), errForeign)
+// A stretch is rows from..to-1 of a column of a group.
+type stretch struct{ group, column, from, to int }
+
+// pages hands out the pages of a stretch, cut to it, with the row of it that each
+// begins at.
+func (r *Reader) pages(s stretch, use func(page parquet.Page, at int) error) (err error) {
+	chunks := r.file.RowGroups()[s.group].ColumnChunks()
+	if s.column >= len(chunks) {
+		return fmt.Errorf("read column %d of %d: %w", s.column, len(chunks), errForeign)
 	}
-	pages := chunks[column].Pages()
+	pages := chunks[s.column].Pages()
 	defer func() { err = errors.Join(err, pages.Close()) }()
-	at := 0
-	for {
+	for at := 0; at < s.to; {
 		page, err := pages.ReadPage()
-		if errors.Is(err, io.EOF) && at == rows {
-			return nil
-		}
 		if err != nil {
-			return fmt.Errorf("read column %d: %w", column, err)
+			return fmt.Errorf("read column %d: %w", s.column, err)
 		}
 		n := int(page.NumRows())
-		if at+n > rows {
-			parquet.Release(page)
-			return fmt.Errorf("read column %d: more than %d rows: %w", column, rows, errForeign)
+		if from, to := max(s.from, at), min(s.to, at+n); from < to {
+			part := page
+			if to-from < n {
+				part = page.Slice(int64(from-at), int64(to-at))
+			}
+			err = use(part, from-s.from)
 		}
-		err = use(page, at)
 		parquet.Release(page)
 		if err != nil {
-			return fmt.Errorf("read column %d: %w", column, err)
+			return fmt.Errorf("read column %d: %w", s.column, err)
 		}
 		at += n
 	}
+	return nil
 }

@@ -171,7 +171,7 @@ func (c *checkup) day(d *day) error {
 func (c *checkup) raw(d *day, file *dayFile, sensors []string, each func(*piece)) (times []int64, err error) {
 	places := placesOf(sensors, file.Sensors())
 	for g := range file.Groups() {
-		p, err := c.readGroup(file, g, places)
+		p, err := c.readGroup(file, g, places, nil)
 		if err != nil {
 			return nil, err
 		}

@@ -22,7 +22,7 @@ func open(d *db.DB, dir string, foldsCase bool, log *slog.Logger) (*Store, error
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	s := &Store{db: d, dir: dir, foldsCase: foldsCase, files: d.Files(), press: days.NewPress(), log: log, machines: map[string]*machine{}}
+	s := &Store{db: d, dir: dir, foldsCase: foldsCase, files: d.Files(), press: days.NewPress(), log: log, mostNumbers: mostNumbers, machines: map[string]*machine{}}
 	load := []struct {
 		prefix string
 		record func(m *machine, rest, value []byte) error

@@ -132,7 +132,10 @@ func TestStoreIsLikeAMap(t *testing.T) {
 					t.Fatalf("Append of %d rows did %+v, %v", len(rows), done, err)
 				}
 			},
-			"reopen": func(t *rapid.T) { d, s = mustReopen(t, d, dir) },
+			"reopen": func(t *rapid.T) {
+				d, s = mustReopen(t, d, dir)
+				s.mostNumbers = rapid.SampledFrom([]int{12, mostNumbers}).Draw(t, "numbers in a row group")
+			},
 			"range":  func(t *rapid.T) { compareRange(t, s, model, someMachine.Draw(t, "machine")) },
 			"window": func(t *rapid.T) { compareWindow(t, s, model, someMachine.Draw(t, "machine")) },
 			"points": func(t *rapid.T) { comparePoints(t, s, model, someMachine.Draw(t, "machine")) },

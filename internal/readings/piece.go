@@ -16,19 +16,20 @@ type piece struct {
 	columns [][]float64 // (sensors, rows); nil: the sensor was silent throughout
 	tags    []int32     // (rows), numbers in a tagBook; nil: no row has tags
 	filled  int         // columns that are not nil, while rows are added
+	most    int         // numbers, while rows are added
 	end     int64       // what rows may come is before it; latest: there is no telling
 }
 
-func newPiece(sensors int, end int64) *piece {
-	return &piece{columns: make([][]float64, sensors), end: end}
+func (v *view) newPiece(sensors int, end int64) *piece {
+	return &piece{columns: make([][]float64, sensors), most: v.store.mostNumbers, end: end}
 }
 
-// maxPiece bounds the numbers in a piece, and so the memory for reading a day
+// mostNumbers bounds the numbers in a piece, and so the memory for reading a day
 // of a machine with thousands of sensors.
-const maxPiece = 4 << 20
+const mostNumbers = 4 << 20
 
 // fits tells whether one more row keeps a piece within its bound.
-func (p *piece) fits() bool { return (len(p.times)+1)*(p.filled+1) <= maxPiece }
+func (p *piece) fits() bool { return (len(p.times)+1)*(p.filled+1) <= p.most }
 
 // grow adds a row in which all sensors are silent. Columns may end before it,
 // until whole.
@@ -57,7 +58,7 @@ func (p *piece) more() int {
 	}
 	took, left := p.times[n-1]-p.times[0], p.end-p.times[n-1]
 	expected := float64(n) * float64(left) / float64(max(1, took)) * (1 + 1./32)
-	fitting := max(1, maxPiece/(p.filled+1)-n)
+	fitting := max(1, p.most/(p.filled+1)-n)
 	return min(max(n/8, int(min(expected, paced*64))), fitting)
 }
 
@@ -136,7 +137,7 @@ func laidOver(older, newer *piece) *piece {
 	case len(older.times) == 0:
 		return newer
 	}
-	p := newPiece(len(older.columns), latest)
+	p := &piece{columns: make([][]float64, len(older.columns))}
 	var fromOlder, fromNewer []int // row of either for each row; -1: none
 	for i, j := 0, 0; i < len(older.times) || j < len(newer.times); {
 		takeOlder := j == len(newer.times) || i < len(older.times) && older.times[i] <= newer.times[j]

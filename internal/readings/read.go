@@ -109,17 +109,16 @@ func (s *Store) Last(machine string, until time.Time, n int) ([]fettle.Reading, 
 			return err
 		},
 		closed: func(d *day, to int64) error {
-			var found []fettle.Reading
-			err := v.dayPieces(d, d.at, to, sensors, func(p *piece) error {
-				p = p.cut(max(0, len(p.times)-(n-len(rows))), len(p.times))
-				return p.eachRow(machine, sensors, &v.tags, func(r fettle.Reading) error {
-					found = append(found, r)
+			return v.dayBackwards(d, to, sensors, func() int { return n - len(rows) }, func(p *piece) error {
+				begin := len(rows)
+				p = p.cut(max(0, len(p.times)-(n-begin)), len(p.times))
+				err := p.eachRow(machine, sensors, &v.tags, func(r fettle.Reading) error {
+					rows = append(rows, r)
 					return nil
 				})
+				slices.Reverse(rows[begin:])
+				return err
 			})
-			slices.Reverse(found)
-			rows = append(rows, found[:min(len(found), n-len(rows))]...)
-			return err
 		},
 	})
 	if err != nil {
@@ -274,18 +273,10 @@ func (c *columns) addDay(d *day, to int64) error {
 			return err
 		}
 	}
-	var pieces []*piece
-	err = v.dayPieces(d, d.at, to, c.Sensors, func(p *piece) error {
-		pieces = append(pieces, p)
-		return nil
-	})
-	for i := len(pieces) - 1; i >= 0 && c.free > 0; i-- {
-		c.addPiece(pieces[i])
-	}
-	return err
+	return v.dayBackwards(d, to, c.Sensors, func() int { return c.free }, c.addPiece)
 }
 
-func (c *columns) addPiece(p *piece) {
+func (c *columns) addPiece(p *piece) error {
 	n := min(c.free, len(p.times))
 	c.free -= n
 	copy(c.TimesMicros[c.free:], p.times[len(p.times)-n:])
@@ -299,6 +290,7 @@ func (c *columns) addPiece(p *piece) {
 			dst[row] = math.NaN()
 		}
 	}
+	return nil
 }
 
 // addWhole decodes a whole file into place; false if it must be read otherwise.
@@ -327,7 +319,7 @@ func (c *columns) addWhole(d *day) (done bool, err error) {
 				for row := range dst {
 					dst[row] = math.NaN()
 				}
-			} else if err := file.Column(g, place, dst); err != nil {
+			} else if err := file.Column(g, place, 0, dst); err != nil {
 				return false, nil
 			}
 		}

@@ -55,7 +55,8 @@ type Store struct {
 	db  *db.DB
 	dir string // data folder, below which the closed days are
 
-	foldsCase bool // see foldsCase
+	foldsCase   bool // see foldsCase
+	mostNumbers int  // see mostNumbers
 
 	files db.Files
 	press *days.Press

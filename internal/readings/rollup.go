@@ -130,8 +130,8 @@ func (s *series) addSeries(o *series) {
 	}
 }
 
-// full tells whether the series is as large as a piece may be.
-func (s *series) full() bool { return len(s.times)*(1+len(measures)*len(s.stats)) > maxPiece }
+// full tells whether the series has more numbers than a piece may have.
+func (s *series) full(most int) bool { return len(s.times)*(1+len(measures)*len(s.stats)) > most }
 
 // finished cuts off all buckets but the last, which may still grow.
 func (s *series) finished() *series {
@@ -195,7 +195,7 @@ func (v *view) rollup(file *dayFile, k Kind, sensors []string) (*series, error) 
 				if !found {
 					break
 				}
-				if err := file.Column(g, place, column); err != nil {
+				if err := file.Column(g, place, 0, column); err != nil {
 					return nil, fmt.Errorf("%w: %w", errBroken, err)
 				}
 				setAll(s.stats[i][from:], column, m)

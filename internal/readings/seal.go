@@ -173,7 +173,7 @@ func (w *dayWriter) rows(p *piece, more bool) error {
 	w.version.last = p.times[len(p.times)-1]
 	w.version.rows += int64(len(p.times))
 	w.series[Minute].addPiece(p)
-	if !w.series[Minute].full() {
+	if !w.series[Minute].full(w.view.store.mostNumbers) {
 		return nil
 	}
 	minutes := w.series[Minute].finished()

@@ -68,3 +68,21 @@ func BenchmarkColumns(b *testing.B) {
 		}
 	}
 }
+
+// BenchmarkLastClosed reads the newest 50 rows when all but one are in the file
+// of a closed day.
+func BenchmarkLastClosed(b *testing.B) {
+	s := benchStore(b)
+	if _, err := s.Append(plantDay(b)); err != nil {
+		b.Fatal(err)
+	}
+	if n, err := s.SealAll(context.Background()); n != 1 || err != nil {
+		b.Fatal(n, err)
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		if rows, err := s.Last("m", time.Time{}, 50); err != nil || len(rows) != 50 {
+			b.Fatal(len(rows), err)
+		}
+	}
+}

@@ -84,7 +84,7 @@ func (v *view) rowPieces(from, to int64, sensors []string, yield func(*piece) er
 		return nil
 	}
 	var ended error
-	p := newPiece(len(sensors), to)
+	p := v.newPiece(len(sensors), to)
 	places := placesOf(v.words.sensors, sensors)
 	prefix := rowsOf(nil, v.machine.name)
 	err := v.Ascend(appendMicros(slices.Clone(prefix), from), appendMicros(prefix, to), func(key, value []byte) error {
@@ -92,7 +92,7 @@ func (v *view) rowPieces(from, to int64, sensors []string, yield func(*piece) er
 			if ended = yield(p.whole()); ended != nil {
 				return Stop
 			}
-			p = newPiece(len(sensors), to)
+			p = v.newPiece(len(sensors), to)
 		}
 		return v.addRow(p, key, value, places)
 	})
@@ -145,10 +145,13 @@ func (v *view) dayPieces(d *day, from, to int64, sensors []string, yield func(*p
 	}
 	places := placesOf(sensors, file.Sensors())
 	for g := range file.Groups() {
-		p, err := v.readGroup(file, g, places)
-		if err == nil && len(p.times) == 0 {
-			err = errBroken
-		}
+		end := to
+		p, err := v.readGroup(file, g, places, func(times []int64) (i, j int) {
+			if g < file.Groups()-1 {
+				end = min(to, times[len(times)-1]+1)
+			}
+			return between(times, from, end)
+		})
 		if errors.Is(err, errBroken) {
 			v.store.setAside(v.machine, d, Raw, err)
 			return v.rowPieces(from, to, sensors, yield)
@@ -156,12 +159,6 @@ func (v *view) dayPieces(d *day, from, to int64, sensors []string, yield func(*p
 		if err != nil {
 			return err
 		}
-		end := to
-		if g < file.Groups()-1 {
-			end = min(to, p.times[len(p.times)-1]+1)
-		}
-		i, j := between(p.times, from, end)
-		p = p.cut(i, j)
 		if dirty && from < end {
 			if p, err = v.overlay(p, from, end, sensors); err != nil {
 				return err
@@ -175,6 +172,71 @@ func (v *view) dayPieces(d *day, from, to int64, sensors []string, yield func(*p
 		from = max(from, end)
 	}
 	return nil
+}
+
+// dayBackwards yields the newest rows of a closed day before a time, as
+// dayPieces does, but the newest piece first, and only until nothing is missing
+// any more. Most of a day is not even decoded for the few rows of its end.
+func (v *view) dayBackwards(d *day, to int64, sensors []string, missing func() int, yield func(*piece) error) error {
+	file, err := v.openRaw(d)
+	if err != nil {
+		return err
+	}
+	if file == nil {
+		return v.rowsBackwards(d.at, to, sensors, yield)
+	}
+	defer file.Close()
+	_, dirty, err := v.Get(openDayKey(v.machine.name, d.at))
+	if err != nil {
+		return err
+	}
+	places := placesOf(sensors, file.Sensors())
+	for g := file.Groups() - 1; g >= 0 && missing() > 0; g-- {
+		begin, from := d.at, d.at // of the group's stretch, and of what is taken of it
+		p, err := v.readGroup(file, g, places, func(times []int64) (i, j int) {
+			if g > 0 {
+				begin = times[0]
+			}
+			i, j = between(times, begin, to)
+			if from = begin; j-i > missing() {
+				i = j - missing()
+				from = times[i]
+			}
+			return i, j
+		})
+		if errors.Is(err, errBroken) {
+			v.store.setAside(v.machine, d, Raw, err)
+			return v.rowsBackwards(d.at, to, sensors, yield)
+		}
+		if err != nil {
+			return err
+		}
+		if dirty && from < to {
+			if p, err = v.overlay(p, from, to, sensors); err != nil {
+				return err
+			}
+		}
+		if len(p.times) > 0 {
+			if err := yield(p); err != nil {
+				return err
+			}
+		}
+		to = min(to, begin)
+	}
+	return nil
+}
+
+// rowsBackwards is rowPieces with the newest piece first.
+func (v *view) rowsBackwards(from, to int64, sensors []string, yield func(*piece) error) error {
+	var pieces []*piece
+	err := v.rowPieces(from, to, sensors, func(p *piece) error {
+		pieces = append(pieces, p)
+		return nil
+	})
+	for i := len(pieces) - 1; i >= 0 && err == nil; i-- {
+		err = yield(pieces[i])
+	}
+	return err
 }
 
 // overlay lays the store's rows of a stretch over those of a file.
@@ -212,33 +274,43 @@ func (v *view) open(d *day, k Kind) (*dayFile, error) {
 	}
 }
 
-// readGroup decodes a row group of a raw file. places are where in the file the
-// sensors are.
-func (v *view) readGroup(file *dayFile, group int, places []int) (*piece, error) {
+// readGroup decodes those rows of a row group of a raw file that pick takes by
+// their times; all of them if it is nil. places are where in the file the sensors
+// are.
+func (v *view) readGroup(file *dayFile, group int, places []int, pick func(times []int64) (i, j int)) (*piece, error) {
 	n := file.Rows(group)
-	if n < 0 || int64(n) > file.version.rows {
+	if n < 1 || int64(n) > file.version.rows {
 		return nil, fmt.Errorf("%w: %d rows", errBroken, n)
 	}
 	p := &piece{times: make([]int64, n), columns: make([][]float64, len(places))}
-	err := file.Times(group, p.times)
-	for i, place := range places {
-		if err != nil {
-			break
+	if err := file.Times(group, p.times); err != nil {
+		return nil, fmt.Errorf("%w: %w", errBroken, err)
+	}
+	i, j := 0, n
+	if pick != nil {
+		i, j = pick(p.times)
+	}
+	if p.times = p.times[i:j]; i == j {
+		return p, nil
+	}
+	for n, place := range places {
+		if place < 0 {
+			continue
 		}
-		if place >= 0 {
-			p.columns[i] = make([]float64, n)
-			err = file.Column(group, place, p.columns[i])
+		p.columns[n] = make([]float64, j-i)
+		if err := file.Column(group, place, i, p.columns[n]); err != nil {
+			return nil, fmt.Errorf("%w: %w", errBroken, err)
 		}
 	}
-	var texts []string
-	if err == nil && !v.tagless {
-		texts, err = file.Tags(group)
+	if v.tagless {
+		return p, nil
 	}
+	texts, err := file.Tags(group, i, j)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", errBroken, err)
 	}
 	if texts != nil {
-		p.tags = make([]int32, n)
+		p.tags = make([]int32, j-i)
 		for row, text := range texts {
 			if p.tags[row], err = v.tags.ofText(text); err != nil {
 				return nil, err

@@ -157,7 +157,7 @@ func unpack(machine string, d Data, packed []byte) (Table, error) {
 		at := 0
 		for g := range file.Groups() {
 			n := file.Rows(g)
-			if err := file.Column(g, sensor, column[at:at+n]); err != nil {
+			if err := file.Column(g, sensor, 0, column[at:at+n]); err != nil {
 				return nil, fettle.Errorf(fettle.Invalid, "read the job's readings of %s: %w", d.Sensors[sensor], err)
 			}
 			at += n
