@@ -49,8 +49,9 @@ torture: needs ## kill -9 and power cuts at random moments under load: 50 and 20
 	FETTLE_TORTURE_ROUNDS=$${FETTLE_TORTURE_ROUNDS:-50} go test -count=1 -timeout 30m -v -run 'TestPowerCut$$|TestKill$$' ./internal/readings
 	FETTLE_TORTURE_ROUNDS=$${FETTLE_TORTURE_ROUNDS:-200} go test -count=1 -timeout 60m -v -tags peers_light -run 'TestKill$$' ./cmd/fettle
 
-bench-readings: ## What the store of readings takes of the disk, and how fast it is
-	go run ./bench/readings
+bench-readings: ## What the store of readings takes of the disk, and how fast it is, beside Prometheus and VictoriaMetrics
+	cd bench/readings/peers && go build -o $(CURDIR)/bin/readings-peers .
+	go run ./bench/readings -peers bin/readings-peers
 
 story: build ## The main job on real input ($$FETTLE_DATA): SKAB, NAB, the old system's model
 	@test -n "$(FETTLE_DATA)" || { echo "FETTLE_DATA is not set: name the folder that holds skab, nab, ett, migration and patchtst-goldens"; exit 1; }

@@ -143,7 +143,8 @@ func TestNoHiddenState(t *testing.T) {
 	}
 }
 
-// sources parses every Go file of the program; tests may do as they need.
+// sources parses every Go file of the program; tests may do as they need, and so
+// may modules of their own.
 func sources(t *testing.T) []file {
 	t.Helper()
 	var files []file
@@ -155,6 +156,9 @@ func sources(t *testing.T) []file {
 		name := entry.Name()
 		if entry.IsDir() {
 			if path != "." && (strings.HasPrefix(name, ".") || name == "testdata" || name == "tools" || name == "scripts" || name == "gen") {
+				return filepath.SkipDir
+			}
+			if _, err := os.Stat(filepath.Join(path, "go.mod")); path != "." && err == nil {
 				return filepath.SkipDir
 			}
 			return nil

@@ -1,9 +1,11 @@
 // Command readings measures the store of readings on the simulated plant and
 // prints a table. Machines' months of readings go in; what they take of the
 // disk, and how fast they are sealed and read, comes out. It measures what the
-// server does, in the server's own packages, and asserts nothing.
+// server does, in the server's own packages, and asserts nothing. The storage
+// engines of Prometheus and VictoriaMetrics get the same readings, if the program
+// of bench/readings/peers is there.
 //
-//	go run ./bench/readings [-days 30] [-machines 1000] [-dir FOLDER]
+//	go run ./bench/readings [-days 31] [-machines 1000] [-dir FOLDER] [-peers PROGRAM]
 package main
 
 import (
@@ -27,17 +29,18 @@ import (
 )
 
 func main() {
-	days := flag.Int("days", 30, "days of three machines, a reading every 2 s")
+	days := flag.Int("days", 31, "days of three machines, a reading every 2 s")
 	machines := flag.Int("machines", 1000, "machines whose one day is sealed")
 	dir := flag.String("dir", "", "folder on the disk to measure; a temporary one if empty")
+	peers := flag.String("peers", "", "program of bench/readings/peers; without it other engines are left out")
 	flag.Parse()
-	if err := run(*dir, *days, *machines); err != nil {
+	if err := run(*dir, *peers, *days, *machines); err != nil {
 		fmt.Fprintln(os.Stderr, "bench readings:", err)
 		os.Exit(1)
 	}
 }
 
-func run(dir string, days, machines int) error {
+func run(dir, peers string, days, machines int) error {
 	dir, err := os.MkdirTemp(dir, "fettle-bench-")
 	if err != nil {
 		return err
@@ -49,6 +52,12 @@ func run(dir string, days, machines int) error {
 		run  func(dir string) error
 	}{
 		{"month", func(dir string) error { return month(dir, days) }},
+		{"beside", func(dir string) error {
+			if peers == "" {
+				return nil
+			}
+			return beside(peers, dir, days)
+		}},
 		{"fleet", func(dir string) error { return fleet(dir, machines) }},
 		{"alone", alone},
 	} {
@@ -137,9 +146,14 @@ func month(dir string, days int) error {
 	return nil
 }
 
+// newPlant is the three machines of month.
+func newPlant() (*plant.Plant, error) {
+	return plant.New(plant.Options{Start: begin, Interval: 2 * time.Second, Seed: 1})
+}
+
 // fill appends days of the simulated plant in batches.
 func fill(s store, days int) (rows int, took time.Duration, err error) {
-	p, err := plant.New(plant.Options{Start: begin, Interval: 2 * time.Second, Seed: 1})
+	p, err := newPlant()
 	if err != nil {
 		return 0, 0, err
 	}
