@@ -356,7 +356,7 @@ func (b *Broker) Publish(topic string, payload []byte, retain bool) error {
 	if retain {
 		b.retain(pk)
 	}
-	b.deliver(pk, false)
+	b.deliver(&pk, false)
 	return nil
 }
 

@@ -11,7 +11,7 @@ import (
 
 // deliver puts a message into the outboxes of its subscribers. If hold, it waits
 // for those that are behind: for all of them at once.
-func (b *Broker) deliver(pk packets.Packet, hold bool) {
+func (b *Broker) deliver(pk *packets.Packet, hold bool) {
 	subscribers := b.server.Topics.Subscribers(pk.TopicName)
 	if len(subscribers.Shared) > 0 {
 		subscribers.SelectShared()
@@ -20,7 +20,7 @@ func (b *Broker) deliver(pk packets.Packet, hold bool) {
 	if len(subscribers.Subscriptions) == 0 {
 		return
 	}
-	l := newLetter(pk)
+	l := newLetter(*pk)
 	var behind []<-chan struct{}
 	for client, sub := range subscribers.Subscriptions {
 		o := b.outboxes.get(client)

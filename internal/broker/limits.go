@@ -57,9 +57,13 @@ func (b *bucket) take(n int, now time.Time) time.Duration {
 }
 
 // slowDown keeps a client to its rates, by not reading on.
-func (h *hook) slowDown(cl *mqtt.Client, pk packets.Packet) {
-	c, now := connOf(cl), time.Now()
-	wait := max(c.messages.take(1, now), c.bytes.take(pk.FixedHeader.Remaining, now))
+func (h *hook) slowDown(cl *mqtt.Client, bytes int) {
+	c := connOf(cl)
+	if c.messages.rate == 0 && c.bytes.rate == 0 {
+		return
+	}
+	now := time.Now()
+	wait := max(c.messages.take(1, now), c.bytes.take(bytes, now))
 	if wait == 0 {
 		return
 	}

@@ -40,7 +40,7 @@ func (h *hook) OnPacketRead(cl *mqtt.Client, pk packets.Packet) (packets.Packet,
 		if pk.FixedHeader.Qos > 0 && pk.PacketID == 0 {
 			return pk, nil // mochi ends the connection
 		}
-		h.slowDown(cl, pk)
+		h.slowDown(cl, pk.FixedHeader.Remaining)
 		connOf(cl).incoming = incoming{pk.FixedHeader.Qos, pk.PacketID}
 		pk.FixedHeader.Qos, pk.FixedHeader.Dup, pk.PacketID = 0, false, 0
 		switch {
@@ -119,16 +119,19 @@ func (h *hook) enter(cl *mqtt.Client, pk packets.Packet) (m *message, begun bool
 	return m, begun
 }
 
-// OnPublish has a client's message received. mochi is told to reject it, which
-// makes it do nothing more.
+// handled makes mochi do nothing more about a message. Rejecting it would do the
+// same, but copies the whole packet for a line of the log that nobody reads.
+var handled error = packets.CodeSuccessIgnore
+
+// OnPublish has a client's message received.
 func (h *hook) OnPublish(cl *mqtt.Client, pk packets.Packet) (packets.Packet, error) {
 	if pk.TopicName == "" {
 		part(cl, packets.ErrTopicAliasInvalid)
-		return pk, packets.ErrRejectPacket
+		return pk, handled
 	}
 	if pk.Properties.TopicAliasFlag && !connOf(cl).grant.mayPublish(pk.TopicName) {
 		h.forbid(cl, pk) // its rights are fewer than when it set the alias
-		return pk, packets.ErrRejectPacket
+		return pk, handled
 	}
 	if pk.FixedHeader.Retain && !h.b.mayRetain(pk, cl) {
 		pk.FixedHeader.Retain = false
@@ -136,7 +139,7 @@ func (h *hook) OnPublish(cl *mqtt.Client, pk packets.Packet) (packets.Packet, er
 	if m, begun := h.enter(cl, pk); begun {
 		h.receive(cl, m)
 	}
-	return pk, packets.ErrRejectPacket
+	return pk, handled
 }
 
 // mayRetain tells whether there is room for a message to be retained.
@@ -207,7 +210,7 @@ func (h *hook) answer(cl *mqtt.Client, messages []*message) {
 			h.b.passOn(messages[passedOn:i+1], true)
 			passedOn = i + 1
 		}
-		answers = appendAnswer(answers, m.packet)
+		answers = appendAnswer(answers, &m.packet)
 	}
 	h.write(cl, answers)
 	h.b.passOn(messages[passedOn:], true)
@@ -220,7 +223,7 @@ func (h *hook) answer(cl *mqtt.Client, messages []*message) {
 // and is the same in both versions:
 //
 //	type 40 or 50, length 2, packet id
-func appendAnswer(answers []byte, pk packets.Packet) []byte {
+func appendAnswer(answers []byte, pk *packets.Packet) []byte {
 	switch pk.FixedHeader.Qos {
 	case 1:
 		answers = append(answers, packets.Puback<<4, 2)
@@ -280,6 +283,6 @@ func (b *Broker) passOn(messages []*message, hold bool) {
 		if m.packet.FixedHeader.Retain {
 			b.retain(m.packet)
 		}
-		b.deliver(m.packet, hold && m.packet.FixedHeader.Qos > 0)
+		b.deliver(&m.packet, hold && m.packet.FixedHeader.Qos > 0)
 	}
 }
