@@ -347,16 +347,11 @@ func (b *Broker) Publish(topic string, payload []byte, retain bool) error {
 	if len(topic) > math.MaxUint16 || !mqtt.IsValidFilter(topic, true) && !strings.HasPrefix(topic, "$") {
 		return fettle.BadField("publish over mqtt", "topic", fettle.Shorten(topic), "a topic without + and #")
 	}
-	pk := packets.Packet{
-		FixedHeader: packets.FixedHeader{Type: packets.Publish, Qos: 1, Retain: retain},
-		TopicName:   topic,
-		Payload:     payload,
-		Created:     time.Now().Unix(),
-	}
+	l := &letter{topic: topic, payload: payload, qos: 1, retain: retain, created: time.Now().Unix()}
 	if retain {
-		b.retain(pk)
+		b.retain(l)
 	}
-	b.deliver(&pk, false)
+	b.deliver(l, false)
 	return nil
 }
 

@@ -11,8 +11,8 @@ import (
 
 // deliver puts a message into the outboxes of its subscribers. If hold, it waits
 // for those that are behind: for all of them at once.
-func (b *Broker) deliver(pk *packets.Packet, hold bool) {
-	subscribers := b.server.Topics.Subscribers(pk.TopicName)
+func (b *Broker) deliver(l *letter, hold bool) {
+	subscribers := b.server.Topics.Subscribers(l.topic)
 	if len(subscribers.Shared) > 0 {
 		subscribers.SelectShared()
 		subscribers.MergeSharedSelected()
@@ -20,7 +20,6 @@ func (b *Broker) deliver(pk *packets.Packet, hold bool) {
 	if len(subscribers.Subscriptions) == 0 {
 		return
 	}
-	l := newLetter(*pk)
 	var behind []<-chan struct{}
 	for client, sub := range subscribers.Subscriptions {
 		o := b.outboxes.get(client)
@@ -37,10 +36,11 @@ func (b *Broker) deliver(pk *packets.Packet, hold bool) {
 }
 
 // retain keeps a message for future subscribers, or takes back the one before.
-func (b *Broker) retain(pk packets.Packet) {
+func (b *Broker) retain(l *letter) {
+	pk := l.packet()
 	b.server.Topics.RetainMessage(pk)
 	atomic.StoreInt64(&b.server.Info.Retained, int64(b.server.Topics.Retained.Len()))
-	b.retained.set(pk.TopicName, retainedSize(pk))
+	b.retained.set(pk.TopicName, retainedSize(&pk))
 	b.keeper.retainedChanged(pk.TopicName)
 }
 
@@ -80,7 +80,7 @@ func (b *Broker) retainedUnder(filter string) []string {
 
 func (b *Broker) retainedOn(topic string) (*letter, bool) {
 	pk, found := b.server.Topics.Retained.Get(topic)
-	return newLetter(pk), found
+	return newLetter(&pk), found
 }
 
 func (b *Broker) fellBehind(o *outbox, setting string, limit int) {

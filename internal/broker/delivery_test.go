@@ -52,12 +52,12 @@ func TestRetainedMemoryIsBounded(t *testing.T) {
 // memory.
 func TestRetainedSize(t *testing.T) {
 	pk := packets.Packet{TopicName: "abc", Payload: []byte("x")}
-	small := retainedSize(pk)
+	small := retainedSize(&pk)
 	pk.Properties.User = []packets.UserProperty{{Key: "k", Val: strings.Repeat("v", 1000)}}
-	if large := retainedSize(pk); small < aroundRetained || large < small+1000 {
+	if large := retainedSize(&pk); small < aroundRetained || large < small+1000 {
 		t.Errorf("%d, and with a property %d", small, large)
 	}
-	if pk.Payload = nil; retainedSize(pk) != 0 {
+	if pk.Payload = nil; retainedSize(&pk) != 0 {
 		t.Error("what takes back takes room")
 	}
 }

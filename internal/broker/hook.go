@@ -303,14 +303,15 @@ func (h *hook) OnWillSent(cl *mqtt.Client, _ packets.Packet) {
 		h.b.log.Warn("mqtt will not published: its client may not any more", "topic", fettle.Shorten(will.TopicName), "client", cl.ID)
 		return
 	}
-	m := &message{outcome: taken, packet: packets.Packet{
+	pk := packets.Packet{
 		FixedHeader: packets.FixedHeader{Type: packets.Publish, Qos: will.Qos, Retain: will.Retain},
 		TopicName:   will.TopicName, Payload: will.Payload, Properties: packets.Properties{User: will.User},
 		ProtocolVersion: cl.Properties.ProtocolVersion, Origin: cl.ID, Created: time.Now().Unix(),
-	}}
-	if will.Retain && !h.b.mayRetain(m.packet, cl) {
-		m.packet.FixedHeader.Retain = false
 	}
+	if will.Retain && !h.b.mayRetain(&pk, cl) {
+		pk.FixedHeader.Retain = false
+	}
+	m := &message{letter: newLetter(&pk), outcome: taken}
 	if !h.b.work.begin() {
 		return
 	}

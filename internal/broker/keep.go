@@ -233,10 +233,10 @@ func (b *Broker) restore() error {
 	}
 	err = each(retainedPrefix, func() any { return &messageRecord{} }, func(key []byte, record any) bool {
 		pk := record.(*messageRecord).packet()
-		if pk.TopicName != string(key) || len(pk.Payload) == 0 || !b.retained.fits(pk.TopicName, retainedSize(pk)) {
+		if pk.TopicName != string(key) || len(pk.Payload) == 0 || !b.retained.fits(pk.TopicName, retainedSize(&pk)) {
 			return false
 		}
-		b.retained.set(pk.TopicName, retainedSize(pk))
+		b.retained.set(pk.TopicName, retainedSize(&pk))
 		pk.FixedHeader.Retain = true
 		b.server.Topics.RetainMessage(pk)
 		return true

@@ -135,7 +135,7 @@ func TestRetainedMessagesOutliveTheProgram(t *testing.T) {
 		t.Errorf("came as %+v %+v", pk.FixedHeader, pk.Properties)
 	}
 	c.ping()
-	if got := r.Broker.retained.total; got != retainedSize(packets.Packet{TopicName: "lab/state", Payload: []byte("on"), Properties: pk.Properties}) {
+	if got := r.Broker.retained.total; got != retainedSize(&packets.Packet{TopicName: "lab/state", Payload: []byte("on"), Properties: pk.Properties}) {
 		t.Errorf("%d bytes are counted as retained", got)
 	}
 }

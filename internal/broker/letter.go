@@ -19,19 +19,32 @@ type letter struct {
 	origin     string // the client id of its publisher
 	created    int64  // seconds since 1970
 	expiry     int64  // likewise; 0: never
+	version    byte   // of MQTT, that its publisher speaks; 0: fettle's own
 	properties *packets.Properties
 }
 
 // newLetter takes what concerns subscribers from a packet.
-func newLetter(pk packets.Packet) *letter {
+func newLetter(pk *packets.Packet) *letter {
 	l := &letter{topic: pk.TopicName, payload: pk.Payload, qos: pk.FixedHeader.Qos, retain: pk.FixedHeader.Retain,
-		origin: pk.Origin, created: pk.Created, expiry: pk.Expiry}
+		origin: pk.Origin, created: pk.Created, expiry: pk.Expiry, version: pk.ProtocolVersion}
 	p := &pk.Properties
 	if p.PayloadFormatFlag || p.ContentType != "" || p.ResponseTopic != "" || len(p.CorrelationData) > 0 || len(p.User) > 0 {
 		l.properties = &packets.Properties{PayloadFormatFlag: p.PayloadFormatFlag, PayloadFormat: p.PayloadFormat, ContentType: p.ContentType,
 			ResponseTopic: p.ResponseTopic, CorrelationData: p.CorrelationData, User: p.User}
 	}
 	return l
+}
+
+// packet is newLetter's inverse.
+func (l *letter) packet() packets.Packet {
+	pk := packets.Packet{
+		FixedHeader: packets.FixedHeader{Type: packets.Publish, Qos: l.qos, Retain: l.retain}, ProtocolVersion: l.version,
+		TopicName: l.topic, Payload: l.payload, Origin: l.origin, Created: l.created, Expiry: l.expiry,
+	}
+	if l.properties != nil {
+		pk.Properties = *l.properties
+	}
+	return pk
 }
 
 func (l *letter) expired(now time.Time) bool { return l.expiry > 0 && l.expiry <= now.Unix() }

@@ -337,7 +337,7 @@ func TestHeaderIsMochis(t *testing.T) {
 				if err := pk.PublishEncode(&want); err != nil {
 					t.Fatal(err)
 				}
-				d := delivery{letter: newLetter(pk), qos: qos, retain: n == 1, id: 258, subscriptionIDs: pk.Properties.SubscriptionIdentifier}
+				d := delivery{letter: newLetter(&pk), qos: qos, retain: n == 1, id: 258, subscriptionIDs: pk.Properties.SubscriptionIdentifier}
 				got := append(d.appendHeader(nil, version, n == 127, time.Now()), d.payload...)
 				if !bytes.Equal(got, want.Bytes()) {
 					t.Errorf("MQTT %d, QoS %d, %d bytes: %x, want %x", version, qos, n, got[:min(len(got), 60)], want.Bytes()[:min(want.Len(), 60)])

@@ -85,7 +85,7 @@ func (h *hook) acknowledged(cl *mqtt.Client, pk packets.Packet) {
 func (h *hook) forbid(cl *mqtt.Client, pk packets.Packet) {
 	h.b.forbidden.Add(1)
 	h.b.log.Warn("mqtt message refused: its client may not publish on the topic", "topic", fettle.Shorten(pk.TopicName), "client", cl.ID, "remote", cl.Net.Remote)
-	if m, begun := h.enter(cl, pk); begun {
+	if m, begun := h.enter(cl, &pk); begun {
 		connOf(cl).window.settle(m, packets.ErrNotAuthorized, false)
 	}
 }
@@ -95,19 +95,17 @@ func (h *hook) refuseTopic(cl *mqtt.Client, pk packets.Packet) {
 	h.b.forbidden.Add(1)
 	h.b.log.Warn("mqtt message refused: its topic is too long or too deep", "topic", fettle.Shorten(pk.TopicName), "client", cl.ID, "remote", cl.Net.Remote,
 		"limit_bytes", maxTopic, "limit_levels", maxLevels)
-	if m, begun := h.enter(cl, pk); begun {
+	if m, begun := h.enter(cl, &pk); begun {
 		connOf(cl).window.settle(m, packets.ErrTopicNameInvalid, false)
 	}
 }
 
 // enter puts a message into its client's window, with the QoS and id it came
 // with; false if the broker stops, when it is settled already.
-func (h *hook) enter(cl *mqtt.Client, pk packets.Packet) (m *message, begun bool) {
+func (h *hook) enter(cl *mqtt.Client, pk *packets.Packet) (m *message, begun bool) {
 	c := connOf(cl)
-	pk.FixedHeader.Qos, pk.PacketID = c.incoming.qos, c.incoming.id
-	pk.Origin = cl.ID
-	pk.Properties.TopicAlias, pk.Properties.TopicAliasFlag = 0, false
-	m = &message{packet: pk}
+	m = &message{letter: newLetter(pk), id: c.incoming.id}
+	m.qos, m.origin = c.incoming.qos, cl.ID
 	begun = h.b.work.begin()
 	if !begun {
 		h.b.work.mustBegin()
@@ -133,17 +131,17 @@ func (h *hook) OnPublish(cl *mqtt.Client, pk packets.Packet) (packets.Packet, er
 		h.forbid(cl, pk) // its rights are fewer than when it set the alias
 		return pk, handled
 	}
-	if pk.FixedHeader.Retain && !h.b.mayRetain(pk, cl) {
+	if pk.FixedHeader.Retain && !h.b.mayRetain(&pk, cl) {
 		pk.FixedHeader.Retain = false
 	}
-	if m, begun := h.enter(cl, pk); begun {
+	if m, begun := h.enter(cl, &pk); begun {
 		h.receive(cl, m)
 	}
 	return pk, handled
 }
 
 // mayRetain tells whether there is room for a message to be retained.
-func (b *Broker) mayRetain(pk packets.Packet, cl *mqtt.Client) bool {
+func (b *Broker) mayRetain(pk *packets.Packet, cl *mqtt.Client) bool {
 	fits := b.retained.fits(pk.TopicName, retainedSize(pk))
 	if !fits {
 		b.log.Warn("mqtt message not retained: retained messages take too much memory",
@@ -156,19 +154,19 @@ func (b *Broker) mayRetain(pk packets.Packet, cl *mqtt.Client) bool {
 func (h *hook) receive(cl *mqtt.Client, m *message) {
 	window := &connOf(cl).window
 	settle := func(outcome packets.Code) { window.settle(m, outcome, false) }
-	if m.packet.FixedHeader.Qos == 2 {
-		if h.b.receipts.full(cl.ID, m.packet.PacketID) {
+	if m.qos == 2 {
+		if h.b.receipts.full(cl.ID, m.id) {
 			h.b.refused.Add(1)
 			h.b.log.Warn("mqtt message not acknowledged: its client has not released so many before (PUBREL)", "client", cl.ID, "limit", maxUnreleased)
 			settle(packets.ErrQuotaExceeded)
 			return
 		}
-		settle = h.b.receipts.open(cl.ID, m.packet.PacketID, func(outcome packets.Code, again bool) { window.settle(m, outcome, again) })
+		settle = h.b.receipts.open(cl.ID, m.id, func(outcome packets.Code, again bool) { window.settle(m, outcome, again) })
 	}
 	switch {
 	case settle == nil: // sent again
-	case h.b.cfg.Wants(m.packet.TopicName):
-		h.b.take(Message{Topic: m.packet.TopicName, Payload: m.packet.Payload, QoS: m.packet.FixedHeader.Qos, Client: cl.ID}, settle)
+	case h.b.cfg.Wants(m.topic):
+		h.b.take(Message{Topic: m.topic, Payload: m.payload, QoS: m.qos, Client: cl.ID}, settle)
 	default:
 		settle(taken)
 	}
@@ -201,16 +199,16 @@ func (h *hook) answer(cl *mqtt.Client, messages []*message) {
 		if m.outcome != taken {
 			h.write(cl, answers)
 			answers = answers[:0]
-			refuse(cl, m.packet, m.outcome)
+			refuse(cl, m, m.outcome)
 			continue
 		}
-		if m.packet.FixedHeader.Retain {
+		if m.retain {
 			h.write(cl, answers)
 			answers = answers[:0]
 			h.b.passOn(messages[passedOn:i+1], true)
 			passedOn = i + 1
 		}
-		answers = appendAnswer(answers, &m.packet)
+		answers = appendAnswer(answers, m)
 	}
 	h.write(cl, answers)
 	h.b.passOn(messages[passedOn:], true)
@@ -223,8 +221,8 @@ func (h *hook) answer(cl *mqtt.Client, messages []*message) {
 // and is the same in both versions:
 //
 //	type 40 or 50, length 2, packet id
-func appendAnswer(answers []byte, pk *packets.Packet) []byte {
-	switch pk.FixedHeader.Qos {
+func appendAnswer(answers []byte, m *message) []byte {
+	switch m.qos {
 	case 1:
 		answers = append(answers, packets.Puback<<4, 2)
 	case 2:
@@ -232,7 +230,7 @@ func appendAnswer(answers []byte, pk *packets.Packet) []byte {
 	default:
 		return answers
 	}
-	return binary.BigEndian.AppendUint16(answers, pk.PacketID)
+	return binary.BigEndian.AppendUint16(answers, m.id)
 }
 
 // write sends answers at once, past mochi, and keeps its counts.
@@ -249,20 +247,20 @@ func (h *hook) write(cl *mqtt.Client, answers []byte) {
 
 // refuse tells a client that its message was not taken, as far as its protocol
 // can.
-func refuse(cl *mqtt.Client, pk packets.Packet, code packets.Code) {
+func refuse(cl *mqtt.Client, m *message, code packets.Code) {
 	switch {
-	case pk.FixedHeader.Qos == 0:
+	case m.qos == 0:
 	case code == packets.ErrServerShuttingDown:
 		// No answer can say so (MQTT 5, 3.4.2.1): the end of the connection does,
 		// and the client sends again.
 	case cl.Properties.ProtocolVersion == 5:
 		answer := packets.Packet{
 			FixedHeader: packets.FixedHeader{Type: packets.Puback},
-			PacketID:    pk.PacketID,
+			PacketID:    m.id,
 			ReasonCode:  code.Code,
 			Properties:  packets.Properties{ReasonString: code.Reason},
 		}
-		if pk.FixedHeader.Qos == 2 {
+		if m.qos == 2 {
 			answer.FixedHeader.Type = packets.Pubrec
 		}
 		_ = cl.WritePacket(answer) // fails only if the client is gone
@@ -280,9 +278,9 @@ func (b *Broker) passOn(messages []*message, hold bool) {
 		if m.outcome != taken || m.again {
 			continue
 		}
-		if m.packet.FixedHeader.Retain {
-			b.retain(m.packet)
+		if m.retain {
+			b.retain(m.letter)
 		}
-		b.deliver(&m.packet, hold && m.packet.FixedHeader.Qos > 0)
+		b.deliver(m.letter, hold && m.qos > 0)
 	}
 }

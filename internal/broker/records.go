@@ -83,7 +83,8 @@ func newDeliveryRecord(d delivery) messageRecord {
 
 // delivery is what the record of a message that waits says.
 func (m messageRecord) delivery(number uint64) *delivery {
-	return &delivery{letter: newLetter(m.packet()), qos: min(m.QoS, 2), retain: m.Retain, subscriptionIDs: m.SubscriptionIDs,
+	pk := m.packet()
+	return &delivery{letter: newLetter(&pk), qos: min(m.QoS, 2), retain: m.Retain, subscriptionIDs: m.SubscriptionIDs,
 		number: number, id: m.ID, released: m.Released && m.ID > 0}
 }
 

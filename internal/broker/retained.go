@@ -23,7 +23,7 @@ type retained struct {
 
 // retainedSize is what a message takes when it is retained, in bytes; zero for one
 // that takes back the one before.
-func retainedSize(pk packets.Packet) int {
+func retainedSize(pk *packets.Packet) int {
 	if len(pk.Payload) == 0 {
 		return 0
 	}

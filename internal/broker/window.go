@@ -23,15 +23,19 @@ var taken = packets.Code{}
 
 // A message is one that a client published, until it is answered.
 type message struct {
-	packet  packets.Packet // with the QoS and the id that it came with
-	again   bool           // received before: answered, but for no subscriber
-	settled bool           // its outcome is known
+	*letter
+	id      uint16 // of the packet that it came in
+	again   bool   // received before: answered, but for no subscriber
+	settled bool   // its outcome is known
 	outcome packets.Code
 }
 
 // size is what a message takes, in bytes.
 func (m *message) size() int {
-	return len(m.packet.Payload) + propertiesSize(&m.packet.Properties)
+	if m.properties == nil {
+		return len(m.payload)
+	}
+	return len(m.payload) + propertiesSize(m.properties)
 }
 
 // A window holds the messages of one connection from when they are read until

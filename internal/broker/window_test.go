@@ -356,12 +356,12 @@ func TestWindowSettlesInAnyOrder(t *testing.T) {
 	var answered []uint16
 	w.answer = func(batch []*message) {
 		for _, m := range batch {
-			answered = append(answered, m.packet.PacketID)
+			answered = append(answered, m.id)
 		}
 	}
 	messages := make([]*message, 100)
 	for i := range messages {
-		messages[i] = &message{packet: packets.Packet{PacketID: uint16(i)}}
+		messages[i] = &message{letter: &letter{}, id: uint16(i)}
 		w.add(messages[i])
 	}
 	var settlers sync.WaitGroup

@@ -3,8 +3,6 @@ package broker
 import (
 	"testing"
 	"testing/synctest"
-
-	"github.com/mochi-mqtt/server/v2/packets"
 )
 
 // All windows together are bounded too, but one message each may always come.
@@ -16,7 +14,7 @@ func TestWindowsAreBoundedTogether(t *testing.T) {
 			w.changed.L = &w.mu
 			return w
 		}
-		large := func() *message { return &message{packet: packets.Packet{Payload: make([]byte, windowBytes/2)}} }
+		large := func() *message { return &message{letter: &letter{payload: make([]byte, windowBytes/2)}} }
 		var windows []*window
 		var messages [][2]*message
 		for all.bytes < windowsBytes {

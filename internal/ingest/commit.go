@@ -72,7 +72,14 @@ func (g *Gate) commit(parcels []*parcel) {
 // load gathers the rows of parcels whose senders still wait, but for those of
 // more new machines than there may be.
 func (g *Gate) load(parcels []*parcel) *load {
-	l := &load{}
+	rows := 0
+	for _, p := range parcels {
+		rows += len(p.rows)
+	}
+	l := &load{
+		parcels: make([]*parcel, 0, len(parcels)), outcomes: make([]outcome, 0, len(parcels)),
+		rows: make([]fettle.Reading, 0, rows), owners: make([]owner, 0, rows),
+	}
 	newMachines := map[string]bool{}
 	for _, p := range parcels {
 		if !p.claim() {
