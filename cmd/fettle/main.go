@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/signal"
 	"syscall"
@@ -50,6 +51,9 @@ func main() {
 	if err := command.Run(&c.globals); err != nil {
 		if code := exitCode(0); errors.As(err, &code) {
 			os.Exit(int(code))
+		}
+		if c.actsAs != "" && errors.Is(err, fs.ErrPermission) {
+			err = fmt.Errorf("%w (as %s, to whom the data folder belongs)", err, c.actsAs)
 		}
 		fmt.Fprintf(os.Stderr, "fettle: %v\n", err)
 		if wrong := new(usageError); errors.As(err, wrong) {

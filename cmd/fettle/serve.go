@@ -2,9 +2,12 @@ package main
 
 import (
 	"context"
+	"fmt"
+	"io"
 	"os"
 
 	"fettle/internal/app"
+	"fettle/internal/service"
 )
 
 type serveCmd struct{}
@@ -18,20 +21,29 @@ func (serveCmd) Help() string {
 	)
 }
 
-// Run serves until Ctrl-C, SIGTERM or fettle stop.
+// Run serves until Ctrl-C, SIGTERM, fettle stop, or the end that a service
+// manager asks for.
 func (serveCmd) Run(ctx context.Context, g *globals) error {
-	cfg, err := g.config()
-	if err != nil {
-		return err
-	}
-	log, file, err := openLog(os.Stderr, cfg)
-	if err != nil {
-		return err
-	}
-	defer file.Close()
-	server, err := app.New(cfg, versionText(), log)
-	if err != nil {
-		return err
-	}
-	return server.Run(ctx)
+	var file io.Closer = io.NopCloser(nil)
+	defer func() { file.Close() }()
+	return service.Run(ctx, func() (service.Program, error) {
+		cfg, err := g.config()
+		if err != nil {
+			return service.Program{}, err
+		}
+		log, opened, err := openLog(os.Stderr, cfg)
+		if err != nil {
+			return service.Program{}, err
+		}
+		file = opened
+		server, err := app.New(cfg, versionText(), log)
+		if err != nil {
+			return service.Program{}, err
+		}
+		says := func() string {
+			at := server.Addresses()
+			return fmt.Sprintf("page http://%s, MQTT %s", at.HTTP, at.MQTT)
+		}
+		return service.Program{Run: server.Run, Ready: server.Ready(), Says: says, Alive: server.Alive, Log: log}, nil
+	})
 }
