@@ -18,6 +18,7 @@ import (
 
 	"fettle"
 	"fettle/internal/config"
+	"fettle/internal/hush"
 	"fettle/internal/model"
 )
 
@@ -28,6 +29,7 @@ const (
 )
 
 func main() {
+	hush.Over()
 	var c cli
 	parser := kong.Must(&c, kong.Name("fettle"), kong.Description(description), kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: true}),
 		kong.Vars{"default_config": config.DefaultFile, "demo_dir": demoDir, "short_forecaster": fettle.ShortForecaster, "sklearn_version": model.SklearnVersion})

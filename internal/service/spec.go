@@ -41,14 +41,21 @@ func specOfArgs(command []string) Spec {
 	return s
 }
 
+// A place is a path of a Spec, and what a person calls it.
+type place struct{ field, path string }
+
+func (s Spec) places() []place {
+	places := []place{{"the program", s.Program}, {"--config", s.Config}, {"--data", s.Data}}
+	for _, dir := range s.Writes {
+		places = append(places, place{"--writes", dir})
+	}
+	return places
+}
+
 // check looks at the paths: a service has no working folder of its own to begin
 // them at.
 func (s Spec) check() error {
-	paths := []struct{ field, path string }{{"program", s.Program}, {"--config", s.Config}, {"--data", s.Data}}
-	for _, dir := range s.Writes {
-		paths = append(paths, struct{ field, path string }{"--writes", dir})
-	}
-	for _, p := range paths {
+	for _, p := range s.places() {
 		if strings.ContainsFunc(p.path, unicode.IsControl) {
 			return fettle.BadField("wrong value", p.field, p.path, "a path without control characters")
 		}

@@ -76,7 +76,7 @@ func (m systemd) Install(ctx context.Context, s Spec) error {
 	if err := m.ctl(ctx, "--quiet", "enable", Name); err != nil {
 		return err
 	}
-	return m.Restart(ctx)
+	return m.bring(ctx, "restart", "started")
 }
 
 // mayInstall looks at everything that can be seen to go wrong.
@@ -87,10 +87,10 @@ func (m systemd) mayInstall(s Spec) error {
 	if err := s.check(); err != nil {
 		return err
 	}
-	for _, path := range append([]string{s.Config, s.Data}, s.Writes...) {
+	for _, p := range s.places() {
 		for _, hidden := range []string{"/home/", "/root/", "/run/user/", "/tmp/", "/var/tmp/"} {
-			if strings.HasPrefix(path, hidden) {
-				return fettle.BadField("wrong value", "path", path, "one that is not below "+strings.TrimSuffix(hidden, "/")+", which the service does not see; /var/lib, /srv, /mnt or /etc will do")
+			if strings.HasPrefix(p.path, hidden) {
+				return fettle.BadField("wrong value", p.field, p.path, "a path that is not below "+strings.TrimSuffix(hidden, "/")+", which the service does not see; /var/lib, /srv, /mnt or /etc will do")
 			}
 		}
 	}
@@ -196,11 +196,11 @@ func (m systemd) Uninstall(ctx context.Context) error {
 	return nil
 }
 
-func (m systemd) Start(ctx context.Context) error   { return m.bring(ctx, "start") }
-func (m systemd) Restart(ctx context.Context) error { return m.bring(ctx, "restart") }
+func (m systemd) Start(ctx context.Context) error   { return m.bring(ctx, "start", "started") }
+func (m systemd) Restart(ctx context.Context) error { return m.bring(ctx, "restart", "restarted") }
 
 // bring starts the service; systemd returns when it has said that it is ready.
-func (m systemd) bring(ctx context.Context, verb string) error {
+func (m systemd) bring(ctx context.Context, verb, done string) error {
 	if err := m.changeable(verb); err != nil {
 		return err
 	}
@@ -208,7 +208,7 @@ func (m systemd) bring(ctx context.Context, verb string) error {
 	if err := m.ctl(ctx, verb, Name); err != nil {
 		return fettle.Errorf(fettle.Unavailable, "the service did not come up (%w). It said last:\n\n%s\nsystemd goes on trying; `fettle service stop` ends that", err, m.journal(ctx))
 	}
-	m.say("%sed the service; it was ready after %s", verb, time.Since(began).Round(10*time.Millisecond))
+	m.say("%s the service; it was ready after %s", done, time.Since(began).Round(10*time.Millisecond))
 	return nil
 }
 
