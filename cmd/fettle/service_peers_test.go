@@ -36,7 +36,8 @@ func bootBox(t *testing.T, fettle string) *box {
 		t.Fatal(err)
 	}
 	var said bytes.Buffer
-	nspawn := exec.Command("systemd-nspawn", "--directory="+strings.TrimSpace(string(tree)), "--machine="+fmt.Sprintf("fettle-test-%d", os.Getpid()),
+	name := fmt.Sprintf("fettle-test-%d", os.Getpid())
+	nspawn := exec.Command("systemd-nspawn", "--directory="+strings.TrimSpace(string(tree)), "--machine="+name,
 		"--boot", "--volatile=overlay", "--private-network", "--register=no", "--keep-unit", "--console=pipe", "--bind-ro="+fettle+":/root/fettle")
 	nspawn.Stdout, nspawn.Stderr = &said, &said
 	ctx, halt := context.WithCancel(context.Background())
@@ -45,6 +46,7 @@ func bootBox(t *testing.T, fettle string) *box {
 	t.Cleanup(func() {
 		halt()
 		<-ended
+		_ = os.Remove("/run/systemd/nspawn/propagate/" + name) // which systemd-nspawn leaves
 		if t.Failed() {
 			t.Logf("the box said:\n%s", said.String())
 		}
@@ -145,7 +147,7 @@ func TestService(t *testing.T) {
 	rows := b.rows()
 
 	// Killed.
-	b.run("kill", "-KILL", strconv.Itoa(first.PID))
+	b.run("sh", "-c", fmt.Sprint("kill -KILL ", first.PID))
 	second := b.anew(first)
 	if second.Restarts == 0 {
 		t.Errorf("%+v", second)
@@ -158,7 +160,7 @@ func TestService(t *testing.T) {
 	b.run("sh", "-c", "mkdir -p /etc/systemd/system/fettle.service.d && printf '[Service]\nWatchdogSec=15\n' >/etc/systemd/system/fettle.service.d/watchdog.conf && systemctl daemon-reload")
 	b.says("restarted the service", true, "fettle", "service", "restart")
 	third := b.status()
-	b.run("kill", "-STOP", strconv.Itoa(third.PID))
+	b.run("sh", "-c", fmt.Sprint("kill -STOP ", third.PID))
 	b.anew(third)
 	b.says("Watchdog timeout", true, "journalctl", "--unit=fettle", "--no-pager")
 

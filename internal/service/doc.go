@@ -3,12 +3,12 @@
 // what a server must.
 //
 // What comes in is a Spec: which program, with which settings, over which
-// folder. A Manager makes it a service of systemd, of Windows or of launchd, and
-// starts, stops and describes it. On the other side Run is what the program
-// itself runs under: it tells whoever started it that it is ready, that it is
-// alive, and that it ends.
+// folder. A Manager makes it a service of systemd or of Windows, and starts,
+// stops and describes it. On the other side Run is what the program itself runs
+// under: it tells whoever started it that it is ready, that it is alive, and that
+// it ends.
 //
-//	fettle service install ── Manager ── unit, service, property list
+//	fettle service install ── Manager ── unit, or service
 //	                                          │ starts
 //	fettle serve ── Run ── Program            │
 //	                 └──── READY, WATCHDOG, STOPPING (systemd); Running, Stopped (Windows)

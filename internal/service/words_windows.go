@@ -5,4 +5,4 @@ package service
 const Sudo = ""
 
 // OtherLog is where the system's own log of the service is.
-const OtherLog = "Get-EventLog Application -Source fettle -Newest 20"
+const OtherLog = "Get-WinEvent -FilterHashtable @{LogName='Application'; ProviderName='fettle'} -MaxEvents 20"
