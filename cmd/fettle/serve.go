@@ -10,7 +10,9 @@ import (
 	"fettle/internal/service"
 )
 
-type serveCmd struct{}
+type serveCmd struct {
+	Kept bool `hidden:"" help:"Windows has started this as a service."`
+}
 
 func (serveCmd) Help() string {
 	return examples(
@@ -23,10 +25,10 @@ func (serveCmd) Help() string {
 
 // Run serves until Ctrl-C, SIGTERM, fettle stop, or the end that a service
 // manager asks for.
-func (serveCmd) Run(ctx context.Context, g *globals) error {
+func (c *serveCmd) Run(ctx context.Context, g *globals) error {
 	var file io.Closer = io.NopCloser(nil)
 	defer func() { file.Close() }()
-	return service.Run(ctx, func() (service.Program, error) {
+	return service.Run(ctx, c.Kept, func() (service.Program, error) {
 		cfg, err := g.config()
 		if err != nil {
 			return service.Program{}, err

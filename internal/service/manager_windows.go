@@ -51,23 +51,44 @@ func (serviceManager) Usual() Spec {
 }
 
 func (serviceManager) Installed() (Spec, error) {
-	key, err := registry.OpenKey(registry.LOCAL_MACHINE, registryKey, registry.QUERY_VALUE)
-	if errors.Is(err, registry.ErrNotExist) {
-		return Spec{}, notInstalled()
-	}
+	e, err := readEntry()
 	if err != nil {
-		return Spec{}, fmt.Errorf("look for the service: %w", err)
+		return Spec{}, err
 	}
-	defer key.Close()
-	line, _, err := key.GetStringValue("ImagePath")
+	command, err := windows.DecomposeCommandLine(e.command)
 	if err != nil {
-		return Spec{}, fmt.Errorf("look for the service: %w", err)
-	}
-	command, err := windows.DecomposeCommandLine(line)
-	if err != nil {
-		return Spec{}, fmt.Errorf("read the service's command %s: %w", line, err)
+		return Spec{}, fmt.Errorf("read the service's command %s: %w", e.command, err)
 	}
 	return specOfArgs(command), nil
+}
+
+// An entry is a service as Windows' registry has it.
+type entry struct {
+	command, account string
+	start            uint64 // mgr.StartAutomatic, say
+}
+
+// readEntry reads the service's; NotFound if there is none.
+func readEntry() (e entry, err error) {
+	key, err := registry.OpenKey(registry.LOCAL_MACHINE, registryKey, registry.QUERY_VALUE)
+	if errors.Is(err, registry.ErrNotExist) {
+		return entry{}, notInstalled()
+	}
+	if err != nil {
+		return entry{}, fmt.Errorf("look for the service: %w", err)
+	}
+	defer key.Close()
+	e.command, _, err = key.GetStringValue("ImagePath")
+	if err == nil {
+		e.account, _, err = key.GetStringValue("ObjectName")
+	}
+	if err == nil {
+		e.start, _, err = key.GetIntegerValue("Start")
+	}
+	if err != nil {
+		return entry{}, fmt.Errorf("look for the service: %w", err)
+	}
+	return e, nil
 }
 
 func (serviceManager) Preview(s Spec) string {
@@ -75,8 +96,11 @@ func (serviceManager) Preview(s Spec) string {
 		Name, displayName, commandLine(s), account, restartAfter, filepath.Dir(s.Data))
 }
 
+// args are what Windows starts the program with: it is told that it is a service.
+func args(s Spec) []string { return append(s.args(), "--kept") }
+
 func commandLine(s Spec) string {
-	return windows.ComposeCommandLine(append([]string{s.Program}, s.args()...))
+	return windows.ComposeCommandLine(append([]string{s.Program}, args(s)...))
 }
 
 func (m serviceManager) Install(ctx context.Context, s Spec) error {
@@ -157,29 +181,41 @@ func restrict(dir string) error {
 func (m serviceManager) put(manager *mgr.Mgr, s Spec) (*mgr.Service, error) {
 	wanted := mgr.Config{
 		ServiceType: windows.SERVICE_WIN32_OWN_PROCESS, StartType: mgr.StartAutomatic, ErrorControl: mgr.ErrorNormal, BinaryPathName: commandLine(s),
-		ServiceStartName: account, DisplayName: displayName, Description: description, SidType: windows.SERVICE_SID_TYPE_UNRESTRICTED,
+		ServiceStartName: account, DisplayName: displayName, Description: description,
 	}
 	one, err := manager.OpenService(Name)
 	if err == nil {
-		err = one.UpdateConfig(wanted)
+		err = change(one, wanted)
 	} else {
-		one, err = manager.CreateService(Name, s.Program, wanted, s.args()...)
+		one, err = manager.CreateService(Name, s.Program, wanted, args(s)...)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("make the service: %w", err)
 	}
 	again := mgr.RecoveryAction{Type: mgr.ServiceRestart, Delay: restartAfter}
-	err = errors.Join(
-		one.SetRecoveryActions([]mgr.RecoveryAction{again, again, again}, uint32(forgetAfter.Seconds())), // the last one counts for all after it
-		one.SetRecoveryActionsOnNonCrashFailures(true),
-	)
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("have the service started again: %w", err), one.Close())
+	err = one.SetRecoveryActions([]mgr.RecoveryAction{again, again, again}, uint32(forgetAfter.Seconds())) // the last one counts for all after it
+	if err == nil {
+		err = one.SetRecoveryActionsOnNonCrashFailures(true)
+	}
+	if err != nil { // it serves all the same
+		m.say("could not have Windows start it again whenever it fails: %v", err)
 	}
 	// One that is there already is as good.
 	_ = eventlog.InstallAsEventCreate(Name, eventlog.Error|eventlog.Warning|eventlog.Info)
 	m.say("made the service %s, which runs as %s", Name, account)
 	return one, nil
+}
+
+// change has a service be as wanted, if it is not.
+func change(one *mgr.Service, wanted mgr.Config) error {
+	now, err := readEntry()
+	if err != nil {
+		return err
+	}
+	if now == (entry{wanted.BinaryPathName, wanted.ServiceStartName, uint64(wanted.StartType)}) {
+		return nil
+	}
+	return one.UpdateConfig(wanted)
 }
 
 func (m serviceManager) Uninstall(ctx context.Context) error {
@@ -288,11 +324,11 @@ func (m serviceManager) Status(context.Context) (Status, error) {
 	if err != nil {
 		return Status{}, fmt.Errorf("ask about the service: %w", err)
 	}
-	config, err := one.Config()
+	e, err := readEntry()
 	if err != nil {
-		return Status{}, fmt.Errorf("ask about the service: %w", err)
+		return Status{}, err
 	}
-	status.State, status.Running, status.PID, status.Enabled = stateWord(now.State), now.State == svc.Running, int(now.ProcessId), config.StartType == mgr.StartAutomatic
+	status.State, status.Running, status.PID, status.Enabled = stateWord(now.State), now.State == svc.Running, int(now.ProcessId), e.start == mgr.StartAutomatic
 	if now.State == svc.Stopped && now.Win32ExitCode != 0 {
 		status.State += fmt.Sprintf(", its last end: exit code %d", now.ServiceSpecificExitCode)
 	}

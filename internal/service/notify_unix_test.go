@@ -77,7 +77,7 @@ func patient(alive func(context.Context) error) (p Program, ready chan struct{})
 func start(t *testing.T, p Program) (end func() error) {
 	ctx, cancel := context.WithCancel(t.Context())
 	result := make(chan error, 1)
-	go func() { result <- Run(ctx, func() (Program, error) { return p, nil }) }()
+	go func() { result <- Run(ctx, false, func() (Program, error) { return p, nil }) }()
 	return func() error {
 		cancel()
 		return <-result
@@ -167,7 +167,7 @@ func TestNobodyListens(t *testing.T) {
 // What keeps a program from opening is told too; it never was ready.
 func TestNotOpened(t *testing.T) {
 	heard := asSystemd(t)
-	err := Run(t.Context(), func() (Program, error) { return Program{}, errors.New("folder is\nin use") })
+	err := Run(t.Context(), false, func() (Program, error) { return Program{}, errors.New("folder is\nin use") })
 	if err == nil {
 		t.Error("no error")
 	}

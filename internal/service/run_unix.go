@@ -8,8 +8,9 @@ import (
 )
 
 // Run opens a program and runs it until the context ends or it ends by itself.
-// If systemd has started this process it is told how the program is doing.
-func Run(ctx context.Context, open func() (Program, error)) error {
+// If systemd has started this process, which it says itself, it is told how the
+// program is doing.
+func Run(ctx context.Context, _ bool, open func() (Program, error)) error {
 	systemd, err := takeNotifier(os.Getpid())
 	if err != nil {
 		return err

@@ -10,14 +10,10 @@ import (
 )
 
 // Run opens a program and runs it until the context ends or it ends by itself.
-// If Windows has started this process as a service, it is told how the program
-// is doing, and may end it.
-func Run(ctx context.Context, open func() (Program, error)) error {
-	service, err := svc.IsWindowsService()
-	if err != nil {
-		return fmt.Errorf("find out who started this: %w", err)
-	}
-	if !service {
+// If it is kept, Windows has started this process as a service, is told how the
+// program is doing, and may end it.
+func Run(ctx context.Context, kept bool, open func() (Program, error)) error {
+	if !kept {
 		p, err := open()
 		if err != nil {
 			return err
@@ -26,7 +22,7 @@ func Run(ctx context.Context, open func() (Program, error)) error {
 	}
 	h := &handler{ctx: ctx, open: open}
 	if err := svc.Run(Name, h); err != nil {
-		return fmt.Errorf("answer Windows: %w", err)
+		return fmt.Errorf("answer Windows as a service: %w; without --kept this runs by itself", err)
 	}
 	return h.err
 }
