@@ -130,10 +130,44 @@ func (b *box) rows() string {
 	return b.run("fettle", "query", "--count", "--data", "/var/lib/fettle")
 }
 
+// follow runs what a page shows in shells, line by line, as root in the folder
+// of the downloaded program.
+func (b *box) follow(page string) {
+	b.t.Helper()
+	text, err := os.ReadFile(page)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	shell, done := false, 0
+	for line := range strings.Lines(string(text)) {
+		line = strings.TrimSpace(line)
+		if strings.HasPrefix(line, "```") {
+			shell = line == "```sh"
+			continue
+		}
+		if !shell || strings.Contains(line, "tunnel setup") { // which asks a person to sign in at Cloudflare
+			continue
+		}
+		command := strings.TrimPrefix(strings.TrimSuffix(line, " -f"), "sudo ") // followed, a log has no end
+		out, err := b.try("sh", "-c", "cd /root && "+command)
+		if err != nil && !strings.Contains(command, "doctor") { // which ends with 1 when it warns
+			b.t.Errorf("%s shows %s: %v\n%s", page, line, err, out)
+		}
+		done++
+	}
+	if done < 10 {
+		b.t.Errorf("only %d commands in %s", done, page)
+	}
+}
+
 // A service from its installation to its end, under a real systemd: what is
-// killed or hangs comes back, and what was acknowledged is there.
+// killed or hangs comes back, and what was acknowledged is there. First somebody
+// follows the page about it word by word.
 func TestService(t *testing.T) {
 	b := bootBox(t, buildFettle(t))
+	b.follow("../../docs/service.md")
+	b.says("backup.json", true, "ls", "/mnt/backup/today")
+	b.run("fettle", "user", "remove", "press-7", "--data", "/var/lib/fettle") // while there is one, nobody else connects
 	b.says("not installed as a service", false, "/root/fettle", "service", "status")
 	b.says("--data", false, "/root/fettle", "service", "install", "--data", "/home/me/data")
 	b.says("ready after", true, "/root/fettle", "service", "install")
@@ -167,7 +201,7 @@ func TestService(t *testing.T) {
 	// Stopped it stays; a command of root leaves nothing that the service could not open.
 	b.says("stopped the service", true, "fettle", "service", "stop")
 	b.says("inactive (dead)", false, "fettle", "service", "status")
-	b.says("fet_", true, "fettle", "key", "create", "phone", "--data", "/var/lib/fettle")
+	b.says("fet_", true, "fettle", "key", "create", "watch", "--data", "/var/lib/fettle")
 	b.says("(as fettle, to whom the data folder belongs)", false, "fettle", "backup", "/root/backup", "--data", "/var/lib/fettle")
 	if others := b.run("find", "/var/lib/fettle", "!", "-user", "fettle"); others != "" {
 		t.Errorf("not the service's own:\n%s", others)
@@ -181,7 +215,7 @@ func TestService(t *testing.T) {
 	b.run("sed", "-i", "$ d", "/etc/fettle/fettle.yaml")
 	b.says("ready after", true, "/root/fettle", "service", "install", "--writes", "/mnt")
 	b.run("chown", "fettle", "/mnt")
-	b.run("fettle", "backup", "/mnt/backup", "--data", "/var/lib/fettle")
+	b.run("fettle", "backup", "/mnt/after", "--data", "/var/lib/fettle")
 
 	// Gone, but for what belongs to the user; and back.
 	b.says("left the data in /var/lib/fettle", true, "fettle", "service", "uninstall")
