@@ -4,7 +4,7 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LDFLAGS := -s -w -X main.version=$(VERSION)
 # Packages in which goroutines share memory.
 CONCURRENT := ./internal/db ./internal/readings ./internal/backup ./internal/ingest ./internal/broker ./internal/bridge \
-	./internal/child ./internal/tunnel ./internal/events ./internal/model ./internal/forecast ./internal/verdict ./internal/alarm ./internal/notify ./internal/train ./internal/influx ./internal/api ./internal/app
+	./internal/child ./internal/tunnel ./internal/service ./internal/events ./internal/model ./internal/forecast ./internal/verdict ./internal/alarm ./internal/notify ./internal/train ./internal/influx ./internal/api ./internal/app
 STATICCHECK = $(CURDIR)/bin/staticcheck
 
 .PHONY: help build run quick vet test needs race peers test-peers torture bench-readings story bench bench-outside bench-bands bench-neighbours bench-engine ett picture gen docs clean

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Installs the real programs that the tests talk to, where they are missing:
-# Chromium, Mosquitto and its clients, a websocket MQTT client, and a mail server;
+# Chromium, Mosquitto and its clients, a websocket MQTT client, a mail server, and
+# systemd's tools;
 # with the argument "bench" what the benchmarks stand beside, the Mosquitto broker.
 # Debian only; elsewhere install them by hand, the tests only look on the PATH.
 set -euo pipefail
@@ -13,6 +14,7 @@ test)
 	/usr/bin/python3 -c 'import aiosmtpd' 2>/dev/null || missing+=(python3-aiosmtpd)
 	/usr/bin/python3 -c 'import paho.mqtt.client' 2>/dev/null || missing+=(python3-paho-mqtt)
 	PATH=$PATH:/usr/sbin command -v mosquitto >/dev/null || missing+=(mosquitto)
+	command -v systemd-analyze >/dev/null || missing+=(systemd)
 	;;
 bench)
 	PATH=$PATH:/usr/sbin command -v mosquitto >/dev/null || missing+=(mosquitto)

@@ -16,6 +16,7 @@ import (
 	"fettle/internal/config"
 	"fettle/internal/db"
 	"fettle/internal/readings"
+	"fettle/internal/service"
 )
 
 // A backend is where the data of a folder is had from: the server that holds
@@ -82,12 +83,16 @@ func openBackend(ctx context.Context, d config.Data, make bool) (backend, error)
 	return &folder{data: d, store: store, rows: rows}, nil
 }
 
-// demoHere points to the demo, if one runs here and was perhaps meant.
+// demoHere points to what was perhaps meant: the demo, if one runs here, or the
+// service, if there is one.
 func demoHere(dir string) string {
-	if _, err := config.ReadServer(demoDir); err != nil || filepath.Clean(dir) == filepath.Clean(demoDir) {
-		return ""
+	if _, err := config.ReadServer(demoDir); err == nil && filepath.Clean(dir) != filepath.Clean(demoDir) {
+		return "; the demo's is --data " + demoDir
 	}
-	return "; the demo's is --data " + demoDir
+	if spec, err := service.Here(nil).Installed(); err == nil && filepath.Clean(dir) != filepath.Clean(spec.Data) {
+		return "; the service's is --data " + spec.Data
+	}
+	return ""
 }
 
 // A folder is a backend that opened the data folder itself.

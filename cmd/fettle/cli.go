@@ -8,6 +8,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"fettle/internal/config"
+	"fettle/internal/service"
 )
 
 const description = `Predictive maintenance for machines, in one program.
@@ -39,6 +40,7 @@ type cli struct {
 	Notify      notifyCmd      `cmd:"" help:"List and test who is told about alarms."`
 	Model       modelCmd       `cmd:"" help:"List, promote, roll back, import and export forecasting models."`
 	Tunnel      tunnelCmd      `cmd:"" help:"Reach the server from outside through cloudflared."`
+	Service     serviceCmd     `cmd:"" help:"Have the operating system keep the server running."`
 	Doctor      doctorCmd      `cmd:"" help:"Look everything over, and say what to do."`
 	Logs        logsCmd        `cmd:"" help:"Show what the server has logged, and follow it."`
 	Stop        stopCmd        `cmd:"" help:"End the running server."`
@@ -51,10 +53,23 @@ type cli struct {
 type globals struct {
 	Config string `short:"c" placeholder:"FILE" env:"FETTLE_CONFIG" help:"Configuration file. Without it, ${default_config} in the working directory if there is one."`
 	Data   string `placeholder:"DIR" help:"Data folder; wins over the configuration and $$FETTLE_DATA_DIR."`
+
+	actsAs string // who this process has become; empty: it is who it was
 }
 
-// config loads the configuration for a command, and passes on what it warns of.
+// config loads the configuration for a command that works on the data folder. As
+// root, the command acts as the folder's owner from then on.
 func (g *globals) config() (config.Config, error) {
+	cfg, err := g.load()
+	if err != nil {
+		return config.Config{}, err
+	}
+	g.actsAs, err = service.ActAsOwner(cfg.Data.Dir)
+	return cfg, err
+}
+
+// load loads the configuration, and passes on what it warns of.
+func (g *globals) load() (config.Config, error) {
 	path := g.Config
 	if path == "" {
 		if _, err := os.Stat(config.DefaultFile); err == nil {

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/signal"
 	"syscall"
@@ -17,6 +18,7 @@ import (
 
 	"fettle"
 	"fettle/internal/config"
+	"fettle/internal/hush"
 	"fettle/internal/model"
 )
 
@@ -27,6 +29,7 @@ const (
 )
 
 func main() {
+	hush.Over()
 	var c cli
 	parser := kong.Must(&c, kong.Name("fettle"), kong.Description(description), kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: true}),
 		kong.Vars{"default_config": config.DefaultFile, "demo_dir": demoDir, "short_forecaster": fettle.ShortForecaster, "sklearn_version": model.SklearnVersion})
@@ -50,6 +53,9 @@ func main() {
 	if err := command.Run(&c.globals); err != nil {
 		if code := exitCode(0); errors.As(err, &code) {
 			os.Exit(int(code))
+		}
+		if c.actsAs != "" && errors.Is(err, fs.ErrPermission) {
+			err = fmt.Errorf("%w (as %s, to whom the data folder belongs)", err, c.actsAs)
 		}
 		fmt.Fprintf(os.Stderr, "fettle: %v\n", err)
 		if wrong := new(usageError); errors.As(err, wrong) {

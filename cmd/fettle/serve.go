@@ -2,12 +2,17 @@ package main
 
 import (
 	"context"
+	"fmt"
+	"io"
 	"os"
 
 	"fettle/internal/app"
+	"fettle/internal/service"
 )
 
-type serveCmd struct{}
+type serveCmd struct {
+	Kept bool `hidden:"" help:"Windows has started this as a service."`
+}
 
 func (serveCmd) Help() string {
 	return examples(
@@ -18,20 +23,29 @@ func (serveCmd) Help() string {
 	)
 }
 
-// Run serves until Ctrl-C, SIGTERM or fettle stop.
-func (serveCmd) Run(ctx context.Context, g *globals) error {
-	cfg, err := g.config()
-	if err != nil {
-		return err
-	}
-	log, file, err := openLog(os.Stderr, cfg)
-	if err != nil {
-		return err
-	}
-	defer file.Close()
-	server, err := app.New(cfg, versionText(), log)
-	if err != nil {
-		return err
-	}
-	return server.Run(ctx)
+// Run serves until Ctrl-C, SIGTERM, fettle stop, or the end that a service
+// manager asks for.
+func (c *serveCmd) Run(ctx context.Context, g *globals) error {
+	var file io.Closer = io.NopCloser(nil)
+	defer func() { file.Close() }()
+	return service.Run(ctx, c.Kept, func() (service.Program, error) {
+		cfg, err := g.config()
+		if err != nil {
+			return service.Program{}, err
+		}
+		log, opened, err := openLog(os.Stderr, cfg)
+		if err != nil {
+			return service.Program{}, err
+		}
+		file = opened
+		server, err := app.New(cfg, versionText(), log)
+		if err != nil {
+			return service.Program{}, err
+		}
+		says := func() string {
+			at := server.Addresses()
+			return fmt.Sprintf("page http://%s, MQTT %s", at.HTTP, at.MQTT)
+		}
+		return service.Program{Run: server.Run, Ready: server.Ready(), Says: says, Alive: server.Alive, Log: log}, nil
+	})
 }

@@ -284,3 +284,21 @@ func (r rig) key(t *testing.T, scopes ...Scope) string {
 	}
 	return text
 }
+
+// Only an administrator ends the server.
+func TestStop(t *testing.T) {
+	r := newRig(t)
+	for _, c := range []struct {
+		who     change
+		status  int
+		stopped bool
+	}{
+		{withKey(""), http.StatusForbidden, false},
+		{withKey(r.key(t, Operate)), http.StatusForbidden, false},
+		{withKey(r.key(t, Admin)), http.StatusAccepted, true},
+	} {
+		if got := r.ask(true, request(http.MethodPost, "/api/v1/stop", "", c.who)); got.Code != c.status || r.rooms.stopped != c.stopped {
+			t.Errorf("%d, stopped %v; expected %d, %v", got.Code, r.rooms.stopped, c.status, c.stopped)
+		}
+	}
+}

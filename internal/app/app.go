@@ -280,6 +280,19 @@ func (a *App) announce(ctx context.Context) error {
 // Ready is closed once every listener answers.
 func (a *App) Ready() <-chan struct{} { return a.ready }
 
+// Alive returns an error if the server hangs such that only a new start would
+// help: its page does not answer, or its gate does not move. A disk that is full
+// or broken is no such thing; the status tells of it.
+func (a *App) Alive(ctx context.Context) error {
+	if err := a.web.answers(ctx); err != nil {
+		return err
+	}
+	if a.db.Trouble() != nil {
+		return nil
+	}
+	return a.flow.gate.Turn(ctx)
+}
+
 // Addresses are the listeners' own, with the ports they got.
 func (a *App) Addresses() api.Addresses {
 	return api.Addresses{HTTP: a.web.address(), KeyedHTTP: a.web.keyedAddress(), Public: a.tunnels.public(), MQTT: a.flow.broker.Addr(), WebSocket: a.flow.broker.WebSocketAddr(),

@@ -196,6 +196,20 @@ func settings(dir string) config.Config {
 	return cfg
 }
 
+// A server that runs says that it lives, and one that has stopped does not.
+func TestAlive(t *testing.T) {
+	a := startApp(t, settings(t.TempDir()))
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	if err := a.Alive(ctx); err != nil {
+		t.Error(err)
+	}
+	a.stop(t)
+	if err := a.Alive(ctx); err == nil {
+		t.Error("it lives after its end")
+	}
+}
+
 // running is an App with its Run under way.
 type running struct {
 	*App

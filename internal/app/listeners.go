@@ -163,6 +163,19 @@ func (l *listeners) run(ctx context.Context) error {
 	return servers.Wait()
 }
 
+// answers asks the open listener as anybody would.
+func (l *listeners) answers(ctx context.Context) error {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+l.address()+"/healthz", nil)
+	if err != nil {
+		return err
+	}
+	response, err := (&http.Transport{DisableKeepAlives: true}).RoundTrip(request)
+	if err != nil {
+		return fmt.Errorf("ask %s: %w", l.address(), err)
+	}
+	return response.Body.Close()
+}
+
 func (l *listeners) address() string { return l.open.Addr().String() }
 
 func (l *listeners) keyedAddress() string {

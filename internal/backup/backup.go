@@ -87,7 +87,7 @@ func (s Source) Make(ctx context.Context, dir string, now time.Time) (Note, erro
 
 func (s Source) fill(ctx context.Context, dir string, now time.Time) (Note, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return Note{}, err
+		return Note{}, fettle.Errorf(fettle.Conflict, "%w; whoever makes the backup must be allowed to write there, and with a running server that is the server (its service is by `fettle service install --writes FOLDER`)", err)
 	}
 	if err := s.Readings.Copy(ctx, dir, filepath.Join(dir, s.Store)); err != nil {
 		return Note{}, err

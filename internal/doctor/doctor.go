@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"fettle/internal/config"
+	"fettle/internal/tunnel"
 )
 
 // A State says how bad a Finding is.
@@ -73,6 +74,8 @@ type Patient struct {
 	Absent error
 	PID    int // of the server that runs, or was to; 0: none is known
 
+	Places tunnel.Places // where cloudflared keeps its files
+
 	Now func() time.Time
 }
 
@@ -84,7 +87,7 @@ func Examine(ctx context.Context, p Patient) Report {
 	f := gather(ctx, p)
 	var report Report
 	for _, look := range []func(context.Context, *facts) []Finding{
-		server, listeners, ports, tunnel, exposure, keys, certificates,
+		server, listeners, ports, tunnelState, cloudflared, tunnelService, tunnelFiles, exposure, keys, certificates,
 		clock, disk, memory,
 		brokerAnswers, parts,
 		workspaces, machines, models, training, processor, interval,

@@ -10,7 +10,6 @@ import (
 	"os"
 
 	"fettle"
-	"fettle/internal/api"
 	"fettle/internal/bridge"
 )
 
@@ -124,20 +123,6 @@ func exposure(ctx context.Context, f *facts) []Finding {
 		}
 	}
 	return one("unkeyed", OK, "nobody gets in from outside without a key", "")
-}
-
-// tunnel tells what the server says of the tunnel, with the three things to
-// look at when it fails: the program's version, the login, and what it calls.
-func tunnel(_ context.Context, f *facts) []Finding {
-	part, known := f.part("tunnel")
-	if !known || part.State == api.PartOff {
-		return one("tunnel", Off, "off", "")
-	}
-	do := ""
-	if part.State != api.PartOK {
-		do = "`cloudflared --version` must answer; `cloudflared tunnel login` must have been done, for a tunnel with a name; and what it calls is http.keyed_listen, which the line http with a key tells of"
-	}
-	return one("tunnel", State(part.State), part.Detail, do)
 }
 
 // keys says whether somebody else than this computer's own user could come in.

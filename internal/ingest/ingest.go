@@ -127,6 +127,21 @@ func (g *Gate) Submit(ctx context.Context, rows []fettle.Reading) (Result, error
 	}
 }
 
+// Turn returns once everything that came before it has been dealt with: it tells
+// whether the gate moves, and stores nothing.
+func (g *Gate) Turn(ctx context.Context) error {
+	turned := make(chan struct{})
+	if err := g.queue.push(ctx, &parcel{done: func(outcome) { close(turned) }}); err != nil {
+		return err
+	}
+	select {
+	case <-turned:
+		return nil
+	case <-ctx.Done():
+		return fettle.Errorf(fettle.Unavailable, "the gate did not move in time: %w", ctx.Err())
+	}
+}
+
 // Begin is Submit for a sender that has more to do than to wait: it returns
 // once the readings are in the queue, and done is told later what Submit would
 // return. Only a full queue makes Begin itself wait, until ctx ends. What one

@@ -272,3 +272,36 @@ func TestManySenders(t *testing.T) {
 		t.Errorf("Stats are %+v, offered %d, told %d", got, offered.Rows, len(s.told))
 	}
 }
+
+// The gate moves unless a commit does not come back; a commit that fails does.
+func TestTurn(t *testing.T) {
+	pressed(t, Config{}, func(t *testing.T, s *site, disk *slowDisk) {
+		turn := func() error {
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			defer cancel()
+			return s.Turn(ctx)
+		}
+		if err := turn(); err != nil {
+			t.Error(err)
+		}
+		disk.set(nil, errFull)
+		if err := turn(); err != nil {
+			t.Error(err)
+		}
+		hold := make(chan struct{})
+		disk.set(hold, nil)
+		s.Begin(t.Context(), now("m"), func(error) {})
+		synctest.Wait()
+		if err := turn(); fettle.KindOf(err) != fettle.Unavailable {
+			t.Errorf("%v while a commit hangs", err)
+		}
+		close(hold)
+		synctest.Wait()
+		if err := turn(); err != nil {
+			t.Error(err)
+		}
+		if n := s.Stats().Messages; n != 1 {
+			t.Errorf("%d messages counted", n)
+		}
+	})
+}

@@ -175,19 +175,29 @@ func (l Listeners) Hostname(f File) string {
 	return ""
 }
 
-// Warning says what is wrong with where a file leads; empty: nothing.
-func (l Listeners) Warning(f File) string {
+// Exposed tells whether a file leads to the listener that knows the local user.
+func (l Listeners) Exposed(f File) bool {
+	return slices.ContainsFunc(f.services(), func(s string) bool { return leadsTo(s, l.Open) })
+}
+
+// services are where a file leads.
+func (f File) services() []string {
 	services := []string{f.URL}
 	for _, rule := range f.Ingress {
 		services = append(services, rule.Service)
 	}
+	return services
+}
+
+// Warning says what is wrong with where a file leads; empty: nothing.
+func (l Listeners) Warning(f File) string {
 	fix := fmt.Sprintf("change it to http://%s, the listener that asks everybody for a key", l.Keyed)
 	switch {
 	case f.Err != nil:
 		return f.Err.Error()
-	case slices.ContainsFunc(services, func(s string) bool { return leadsTo(s, l.Open) }):
+	case l.Exposed(f):
 		return fmt.Sprintf("%s leads to http://%s, the listener that knows the local user; %s", f.Path, l.Open, fix)
-	case !slices.ContainsFunc(services, func(s string) bool { return leadsTo(s, l.Keyed) }):
+	case !slices.ContainsFunc(f.services(), func(s string) bool { return leadsTo(s, l.Keyed) }):
 		return fmt.Sprintf("%s leads nowhere to fettle; add a rule with the service http://%s before the last one", f.Path, l.Keyed)
 	default:
 		return ""

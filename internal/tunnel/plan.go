@@ -103,7 +103,7 @@ func (t *Tunnel) planNamed(run *plan) error {
 		run.url = "https://" + host
 	}
 	if service, found := t.cfg.Places.Service(); found && service.keeps(file, t.cfg.Name) {
-		return elsewhere{service: service.Name, url: run.url, warning: l.Warning(service.file(t.cfg.Places))}
+		return elsewhere{service: service.Name, url: run.url, warning: l.Warning(service.File(t.cfg.Places))}
 	}
 	if warning := l.Warning(file); warning != "" {
 		return fettle.Errorf(fettle.Conflict, "%s", warning)

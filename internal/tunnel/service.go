@@ -38,8 +38,9 @@ func parseService(text string) Service {
 	return s
 }
 
-// file is the configuration that the service runs with.
-func (s Service) file(p Places) File {
+// File is the configuration that the service runs with; without a path if none
+// is known.
+func (s Service) File(p Places) File {
 	if s.Config != "" {
 		return ReadFile(s.Config)
 	}
@@ -71,7 +72,7 @@ func (s Service) Warning(p Places, l Listeners) string {
 	if s.ByToken {
 		return ""
 	}
-	f := s.file(p)
+	f := s.File(p)
 	if f.Path == "" {
 		return ""
 	}
