@@ -31,6 +31,7 @@ type Server struct {
 
 	binary  string
 	process *exec.Cmd
+	before  config.Server // the note that an earlier server has left
 	log     locked
 	ended   chan struct{} // closed when the process is gone
 }
@@ -54,6 +55,7 @@ func Start(ctx context.Context, binary, folder string, args ...string) (*Server,
 		"FETTLE_MQTT_LISTEN=127.0.0.1:0", "FETTLE_MQTT_WEBSOCKET=127.0.0.1:0")
 	s.process.Dir = filepath.Dir(folder)
 	s.process.Stdout, s.process.Stderr = &s.log, &s.log
+	s.before, _ = config.ReadServer(folder) // there may be none
 	began := time.Now()
 	if err := s.process.Start(); err != nil {
 		return nil, fmt.Errorf("start fettle: %w", err)
@@ -70,7 +72,8 @@ func Start(ctx context.Context, binary, folder string, args ...string) (*Server,
 	return s, nil
 }
 
-// announced reads server.json once it is this process that wrote it.
+// announced reads server.json once it is this process that wrote it. The token
+// tells, which each has anew: a Windows program's process id is one of Wine's.
 func (s *Server) announced() (bool, error) {
 	select {
 	case <-s.ended:
@@ -78,7 +81,7 @@ func (s *Server) announced() (bool, error) {
 	default:
 	}
 	where, err := config.ReadServer(s.Folder)
-	if err != nil || where.PID != s.process.Process.Pid {
+	if err != nil || where.Token == s.before.Token {
 		return false, nil
 	}
 	s.Server = where
@@ -92,6 +95,19 @@ func (s *Server) Log() string { return s.log.String() }
 func (s *Server) Stop() {
 	_ = s.process.Process.Signal(os.Interrupt) // it may be gone already
 	<-s.ended
+}
+
+// Ended waits until the process ends by itself, and tells if not well.
+func (s *Server) Ended(ctx context.Context) error {
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-s.ended:
+	}
+	if s.process.ProcessState.Success() {
+		return nil
+	}
+	return fmt.Errorf("fettle ended with %s; it said:\n%s", s.process.ProcessState, s.Log())
 }
 
 // Kill ends the process as kill -9 does, and waits.
