@@ -10,9 +10,9 @@ import (
 	"path/filepath"
 	"runtime/debug"
 	"strconv"
-	"syscall"
 
 	"fettle"
+	"fettle/internal/db"
 	"fettle/internal/model"
 )
 
@@ -148,7 +148,7 @@ func (m *Manager) fail(id uint64, err error) {
 	switch {
 	case errors.As(err, &lost):
 		advice = lost.advice
-	case errors.Is(err, syscall.ENOSPC):
+	case db.NoSpace(err):
 		advice = "free some of the disk; then train again"
 	case fettle.KindOf(err) == fettle.Unavailable:
 		advice = "wait for more readings; then train again"
