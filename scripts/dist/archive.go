@@ -7,6 +7,7 @@ import (
 	"compress/gzip"
 	"errors"
 	"io"
+	"io/fs"
 	"time"
 )
 
@@ -17,7 +18,7 @@ type entry struct {
 	runs bool // whether it is a program
 }
 
-func (e entry) mode() int64 {
+func (e entry) mode() fs.FileMode {
 	if e.runs {
 		return 0o755
 	}
@@ -33,7 +34,7 @@ func writeTar(to io.Writer, top string, content []entry, date time.Time) error {
 	}
 	archive := tar.NewWriter(packed)
 	for _, e := range content {
-		header := &tar.Header{Typeflag: tar.TypeReg, Name: top + "/" + e.name, Size: int64(len(e.text)), Mode: e.mode(), ModTime: date, Format: tar.FormatUSTAR}
+		header := &tar.Header{Typeflag: tar.TypeReg, Name: top + "/" + e.name, Size: int64(len(e.text)), Mode: int64(e.mode()), ModTime: date, Format: tar.FormatUSTAR}
 		if err := archive.WriteHeader(header); err != nil {
 			return err
 		}
@@ -51,7 +52,9 @@ func writeZip(to io.Writer, top string, content []entry, date time.Time) error {
 		return flate.NewWriter(w, flate.BestCompression)
 	})
 	for _, e := range content {
-		file, err := archive.CreateHeader(&zip.FileHeader{Name: top + "/" + e.name, Method: zip.Deflate, Modified: date})
+		header := &zip.FileHeader{Name: top + "/" + e.name, Method: zip.Deflate, Modified: date.UTC()}
+		header.SetMode(e.mode())
+		file, err := archive.CreateHeader(header)
 		if err != nil {
 			return err
 		}
