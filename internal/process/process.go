@@ -8,6 +8,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -36,6 +37,10 @@ type Server struct {
 	ended   chan struct{} // closed when the process is gone
 }
 
+// outputWithin is how long what others hold open may keep a process that has
+// ended: under Wine, processes of its own may have come with it.
+const outputWithin = 5 * time.Second
+
 // Start runs `binary serve` (or another command that serves) over a data folder
 // on free ports, and waits until it has said where it is.
 func Start(ctx context.Context, binary, folder string, args ...string) (*Server, error) {
@@ -55,6 +60,7 @@ func Start(ctx context.Context, binary, folder string, args ...string) (*Server,
 		"FETTLE_MQTT_LISTEN=127.0.0.1:0", "FETTLE_MQTT_WEBSOCKET=127.0.0.1:0")
 	s.process.Dir = filepath.Dir(folder)
 	s.process.Stdout, s.process.Stderr = &s.log, &s.log
+	s.process.WaitDelay = outputWithin
 	s.before, _ = config.ReadServer(folder) // there may be none
 	began := time.Now()
 	if err := s.process.Start(); err != nil {
@@ -122,8 +128,9 @@ func (s *Server) Command(ctx context.Context, args ...string) (string, error) {
 	cmd := exec.CommandContext(ctx, s.binary, args...)
 	cmd.Env = append(os.Environ(), "FETTLE_DATA_DIR="+s.Folder)
 	cmd.Dir = filepath.Dir(s.Folder)
+	cmd.WaitDelay = outputWithin
 	out, err := cmd.CombinedOutput()
-	if err != nil {
+	if err != nil && !errors.Is(err, exec.ErrWaitDelay) {
 		return "", fmt.Errorf("fettle %s: %w\n%s", strings.Join(args, " "), err, out)
 	}
 	return string(out), nil
