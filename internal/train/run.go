@@ -14,6 +14,7 @@ import (
 	"fettle"
 	"fettle/internal/db"
 	"fettle/internal/model"
+	"fettle/internal/rename"
 )
 
 // The files of a run's folder.
@@ -311,7 +312,7 @@ func writeFile(path string, fill func(io.Writer) error) error {
 	}
 	err = errors.Join(fill(draft), draft.Close())
 	if err == nil {
-		err = os.Rename(draft.Name(), path)
+		err = rename.To(draft.Name(), path)
 	}
 	if err != nil {
 		return fmt.Errorf("write the job: %w", err)
