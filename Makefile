@@ -7,7 +7,7 @@ CONCURRENT := ./internal/db ./internal/readings ./internal/backup ./internal/ing
 	./internal/child ./internal/tunnel ./internal/service ./internal/events ./internal/model ./internal/forecast ./internal/verdict ./internal/alarm ./internal/notify ./internal/train ./internal/influx ./internal/api ./internal/app
 STATICCHECK = $(CURDIR)/bin/staticcheck
 
-.PHONY: help build run quick vet test needs race peers test-peers torture bench-readings story bench bench-outside bench-bands bench-neighbours bench-engine ett picture gen docs clean
+.PHONY: help build dist dist-check run quick vet test needs race peers test-peers torture bench-readings story bench bench-outside bench-bands bench-neighbours bench-engine ett picture gen docs clean
 .DEFAULT_GOAL := help
 
 help: ## This list
@@ -15,6 +15,12 @@ help: ## This list
 
 build: ## One static binary, bin/fettle
 	go build -trimpath -ldflags '$(LDFLAGS)' -o bin/fettle ./cmd/fettle
+
+dist: ## What is released: archives for Linux, Windows and macOS with SHA256SUMS, in dist/
+	@go run ./scripts/dist -version '$(VERSION)'
+
+dist-check: ## The same, built twice: the bytes must be the same; about 10 minutes
+	@go run ./scripts/dist -version '$(VERSION)' -check
 
 run: ## The demo: three simulated machines, the page on http://127.0.0.1:8000
 	go run ./cmd/fettle demo

@@ -1,4 +1,4 @@
-//go:build peers_light
+//go:build peers_light || peers
 
 package main
 

@@ -4,9 +4,9 @@ import (
 	"errors"
 	"net/http"
 	"strconv"
-	"syscall"
 
 	"fettle"
+	"fettle/internal/db"
 )
 
 // A Problem is how /api/v1 says that something went wrong: RFC 9457, with the
@@ -86,7 +86,7 @@ func (a *API) problemOf(operation string, err error) *Problem {
 	case fettle.Internal:
 		a.log.Error("request failed", "operation", operation, "err", err)
 		p.Detail = "something went wrong inside fettle; its log says what"
-		if errors.Is(err, syscall.ENOSPC) {
+		if db.NoSpace(err) {
 			p.Title, p.Status = http.StatusText(http.StatusInsufficientStorage), http.StatusInsufficientStorage
 			p.Detail = "the server's disk is full; free some of it, then try again"
 		}

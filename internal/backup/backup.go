@@ -77,7 +77,7 @@ func (s Source) Make(ctx context.Context, dir string, now time.Time) (Note, erro
 	}
 	note, err := s.fill(ctx, dir+partial, now)
 	if err == nil {
-		err = rename(dir+partial, dir)
+		err = place(dir+partial, dir)
 	}
 	if err != nil {
 		return Note{}, errors.Join(fmt.Errorf("back up to %s: %w", dir, err), os.RemoveAll(dir+partial))

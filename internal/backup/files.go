@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+
+	"fettle/internal/rename"
 )
 
 // copyTree copies a folder file by file and syncs it; a folder that is not there
@@ -108,15 +110,15 @@ func syncFolder(dir string) error {
 	return errors.Join(folder.Sync(), folder.Close())
 }
 
-// rename gives a filled folder its name, in place of an empty one.
-func rename(from, to string) error {
+// place gives a filled folder its name, in place of an empty one.
+func place(from, to string) error {
 	if err := syncFolder(from); err != nil {
 		return err
 	}
 	if err := os.Remove(to); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	if err := os.Rename(from, to); err != nil {
+	if err := rename.To(from, to); err != nil {
 		return err
 	}
 	return syncFolder(filepath.Dir(to))

@@ -31,7 +31,7 @@ func Restore(ctx context.Context, from, dir, store string) (Note, error) {
 	}
 	err = restore(ctx, from, dir+partial, store, note)
 	if err == nil {
-		err = rename(dir+partial, dir)
+		err = place(dir+partial, dir)
 	}
 	if err != nil {
 		return Note{}, errors.Join(fmt.Errorf("restore %s to %s: %w", from, dir, err), os.RemoveAll(dir+partial))

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"fettle"
+	"fettle/internal/rename"
 )
 
 // A Server is the note that a running server leaves in its data folder, so
@@ -50,7 +51,7 @@ func WriteServer(dir string, s Server) error {
 	_, err = draft.Write(append(text, '\n'))
 	err = errors.Join(err, draft.Close())
 	if err == nil {
-		err = os.Rename(draft.Name(), filepath.Join(dir, serverFile))
+		err = rename.To(draft.Name(), filepath.Join(dir, serverFile))
 	}
 	if err != nil {
 		os.Remove(draft.Name())

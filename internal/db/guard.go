@@ -117,8 +117,13 @@ func (g *guard) breakOff(what string, err error) {
 // noRoom tells whether an operation may succeed later just as it is: the disk
 // or a quota is full, or the process has too many files open.
 func noRoom(err error) bool {
-	return err != nil && (vfs.IsNoSpaceError(err) ||
-		errors.Is(err, syscall.EDQUOT) || errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE))
+	return NoSpace(err) || errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE)
+}
+
+// NoSpace tells whether an error says that the disk or a quota is full, in the
+// words of whatever system this is: Windows has others than ENOSPC.
+func NoSpace(err error) bool {
+	return err != nil && (vfs.IsNoSpaceError(err) || errors.Is(err, syscall.EDQUOT))
 }
 
 func (g *guard) Create(name string, c vfs.DiskWriteCategory) (vfs.File, error) {

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"fettle"
+	"fettle/internal/rename"
 )
 
 // A Decision is why somebody changes what a version is.
@@ -230,7 +231,7 @@ func (f *Folder) writeBook(b *book) (err error) {
 	if err := syncTree(dir); err != nil {
 		return err
 	}
-	if err := os.Rename(path, filepath.Join(f.dir, bookName(b.Machine))); err != nil {
+	if err := rename.To(path, filepath.Join(f.dir, bookName(b.Machine))); err != nil {
 		return err
 	}
 	return syncFolder(f.dir)

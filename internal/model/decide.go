@@ -3,12 +3,12 @@ package model
 import (
 	"cmp"
 	"fmt"
-	"os"
 	"path/filepath"
 	"slices"
 	"time"
 
 	"fettle"
+	"fettle/internal/rename"
 )
 
 // Promote makes a version the champion of its machine and forecaster, at once
@@ -189,7 +189,7 @@ func (f *Folder) decideLocked(name string, d Decision, change changeBook) (fettl
 // setAside keeps a book that cannot be read for people to look at.
 func (f *Folder) setAside(machine string) error {
 	path := filepath.Join(f.dir, bookName(machine))
-	if err := os.Rename(path, path+damagedSuffix); err != nil {
+	if err := rename.To(path, path+damagedSuffix); err != nil {
 		return fmt.Errorf("set the damaged decisions aside: %w", err)
 	}
 	f.log.Warn("decisions cannot be read and are set aside", "machine", machine, "file", bookName(machine)+damagedSuffix)

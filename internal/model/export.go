@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 
 	"fettle"
+	"fettle/internal/rename"
 )
 
 // ExportOptions say what an exported folder is for.
@@ -53,7 +54,7 @@ func (f *Folder) export(name, dir string, o ExportOptions) (_ string, err error)
 	if err := errors.Join(os.Chmod(made, 0o755), v.copyTo(made, o), syncTree(made)); err != nil {
 		return "", err
 	}
-	if err := os.Rename(made, dir); err != nil {
+	if err := rename.To(made, dir); err != nil {
 		return "", err
 	}
 	return dir, syncFolder(filepath.Dir(dir))

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"fettle"
+	"fettle/internal/rename"
 )
 
 // Write makes a version outside of the folder of models: to look at, to hand
@@ -40,7 +41,7 @@ func Write(dir string, p Publication, now time.Time, write func(dir string) erro
 	if err := finish(made, name, c); err != nil {
 		return v, fmt.Errorf("write model: %w", err)
 	}
-	if err := os.Rename(made, dir); err != nil {
+	if err := rename.To(made, dir); err != nil {
 		return v, fmt.Errorf("write model: %w", err)
 	}
 	v, err = readVersion(dir, name, "")

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"fettle"
+	"fettle/internal/rename"
 )
 
 // A Publication says about a new version what its files do not. For a PatchTST
@@ -77,7 +78,7 @@ func (f *Folder) remove(name string) error {
 	// short.
 	grave, err := f.temporary()
 	if err == nil {
-		err = os.Rename(filepath.Join(f.dir, name), filepath.Join(grave, name))
+		err = rename.To(filepath.Join(f.dir, name), filepath.Join(grave, name))
 	}
 	if err != nil {
 		return errors.Join(err, os.RemoveAll(grave))
@@ -177,7 +178,7 @@ func (f *Folder) place(dir string, c card, stamp time.Time) (string, error) {
 			if err := finish(dir, name, c); err != nil {
 				return "", err
 			}
-			err := os.Rename(dir, path)
+			err := rename.To(dir, path)
 			if err == nil {
 				return name, syncFolder(f.dir)
 			}

@@ -8,6 +8,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -31,9 +32,14 @@ type Server struct {
 
 	binary  string
 	process *exec.Cmd
+	before  config.Server // the note that an earlier server has left
 	log     locked
 	ended   chan struct{} // closed when the process is gone
 }
+
+// outputWithin is how long what others hold open may keep a process that has
+// ended: under Wine, processes of its own may have come with it.
+const outputWithin = 5 * time.Second
 
 // Start runs `binary serve` (or another command that serves) over a data folder
 // on free ports, and waits until it has said where it is.
@@ -54,6 +60,8 @@ func Start(ctx context.Context, binary, folder string, args ...string) (*Server,
 		"FETTLE_MQTT_LISTEN=127.0.0.1:0", "FETTLE_MQTT_WEBSOCKET=127.0.0.1:0")
 	s.process.Dir = filepath.Dir(folder)
 	s.process.Stdout, s.process.Stderr = &s.log, &s.log
+	s.process.WaitDelay = outputWithin
+	s.before, _ = config.ReadServer(folder) // there may be none
 	began := time.Now()
 	if err := s.process.Start(); err != nil {
 		return nil, fmt.Errorf("start fettle: %w", err)
@@ -70,7 +78,8 @@ func Start(ctx context.Context, binary, folder string, args ...string) (*Server,
 	return s, nil
 }
 
-// announced reads server.json once it is this process that wrote it.
+// announced reads server.json once it is this process that wrote it. The token
+// tells, which each has anew: a Windows program's process id is one of Wine's.
 func (s *Server) announced() (bool, error) {
 	select {
 	case <-s.ended:
@@ -78,7 +87,7 @@ func (s *Server) announced() (bool, error) {
 	default:
 	}
 	where, err := config.ReadServer(s.Folder)
-	if err != nil || where.PID != s.process.Process.Pid {
+	if err != nil || where.Token == s.before.Token {
 		return false, nil
 	}
 	s.Server = where
@@ -94,6 +103,19 @@ func (s *Server) Stop() {
 	<-s.ended
 }
 
+// Ended waits until the process ends by itself, and tells if not well.
+func (s *Server) Ended(ctx context.Context) error {
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-s.ended:
+	}
+	if s.process.ProcessState.Success() {
+		return nil
+	}
+	return fmt.Errorf("fettle ended with %s; it said:\n%s", s.process.ProcessState, s.Log())
+}
+
 // Kill ends the process as kill -9 does, and waits.
 func (s *Server) Kill() {
 	_ = s.process.Process.Kill() // it may be gone already
@@ -106,8 +128,9 @@ func (s *Server) Command(ctx context.Context, args ...string) (string, error) {
 	cmd := exec.CommandContext(ctx, s.binary, args...)
 	cmd.Env = append(os.Environ(), "FETTLE_DATA_DIR="+s.Folder)
 	cmd.Dir = filepath.Dir(s.Folder)
+	cmd.WaitDelay = outputWithin
 	out, err := cmd.CombinedOutput()
-	if err != nil {
+	if err != nil && !errors.Is(err, exec.ErrWaitDelay) {
 		return "", fmt.Errorf("fettle %s: %w\n%s", strings.Join(args, " "), err, out)
 	}
 	return string(out), nil

@@ -10,10 +10,11 @@ import (
 	"path/filepath"
 	"runtime/debug"
 	"strconv"
-	"syscall"
 
 	"fettle"
+	"fettle/internal/db"
 	"fettle/internal/model"
+	"fettle/internal/rename"
 )
 
 // The files of a run's folder.
@@ -148,7 +149,7 @@ func (m *Manager) fail(id uint64, err error) {
 	switch {
 	case errors.As(err, &lost):
 		advice = lost.advice
-	case errors.Is(err, syscall.ENOSPC):
+	case db.NoSpace(err):
 		advice = "free some of the disk; then train again"
 	case fettle.KindOf(err) == fettle.Unavailable:
 		advice = "wait for more readings; then train again"
@@ -311,7 +312,7 @@ func writeFile(path string, fill func(io.Writer) error) error {
 	}
 	err = errors.Join(fill(draft), draft.Close())
 	if err == nil {
-		err = os.Rename(draft.Name(), path)
+		err = rename.To(draft.Name(), path)
 	}
 	if err != nil {
 		return fmt.Errorf("write the job: %w", err)

@@ -12,6 +12,7 @@ import (
 
 	"fettle"
 	"fettle/internal/child"
+	"fettle/internal/rename"
 )
 
 // A Setup makes a named tunnel, once. Each step looks first whether it is done
@@ -225,7 +226,7 @@ func writeFile(path, text string) error {
 		err = os.WriteFile(path+".new", []byte(text), 0o600)
 	}
 	if err == nil {
-		err = os.Rename(path+".new", path)
+		err = rename.To(path+".new", path)
 	}
 	if err != nil {
 		_ = os.Remove(path + ".new") // if it is there

@@ -62,6 +62,9 @@ func run(args []string) error {
 		return fmt.Errorf("unknown command %q", args)
 	}
 	flags, rest := split(args[1:])
+	if len(rest) == 1 && rest[0] == "ready" {
+		return ready(flags["metrics"])
+	}
 	if len(rest) > 0 && rest[0] != "run" {
 		return account(flags, rest)
 	}
@@ -141,6 +144,18 @@ func serve(flags map[string]string, rest []string) error {
 	}
 	<-asked
 	return nil
+}
+
+// ready asks another one, which runs, whether it is connected.
+func ready(metrics string) error {
+	response, err := http.Get("http://" + metrics + "/ready")
+	if err != nil {
+		return err
+	}
+	if response.StatusCode != http.StatusOK {
+		err = fmt.Errorf("not ready: %s", response.Status)
+	}
+	return errors.Join(err, response.Body.Close())
 }
 
 // startChild starts a process that ignores signals too.
