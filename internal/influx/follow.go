@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"time"
 
@@ -25,16 +24,6 @@ type FollowConfig struct {
 
 	Now func() time.Time
 }
-
-// The stretches that a follower asks for, so that no answer gets too long.
-const (
-	pieceFirst = time.Hour
-	pieceMost  = 24 * time.Hour
-	pieceRows  = 50_000 // of a stretch after which the next is not longer
-)
-
-// submitRows is how many readings are handed in at once.
-const submitRows = 5_000
 
 // Ranger is what a follower needs of the store of readings.
 type Ranger interface {
@@ -143,11 +132,7 @@ func (f *Follower) look(ctx context.Context) error {
 		if err := f.move(to); err != nil {
 			return err
 		}
-		if n < pieceRows {
-			f.piece = min(2*f.piece, pieceMost)
-		} else {
-			f.piece = pieceFirst
-		}
+		f.piece = nextPiece(f.piece, n)
 		from = to
 	}
 	f.books.ok()
@@ -175,37 +160,16 @@ func (f *Follower) move(until time.Time) error {
 }
 
 // read takes over the readings of a stretch, and tells how many there are.
-func (f *Follower) read(ctx context.Context, from, to time.Time) (n int, err error) {
-	answer, err := f.client.Query(ctx, fmt.Sprintf(
-		`from(bucket: %s) |> range(start: %s, stop: %s) |> filter(fn: (r) => r._measurement == %s) |> pivot(rowKey: ["_time"], columnKey: ["_field"], valueColumn: "_value")`,
-		Quote(f.cfg.Bucket), from.Format(time.RFC3339Nano), to.Format(time.RFC3339Nano), Quote(f.cfg.Measurement)))
-	if err != nil {
-		return 0, err
+func (f *Follower) read(ctx context.Context, from, to time.Time) (int64, error) {
+	n, unnamed, err := f.bucket().read(ctx, f.client, from, to, func(rows []fettle.Reading) error { return f.take(ctx, rows) })
+	if err == nil {
+		f.books.change(func(s *Stats) { s.Refused += unnamed })
 	}
-	defer func() { err = errors.Join(err, answer.Close()) }()
-	rows := NewRows(answer, f.cfg.MachineTag)
-	chunk := make([]fettle.Reading, 0, submitRows)
-	for {
-		row, err := rows.Next()
-		if err != nil && !errors.Is(err, io.EOF) {
-			return n, err
-		}
-		ended := err != nil
-		if !ended {
-			chunk = append(chunk, row)
-			n++
-		}
-		if len(chunk) == submitRows || ended && len(chunk) > 0 {
-			if err := f.take(ctx, chunk); err != nil {
-				return n, err
-			}
-			chunk = make([]fettle.Reading, 0, submitRows)
-		}
-		if ended {
-			f.books.change(func(s *Stats) { s.Refused += rows.Unnamed })
-			return n, nil
-		}
-	}
+	return n, err
+}
+
+func (f *Follower) bucket() Bucket {
+	return Bucket{Name: f.cfg.Bucket, Measurement: f.cfg.Measurement, MachineTag: f.cfg.MachineTag}
 }
 
 // take hands in what of some readings is not stored yet.
