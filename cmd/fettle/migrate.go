@@ -87,7 +87,10 @@ type migration struct {
 
 	client   *influx.Client
 	from, to time.Time
-	done     moved          // what was taken over before, in this and earlier runs
+	done     moved          // up to when all is taken over, by this and earlier runs
+	stored   int64          // by this run
+	refused  int64          // by this run
+	why      string         // the first was refused
 	there    []influx.Tally // what InfluxDB has of all that time
 }
 
@@ -133,6 +136,8 @@ func (m *migration) explain(err error) error {
 	switch {
 	case errors.As(err, &refused) && refused.Status == http.StatusUnauthorized:
 		return fmt.Errorf("%w. The token is none of %s: copy it anew (InfluxDB's page: Load Data, API Tokens)", err, m.Influx)
+	case errors.As(err, &refused) && strings.Contains(refused.Message, "organization name"):
+		return fmt.Errorf("%w. Without --org it is the one that the token sees", err)
 	case errors.As(err, &refused) && refused.Status == http.StatusNotFound && m.client != nil:
 		return fmt.Errorf("%w. %s", err, m.buckets())
 	case fettle.KindOf(err) == fettle.Unavailable:
@@ -214,7 +219,7 @@ func (m *migration) move(ctx context.Context, data backend) (result migrated, er
 	}
 	note("comparing what InfluxDB has with what fettle has")
 	result.Sensors, err = m.compare(ctx, data)
-	result.From, result.To, result.Stored, result.Refused, result.Why = m.from, m.to, m.done.Stored, m.done.Refused, m.done.Why
+	result.From, result.To, result.Stored, result.Refused, result.Why = m.from, m.to, m.stored, m.refused, m.why
 	return result, err
 }
 
@@ -257,10 +262,10 @@ func (m *migration) rowsAfter(from time.Time) int64 {
 
 // note keeps how far it is, once a stretch is over.
 func (m *migration) note(stored, refused int64, why error, until time.Time) error {
-	m.done.Stored += stored
-	m.done.Refused += refused
-	if why != nil && m.done.Why == "" {
-		m.done.Why = fettle.Shorten(why.Error())
+	m.stored += stored
+	m.refused += refused
+	if why != nil && m.why == "" {
+		m.why = fettle.Shorten(why.Error())
 	}
 	if !until.After(m.done.Until) {
 		return nil

@@ -16,7 +16,7 @@ import (
 type migrated struct {
 	From    time.Time    `json:"from"`
 	To      time.Time    `json:"to"`
-	Stored  int64        `json:"stored"` // in all runs
+	Stored  int64        `json:"stored"` // by this run
 	Refused int64        `json:"refused"`
 	Why     string       `json:"why,omitempty"`
 	Sensors []compared   `json:"sensors"`
@@ -150,13 +150,13 @@ func (m *migration) wholeDays() int {
 }
 
 func (m *migration) printTables(out io.Writer, r migrated) error {
-	fmt.Fprintf(out, "Readings from %s to %s: %d taken over", r.From.Format(time.RFC3339), r.To.Format(time.RFC3339), r.Stored)
+	fmt.Fprintf(out, "%d readings taken over; all from %s to %s now are as follows", r.Stored, r.From.Format(time.RFC3339), r.To.Format(time.RFC3339))
 	if r.Refused > 0 {
-		fmt.Fprintf(out, ", %d refused, the first for: %s", r.Refused, r.Why)
+		fmt.Fprintf(out, " (%d more were refused, the first for: %s)", r.Refused, r.Why)
 	}
-	fmt.Fprint(out, "\n\n")
+	fmt.Fprint(out, ".\n\n")
 	t := newTable(out)
-	t.row("MACHINE", "SENSOR", "IN INFLUXDB", "HERE", "SUM THERE", "SUM HERE", "")
+	t.row("MACHINE", "SENSOR", "IN INFLUXDB", "HERE", "SUM THERE", "SUM HERE", "RESULT")
 	for _, c := range r.Sensors {
 		t.row(c.Machine, c.Sensor, c.There, c.Here, fmt.Sprintf("%.6g", c.SumThen), fmt.Sprintf("%.6g", c.Sum), c.Verdict)
 	}
@@ -165,7 +165,7 @@ func (m *migration) printTables(out io.Writer, r migrated) error {
 	}
 	fmt.Fprintln(out)
 	t = newTable(out)
-	t.row("MODEL", "MACHINE", "SENSORS", "")
+	t.row("MODEL", "MACHINE", "SENSORS", "RESULT")
 	for _, one := range r.Models {
 		switch {
 		case one.Problem != "":
@@ -205,7 +205,7 @@ func (m *migration) printPlan(out io.Writer) error {
 	if len(m.models) > 0 {
 		fmt.Fprintln(out)
 		t = newTable(out)
-		t.row("MODEL", "MACHINE", "")
+		t.row("MODEL", "MACHINE", "PLAN")
 		for _, one := range m.models {
 			said := "would be imported"
 			if one.Problem != "" {

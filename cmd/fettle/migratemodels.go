@@ -126,14 +126,11 @@ type moved struct {
 	Days        int       `json:"days,omitempty"`
 	From        time.Time `json:"from"`
 	Until       time.Time `json:"until"` // all before is on disk
-	Stored      int64     `json:"stored"`
-	Refused     int64     `json:"refused"`
-	Why         string    `json:"why,omitempty"` // the first was refused
 }
 
 // sameAs tells whether two runs take over the same.
 func (m moved) sameAs(other moved) bool {
-	other.From, other.Until, other.Stored, other.Refused, other.Why = m.From, m.Until, m.Stored, m.Refused, m.Why
+	other.From, other.Until = m.From, m.Until
 	return m == other
 }
 
