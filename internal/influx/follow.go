@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"fettle"
@@ -44,6 +45,8 @@ type Follower struct {
 	log    *slog.Logger
 	books  books
 
+	refused refusals // what the gate would refuse again, as long as the look-back has it
+
 	until time.Time     // read up to then; zero: never
 	piece time.Duration // the next stretch
 	try   time.Duration // retryFirst; tests are faster
@@ -62,22 +65,27 @@ func NewFollower(cfg FollowConfig, d *db.DB, rows Ranger, submit Submit, log *sl
 	if err != nil {
 		return nil, err
 	}
-	f := &Follower{cfg: cfg, client: client, db: d, rows: rows, submit: submit, log: log, books: books{now: cfg.Now}, piece: pieceFirst, try: retryFirst}
-	record, found, err := d.Get([]byte(followKey))
+	f := &Follower{cfg: cfg, client: client, db: d, rows: rows, submit: submit, log: log, books: books{now: cfg.Now}, piece: pieceFirst, try: retryFirst, refused: refusals{}}
+	before, _, err := readFollowed(d)
 	if err != nil {
 		return nil, err
-	}
-	var before followed
-	if found {
-		if err := json.Unmarshal(record, &before); err != nil {
-			return nil, fmt.Errorf("read cursor of what is followed: %w", err)
-		}
 	}
 	if until := before.Until; before == f.record(until) {
 		f.until = until
 	}
 	f.books.change(func(s *Stats) { s.Until = f.until })
 	return f, nil
+}
+
+func readFollowed(d *db.DB) (before followed, found bool, err error) {
+	record, found, err := d.Get([]byte(followKey))
+	if err != nil || !found {
+		return before, false, err
+	}
+	if err := json.Unmarshal(record, &before); err != nil {
+		return before, false, fmt.Errorf("read cursor of what is followed: %w", err)
+	}
+	return before, true, nil
 }
 
 func (f *Follower) record(until time.Time) followed {
@@ -172,19 +180,30 @@ func (f *Follower) bucket() Bucket {
 	return Bucket{Name: f.cfg.Bucket, Measurement: f.cfg.Measurement, MachineTag: f.cfg.MachineTag}
 }
 
-// take hands in what of some readings is not stored yet.
+// take hands in what of some readings is not stored yet, and was not refused.
 func (f *Follower) take(ctx context.Context, rows []fettle.Reading) error {
 	fresh, err := f.fresh(rows)
-	if err != nil || len(fresh) == 0 {
+	if err != nil {
 		return err
 	}
-	handed := len(fresh) // the slice is the gate's from now on
+	fresh = slices.DeleteFunc(fresh, f.refused.has)
+	if len(fresh) == 0 {
+		return nil
+	}
+	handed := slices.Clone(fresh) // the slice is the gate's from now on
 	stored, err := f.submit(ctx, fresh)
 	if err != nil && fettle.KindOf(err) != fettle.Invalid {
 		return err
 	}
-	f.books.change(func(s *Stats) { s.Rows += int64(stored); s.Refused += int64(handed - stored) })
-	return nil
+	f.books.change(func(s *Stats) { s.Rows += int64(stored); s.Refused += int64(len(handed) - stored) })
+	if stored == len(handed) {
+		return nil
+	}
+	left, err := f.fresh(handed)
+	for _, r := range left {
+		f.refused.add(r)
+	}
+	return err
 }
 
 // fresh leaves out what is stored as it is: nearly all of a look-back.
