@@ -54,8 +54,11 @@ func (c *exportCmd) export(ctx context.Context, data backend, out io.Writer) err
 	if err != nil {
 		return err
 	}
-	e := exporting{data: data, progress: newProgress(-1, "readings"), s: c.stretch(time.Now())}
-	defer e.progress.end()
+	e := exporting{data: data, s: c.stretch(time.Now())}
+	if c.Out != "-" || !isTerminal(os.Stdout) {
+		e.progress = newProgress(-1, "readings")
+		defer e.progress.end()
+	}
 	format := c.format()
 	if format == "parquet" && len(machines) != 1 {
 		if c.Out == "-" {
@@ -123,7 +126,7 @@ func (c *exportCmd) format() string {
 type exporting struct {
 	data     backend
 	s        stretch
-	progress *progress
+	progress *progress // nil: what is written is progress enough
 }
 
 // rows yields a machine's readings, and says how far that is.
@@ -132,7 +135,9 @@ func (e exporting) rows(ctx context.Context, machine string, yield func(fettle.R
 		if err := ctx.Err(); err != nil {
 			return fmt.Errorf("stopped at %s, %s", machine, r.Time.Format(time.RFC3339))
 		}
-		e.progress.step(1, r.Time)
+		if e.progress != nil {
+			e.progress.step(1, r.Time)
+		}
 		return yield(r)
 	})
 }

@@ -209,10 +209,13 @@ const lookback = time.Hour
 // move takes over readings, then models, and compares.
 func (m *migration) move(ctx context.Context, data backend) (result migrated, err error) {
 	if err := m.moveReadings(ctx, data); err != nil {
-		if ctx.Err() != nil {
-			err = fmt.Errorf("stopped at %s; the same command goes on there", m.done.Until.Format(time.RFC3339))
+		switch {
+		case ctx.Err() != nil:
+			err = errors.New("stopped")
+		case !errors.Is(err, influx.ErrNotStored):
+			err = m.explain(err)
 		}
-		return result, m.explain(err)
+		return result, fmt.Errorf("%w. The same command goes on at %s", err, m.done.Until.Format(time.RFC3339))
 	}
 	if result.Models, err = moveModels(ctx, data, m.models); err != nil {
 		return result, err

@@ -3,6 +3,7 @@ package influx
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -39,6 +40,9 @@ type parcel struct {
 	unnamed int64
 	until   time.Time // zero: the stretch is not over
 }
+
+// ErrNotStored is what ends a move when it is not InfluxDB that fails.
+var ErrNotStored = errors.New("store readings")
 
 // Run moves all of it. Reading goes on while what was read is stored, by a few
 // parcels, so that memory stays bounded and neither waits for the other.
@@ -114,10 +118,10 @@ func (m Move) store(ctx context.Context, rows []fettle.Reading) (stored, refused
 		case ctx.Err() != nil:
 			return 0, 0, nil, ctx.Err()
 		case kind != fettle.Busy && kind != fettle.Unavailable:
-			return 0, 0, nil, fmt.Errorf("store readings: %w", err)
+			return 0, 0, nil, fmt.Errorf("%w: %w", ErrNotStored, err)
 		}
 		failed = err
 		retry.wait(ctx, 0)
 	}
-	return 0, 0, nil, fmt.Errorf("store readings, after %d tries: %w", storeTries, failed)
+	return 0, 0, nil, fmt.Errorf("%w, after %d tries: %w", ErrNotStored, storeTries, failed)
 }
