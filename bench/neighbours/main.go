@@ -1,5 +1,6 @@
 // Command neighbours measures how fast fettle takes line protocol, beside a real
-// InfluxDB 2.7 in the same run, and how fast it mirrors its readings into one.
+// InfluxDB 2.7 in the same run, how fast it mirrors its readings into one, and how
+// long moving in from one takes.
 // It asserts nothing; it prints the processor, the load, and ratios.
 package main
 
@@ -27,21 +28,24 @@ const (
 	batchLines = 5_000 // of one request
 	batches    = 60    // of one round
 	mirrorRows = 600_000
+
+	migrateDays = 30 // of three machines, a reading every two seconds
 )
 
 func main() {
 	binary := flag.String("fettle", "bin/fettle", "the built, stripped program")
+	part := flag.String("part", "", "only lines, mirror or migrate")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	if err := run(ctx, *binary); err != nil {
+	if err := run(ctx, *binary, *part); err != nil {
 		fmt.Fprintln(os.Stderr, "neighbours:", err)
 		stop()
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, binary string) error {
+func run(ctx context.Context, binary, part string) error {
 	// Beside the binary, because a temporary folder is often no disk at all, and
 	// then a synced commit would cost nothing.
 	beside, err := filepath.Abs(filepath.Dir(binary))
@@ -65,12 +69,23 @@ func run(ctx context.Context, binary string) error {
 	fmt.Printf("%s, %d cores, %s; peer: influxd 2.7.12; medians of %d interleaved rounds; load average before: %s\n",
 		process.Processor(), runtime.NumCPU(), runtime.Version(), rounds, strings.TrimSpace(string(load)))
 	fmt.Printf("rows of 6 sensors; line protocol in batches of %d, not packed\n\n%-62s %12s %14s\n", batchLines, "", "measured", "goal")
-	for _, clients := range []int{1, 4} {
-		if err := b.lines(ctx, clients); err != nil {
+	for _, measured := range []struct {
+		part string
+		do   func(context.Context) error
+	}{
+		{"lines", func(ctx context.Context) error { return b.lines(ctx, 1) }},
+		{"lines", func(ctx context.Context) error { return b.lines(ctx, 4) }},
+		{"mirror", b.mirror},
+		{"migrate", b.migrate},
+	} {
+		if part != "" && part != measured.part {
+			continue
+		}
+		if err := measured.do(ctx); err != nil {
 			return err
 		}
 	}
-	return b.mirror(ctx)
+	return nil
 }
 
 // A bench is one run, whose readings go on from one measurement to the next.

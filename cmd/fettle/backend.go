@@ -29,6 +29,7 @@ type backend interface {
 	Check(ctx context.Context) (readings.Report, error)
 	Users() (userBook, error)
 	Models() (modelBook, error)
+	Intake(ctx context.Context, c config.Ingest) intake
 	Close() error
 }
 

@@ -26,6 +26,8 @@ type cli struct {
 	Simulate    simulateCmd    `cmd:"" help:"Publish readings of simulated machines to a broker."`
 	Replay      replayCmd      `cmd:"" help:"Publish a recording (CSV) to a broker."`
 	Query       queryCmd       `cmd:"" help:"Print stored readings."`
+	Migrate     migrateCmd     `cmd:"" help:"Take over readings and models of the old system."`
+	Export      exportCmd      `cmd:"" help:"Write readings as CSV, Parquet or line protocol."`
 	Status      statusCmd      `cmd:"" help:"Tell how the server and its machines are doing."`
 	Backup      backupCmd      `cmd:"" help:"Copy readings, state and models into a folder."`
 	Restore     restoreCmd     `cmd:"" help:"Make a data folder of a backup."`

@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"context"
-	"encoding/csv"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -18,6 +17,7 @@ import (
 	"fettle"
 	"fettle/internal/api"
 	"fettle/internal/backup"
+	"fettle/internal/codec"
 	"fettle/internal/config"
 	"fettle/internal/readings"
 )
@@ -144,9 +144,10 @@ func (r *remote) Machines(ctx context.Context) ([]machineRows, error) {
 	return list.Machines, err
 }
 
-// Readings asks for CSV, which the server streams without a limit on rows.
+// Readings asks for line protocol, which the server streams without a limit on
+// rows, and which has their tags.
 func (r *remote) Readings(ctx context.Context, machine string, s stretch, yield func(fettle.Reading) error) error {
-	query := url.Values{"format": {"csv"}}
+	query := url.Values{"format": {"line"}}
 	if s.last > 0 {
 		query.Set("last", strconv.Itoa(s.last))
 	} else {
@@ -160,12 +161,27 @@ func (r *remote) Readings(ctx context.Context, machine string, s stretch, yield 
 		return err
 	}
 	defer body.Close()
-	return readCSV(body, machine, func(reading fettle.Reading) error {
-		if reading.Time.Before(s.from) {
-			return nil
+	const batch = 1000
+	for lines := codec.NewLines(body, codec.OldShape(), codec.Precision(time.Microsecond), time.Time{}); err == nil; {
+		var rows []fettle.Reading
+		var bad codec.Errors
+		rows, bad, err = lines.Next(batch)
+		if len(bad) > 0 {
+			return fmt.Errorf("read readings of %s: %w", machine, bad[0])
 		}
-		return yield(reading)
-	})
+		for _, reading := range rows {
+			if reading.Time.Before(s.from) {
+				continue
+			}
+			if err := yield(reading); err != nil {
+				return err
+			}
+		}
+	}
+	if !errors.Is(err, io.EOF) {
+		return fmt.Errorf("read readings of %s: %w", machine, err)
+	}
+	return nil
 }
 
 func orEpoch(t time.Time) time.Time {
@@ -173,46 +189,6 @@ func orEpoch(t time.Time) time.Time {
 		return time.Unix(0, 0).UTC()
 	}
 	return t.UTC()
-}
-
-// readCSV reads what the API streams: a time, then a column a sensor, empty
-// where it was silent.
-func readCSV(body io.Reader, machine string, yield func(fettle.Reading) error) error {
-	table := csv.NewReader(body)
-	table.ReuseRecord = true
-	header, err := table.Read()
-	if err != nil {
-		return fmt.Errorf("read readings of %s: %w", machine, err)
-	}
-	var sensors []string
-	for _, cell := range header[1:] {
-		sensors = append(sensors, api.NameOf(cell))
-	}
-	for {
-		record, err := table.Read()
-		if errors.Is(err, io.EOF) {
-			return nil
-		}
-		if err != nil {
-			return fmt.Errorf("read readings of %s: %w", machine, err)
-		}
-		reading := fettle.Reading{Machine: machine}
-		if reading.Time, err = time.Parse(time.RFC3339Nano, record[0]); err != nil {
-			return fmt.Errorf("read readings of %s: %w", machine, err)
-		}
-		for i, sensor := range sensors {
-			if cell := record[i+1]; cell != "" {
-				value, err := strconv.ParseFloat(cell, 64)
-				if err != nil {
-					return fmt.Errorf("read readings of %s: %w", machine, err)
-				}
-				reading.Values = append(reading.Values, fettle.Value{Sensor: sensor, Value: value})
-			}
-		}
-		if err := yield(reading); err != nil {
-			return err
-		}
-	}
 }
 
 // Backup and Check take as long as there is data, so the answer is waited for

@@ -16,11 +16,3 @@ func CellOf(name string) string {
 	}
 	return name
 }
-
-// NameOf is CellOf's inverse.
-func NameOf(cell string) string {
-	if len(cell) > 1 && cell[0] == '\'' && strings.Contains(formulas, cell[1:2]) {
-		return cell[1:]
-	}
-	return cell
-}

@@ -1,10 +1,6 @@
 package api
 
-import (
-	"testing"
-
-	"pgregory.net/rapid"
-)
+import "testing"
 
 func TestCells(t *testing.T) {
 	for name, cell := range map[string]string{
@@ -15,10 +11,4 @@ func TestCells(t *testing.T) {
 			t.Errorf("the cell of %q is %q, expected %q", name, got, cell)
 		}
 	}
-	rapid.Check(t, func(t *rapid.T) {
-		name := rapid.OneOf(rapid.String(), rapid.StringMatching(`['=+@-]{0,3}a?`)).Draw(t, "name")
-		if got := NameOf(CellOf(name)); got != name {
-			t.Fatalf("%q comes back as %q", name, got)
-		}
-	})
 }

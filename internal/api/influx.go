@@ -32,8 +32,8 @@ func isInflux(path string) bool {
 }
 
 func (a *API) addInfluxRoutes() {
-	a.addWriteRoute(influxWrite, "influx-write", "Send readings as line protocol, as to InfluxDB 2", []string{"org", "bucket", "precision"})
-	a.addWriteRoute(influxWriteV1, "influx-write-v1", "Send readings as line protocol, as to InfluxDB 1", []string{"db", "rp", "precision", "u", "p"})
+	a.addWriteRoute(influxWrite, "influx-write", "Send readings as line protocol, as to InfluxDB 2", []string{"org", "bucket", "precision", "shape"})
+	a.addWriteRoute(influxWriteV1, "influx-write-v1", "Send readings as line protocol, as to InfluxDB 1", []string{"db", "rp", "precision", "u", "p", "shape"})
 	add := func(path, id, summary string, example any, handle http.HandlerFunc) {
 		answers := map[string]*huma.Response{"204": {Description: "Alive"}}
 		if example != nil {

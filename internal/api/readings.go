@@ -1,14 +1,11 @@
 package api
 
 import (
-	"bufio"
 	"context"
-	"encoding/csv"
 	"fmt"
 	"math"
 	"net/http"
 	"slices"
-	"strconv"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -22,12 +19,14 @@ import (
 const maxValues = 4_000_000
 
 func (a *API) addReadings() {
-	op := get("/machines/{machine}/readings", "get-readings", tagMachines, "A machine's readings, as columns in JSON or as CSV")
-	op.Description = fmt.Sprintf("JSON holds at most %d rows; CSV (by Accept: text/csv or format=csv) has no limit; in its header a sensor that begins like a formula (= + - @) has an apostrophe before it. "+
+	op := get("/machines/{machine}/readings", "get-readings", tagMachines, "A machine's readings, as columns in JSON, or streamed as CSV, line protocol or Parquet")
+	op.Description = fmt.Sprintf("JSON holds at most %d rows; CSV (by Accept: text/csv or format=csv), line protocol (format=line) and Parquet (format=parquet) have no limit. In the header of CSV a sensor that begins like a formula (= + - @) has an apostrophe before it; line protocol and Parquet have the tags too. "+
 		"With points=N a range of any length (from, to; without them all there is) answers with at most N points and says at which resolution.", maxRows)
 	op.Responses = returns(content{
 		"application/json": {Schema: &huma.Schema{OneOf: []*huma.Schema{a.schemaOf(columns{}), a.schemaOf(points{})}}},
 		"text/csv":         {Schema: &huma.Schema{Type: huma.TypeString}},
+		"text/plain":       {Schema: &huma.Schema{Type: huma.TypeString}},
+		parquetType:        {Schema: &huma.Schema{Type: huma.TypeString, Format: "binary"}},
 	})
 	add(a, Read, op, a.getReadings)
 }
@@ -37,7 +36,7 @@ type readingsQuery struct {
 	Stretch
 	Sensors []string `query:"sensors" doc:"Only these sensors, with commas between them"`
 	Points  int      `query:"points" minimum:"1" maximum:"10000" doc:"At most so many points: readings as they are if they are no more, else min, max and mean over equal pieces of time"`
-	Format  string   `query:"format" enum:"json,csv" doc:"json or csv, whatever Accept says"`
+	Format  string   `query:"format" enum:"json,csv,line,parquet" doc:"json, csv, line or parquet, whatever Accept says"`
 	Accept  string   `header:"Accept" hidden:"true"`
 }
 
@@ -74,8 +73,8 @@ func (a *API) getReadings(_ context.Context, in *readingsQuery) (*huma.StreamRes
 	rows := func(yield func(fettle.Reading) error) error {
 		return a.eachReading(in.Machine, from, to, last, yield)
 	}
-	if in.Format == "csv" || in.Format == "" && wantsCSV(in.Accept) {
-		return &huma.StreamResponse{Body: func(ctx huma.Context) { a.sendCSV(ctx, in.Machine, sensors, rows) }}, nil
+	if f := in.stream(); f != nil {
+		return &huma.StreamResponse{Body: func(ctx huma.Context) { a.sendStream(ctx, *f, in.Machine, sensors, rows) }}, nil
 	}
 	c, err := collect(in.Machine, sensors, rows)
 	if err != nil {
@@ -140,55 +139,4 @@ func collect(machine string, sensors []string, rows func(func(fettle.Reading) er
 func wantsCSV(accept string) bool {
 	r := &http.Request{Header: http.Header{"Accept": {accept}}}
 	return names(r, "text/csv") && accepts(r, "text/csv") >= accepts(r, "application/json")
-}
-
-// csvFlush is after how many rows CSV is pushed out, and given new time.
-const csvFlush = 1000
-
-// sendCSV streams rows. If that fails half-way the connection is broken off, so
-// that nobody takes the half for the whole.
-func (a *API) sendCSV(ctx huma.Context, machine string, sensors []string, rows func(func(fettle.Reading) error) error) {
-	r, w := humago.Unwrap(ctx)
-	w.Header().Set("Content-Type", "text/csv; charset=utf-8")
-	w.Header().Add("Vary", "Accept")
-	control := http.NewResponseController(w)
-	buffer := bufio.NewWriter(w)
-	out := csv.NewWriter(buffer)
-	record := []string{"time"}
-	for _, sensor := range sensors {
-		record = append(record, CellOf(sensor))
-	}
-	sent := 0
-	err := out.Write(record)
-	if err == nil {
-		err = rows(func(reading fettle.Reading) error {
-			if sent++; sent%csvFlush == 0 {
-				if err := r.Context().Err(); err != nil {
-					return err
-				}
-				_ = control.SetWriteDeadline(time.Now().Add(answerTime))
-			}
-			record[0] = reading.Time.UTC().Format(time.RFC3339Nano)
-			for i, sensor := range sensors {
-				record[i+1] = ""
-				if v, said := reading.Value(sensor); said {
-					record[i+1] = strconv.FormatFloat(v, 'g', -1, 64)
-				}
-			}
-			return out.Write(record)
-		})
-	}
-	out.Flush()
-	if err == nil {
-		err = out.Error()
-	}
-	if err == nil {
-		err = buffer.Flush()
-	}
-	if err != nil {
-		if r.Context().Err() == nil {
-			a.log.Error("readings as csv broken off", "machine", machine, "rows", sent, "err", err)
-		}
-		panic(http.ErrAbortHandler)
-	}
 }

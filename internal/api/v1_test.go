@@ -1,6 +1,7 @@
 package api
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -14,6 +15,7 @@ import (
 
 	"fettle"
 	"fettle/internal/codec"
+	"fettle/internal/days"
 	"fettle/internal/forecast"
 )
 
@@ -197,12 +199,24 @@ func TestReadings(t *testing.T) {
 		{"", "text/csv", csv},
 		{"?format=csv", "*/*", csv},
 		{"?format=json&last=1&sensors=current", "text/csv", `{"machine":"lathe","rows":1,"times":["2025-11-25T12:00:03Z"],"sensors":{"current":[0.75]}}`},
+		{"?format=line&from=2025-11-25T12:00:01Z&to=2025-11-25T12:00:03Z", "text/csv", "sensor_data,workspace_id=lathe current=0.25,tempA=60 1764072001000000\nsensor_data,workspace_id=lathe current=0.5 1764072002000000\n"},
 		{"?format=csv&sensors=tempA,current&last=1", "*/*", "time,tempA,current\n2025-11-25T12:00:03Z,60,0.75\n"},
 	} {
 		w := rig.get("/api/v1/machines/lathe/readings"+c.query, header("Accept", c.accept))
 		if w.Code != 200 || w.Body.String() != c.want {
 			t.Errorf("%s for %s: got %d %s, want %s", c.query, c.accept, w.Code, w.Body, c.want)
 		}
+	}
+}
+
+func TestReadingsAsParquet(t *testing.T) {
+	rig := newRig(t)
+	rig.machines = []fettle.Machine{{Name: "lathe", Sensors: []string{"current", "tempA"}}}
+	rig.rows = rowsOf("lathe", 4)
+	w := rig.get("/api/v1/machines/lathe/readings?format=parquet")
+	file, err := days.Open(bytes.NewReader(w.Body.Bytes()), int64(w.Body.Len()))
+	if err != nil || w.Header().Get("Content-Type") != "application/vnd.apache.parquet" || file.Rows(0) != 4 || fmt.Sprint(file.Sensors()) != "[current tempA]" {
+		t.Errorf("%v, %v", err, w.Header())
 	}
 }
 

@@ -25,7 +25,7 @@ const (
 func (a *API) addWriteRoute(path, id, summary string, query []string) {
 	op := huma.Operation{
 		Method: http.MethodPost, Path: path, OperationID: id, Tags: []string{tagInflux}, Summary: summary,
-		Description: "Answered when all readings are on disk. A machine is named by a tag, see ingest.line_machine_tags; org, bucket, db and rp may be anything. " +
+		Description: "Answered when all readings are on disk. A machine is named by a tag, see ingest.line_machine_tags, but for lines that fettle itself has written (shape=fettle); org, bucket, db and rp may be anything. " +
 			"The key is sent as `Authorization: Token KEY`, or as the password, in p or by Basic authentication. " +
 			fmt.Sprintf("At most %d MiB, gzipped or not. ", maxWrite>>20) +
 			"Good lines are stored even if others of the same request are refused.",
@@ -59,13 +59,22 @@ func (a *API) writeLines(w http.ResponseWriter, r *http.Request) {
 		writeInfluxError(w, http.StatusBadRequest, influxError{Message: "invalid precision; valid precision units are ns, us, ms, and s"})
 		return
 	}
+	shape := a.cfg.Lines
+	switch named := r.URL.Query().Get("shape"); named {
+	case "":
+	case "fettle":
+		shape = codec.OldShape()
+	default:
+		writeInfluxError(w, http.StatusBadRequest, influxError{Message: fmt.Sprintf("invalid shape %q; expected fettle, for lines that fettle has written, or none", fettle.Shorten(named))})
+		return
+	}
 	body, err := plainBody(r)
 	if err != nil {
 		writeInfluxError(w, http.StatusBadRequest, influxError{Message: "unable to read data: " + err.Error()})
 		return
 	}
 	t := &write{API: a, w: w, r: r}
-	for lines := codec.NewLines(body, a.cfg.Lines, precision, a.cfg.Now()); err == nil; {
+	for lines := codec.NewLines(body, shape, precision, a.cfg.Now()); err == nil; {
 		limitTime(w, r)
 		var rows []fettle.Reading
 		var bad codec.Errors

@@ -5,8 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
+	"slices"
 	"time"
 
 	"fettle"
@@ -25,16 +25,6 @@ type FollowConfig struct {
 
 	Now func() time.Time
 }
-
-// The stretches that a follower asks for, so that no answer gets too long.
-const (
-	pieceFirst = time.Hour
-	pieceMost  = 24 * time.Hour
-	pieceRows  = 50_000 // of a stretch after which the next is not longer
-)
-
-// submitRows is how many readings are handed in at once.
-const submitRows = 5_000
 
 // Ranger is what a follower needs of the store of readings.
 type Ranger interface {
@@ -55,6 +45,8 @@ type Follower struct {
 	log    *slog.Logger
 	books  books
 
+	refused refusals // what the gate would refuse again, as long as the look-back has it
+
 	until time.Time     // read up to then; zero: never
 	piece time.Duration // the next stretch
 	try   time.Duration // retryFirst; tests are faster
@@ -73,22 +65,27 @@ func NewFollower(cfg FollowConfig, d *db.DB, rows Ranger, submit Submit, log *sl
 	if err != nil {
 		return nil, err
 	}
-	f := &Follower{cfg: cfg, client: client, db: d, rows: rows, submit: submit, log: log, books: books{now: cfg.Now}, piece: pieceFirst, try: retryFirst}
-	record, found, err := d.Get([]byte(followKey))
+	f := &Follower{cfg: cfg, client: client, db: d, rows: rows, submit: submit, log: log, books: books{now: cfg.Now}, piece: pieceFirst, try: retryFirst, refused: refusals{}}
+	before, _, err := readFollowed(d)
 	if err != nil {
 		return nil, err
-	}
-	var before followed
-	if found {
-		if err := json.Unmarshal(record, &before); err != nil {
-			return nil, fmt.Errorf("read cursor of what is followed: %w", err)
-		}
 	}
 	if until := before.Until; before == f.record(until) {
 		f.until = until
 	}
 	f.books.change(func(s *Stats) { s.Until = f.until })
 	return f, nil
+}
+
+func readFollowed(d *db.DB) (before followed, found bool, err error) {
+	record, found, err := d.Get([]byte(followKey))
+	if err != nil || !found {
+		return before, false, err
+	}
+	if err := json.Unmarshal(record, &before); err != nil {
+		return before, false, fmt.Errorf("read cursor of what is followed: %w", err)
+	}
+	return before, true, nil
 }
 
 func (f *Follower) record(until time.Time) followed {
@@ -143,11 +140,7 @@ func (f *Follower) look(ctx context.Context) error {
 		if err := f.move(to); err != nil {
 			return err
 		}
-		if n < pieceRows {
-			f.piece = min(2*f.piece, pieceMost)
-		} else {
-			f.piece = pieceFirst
-		}
+		f.piece = nextPiece(f.piece, n)
 		from = to
 	}
 	f.books.ok()
@@ -175,52 +168,42 @@ func (f *Follower) move(until time.Time) error {
 }
 
 // read takes over the readings of a stretch, and tells how many there are.
-func (f *Follower) read(ctx context.Context, from, to time.Time) (n int, err error) {
-	answer, err := f.client.Query(ctx, fmt.Sprintf(
-		`from(bucket: %s) |> range(start: %s, stop: %s) |> filter(fn: (r) => r._measurement == %s) |> pivot(rowKey: ["_time"], columnKey: ["_field"], valueColumn: "_value")`,
-		Quote(f.cfg.Bucket), from.Format(time.RFC3339Nano), to.Format(time.RFC3339Nano), Quote(f.cfg.Measurement)))
-	if err != nil {
-		return 0, err
+func (f *Follower) read(ctx context.Context, from, to time.Time) (int64, error) {
+	n, unnamed, err := f.bucket().read(ctx, f.client, from, to, func(rows []fettle.Reading) error { return f.take(ctx, rows) })
+	if err == nil {
+		f.books.change(func(s *Stats) { s.Refused += unnamed })
 	}
-	defer func() { err = errors.Join(err, answer.Close()) }()
-	rows := NewRows(answer, f.cfg.MachineTag)
-	chunk := make([]fettle.Reading, 0, submitRows)
-	for {
-		row, err := rows.Next()
-		if err != nil && !errors.Is(err, io.EOF) {
-			return n, err
-		}
-		ended := err != nil
-		if !ended {
-			chunk = append(chunk, row)
-			n++
-		}
-		if len(chunk) == submitRows || ended && len(chunk) > 0 {
-			if err := f.take(ctx, chunk); err != nil {
-				return n, err
-			}
-			chunk = make([]fettle.Reading, 0, submitRows)
-		}
-		if ended {
-			f.books.change(func(s *Stats) { s.Refused += rows.Unnamed })
-			return n, nil
-		}
-	}
+	return n, err
 }
 
-// take hands in what of some readings is not stored yet.
+func (f *Follower) bucket() Bucket {
+	return Bucket{Name: f.cfg.Bucket, Measurement: f.cfg.Measurement, MachineTag: f.cfg.MachineTag}
+}
+
+// take hands in what of some readings is not stored yet, and was not refused.
 func (f *Follower) take(ctx context.Context, rows []fettle.Reading) error {
 	fresh, err := f.fresh(rows)
-	if err != nil || len(fresh) == 0 {
+	if err != nil {
 		return err
 	}
-	handed := len(fresh) // the slice is the gate's from now on
+	fresh = slices.DeleteFunc(fresh, f.refused.has)
+	if len(fresh) == 0 {
+		return nil
+	}
+	handed := slices.Clone(fresh) // the slice is the gate's from now on
 	stored, err := f.submit(ctx, fresh)
 	if err != nil && fettle.KindOf(err) != fettle.Invalid {
 		return err
 	}
-	f.books.change(func(s *Stats) { s.Rows += int64(stored); s.Refused += int64(handed - stored) })
-	return nil
+	f.books.change(func(s *Stats) { s.Rows += int64(stored); s.Refused += int64(len(handed) - stored) })
+	if stored == len(handed) {
+		return nil
+	}
+	left, err := f.fresh(handed)
+	for _, r := range left {
+		f.refused.add(r)
+	}
+	return err
 }
 
 // fresh leaves out what is stored as it is: nearly all of a look-back.

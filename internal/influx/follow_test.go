@@ -145,6 +145,36 @@ func TestFollowerTriesAgain(t *testing.T) {
 	}
 }
 
+// What the gate refuses for good is offered once, and again when it is corrected.
+func TestFollowerOffersRefusedRowsOnce(t *testing.T) {
+	r := newFollowerRig(t)
+	r.says("1 1,2", "2 666,2", "3 1,4")
+	f := r.follower()
+	submit := f.submit
+	f.submit = func(ctx context.Context, rows []fettle.Reading) (int, error) {
+		good := slices.DeleteFunc(slices.Clone(rows), func(row fettle.Reading) bool { return row.Values[0].Value == 666 })
+		n, err := submit(ctx, good)
+		r.handed.Add(int64(len(rows) - len(good)))
+		if err == nil && len(good) < len(rows) {
+			err = fettle.Errorf(fettle.Invalid, "the number of the beast")
+		}
+		return n, err
+	}
+	looks := func(n int) func() bool {
+		begin := len(r.s.requests())
+		return func() bool { return len(r.s.requests()) > begin+n && f.Stats().LastError == "" }
+	}
+	while(t, f.Run, "some looks", looks(10))
+	if s := f.Stats(); r.handed.Load() != 3 || s.Rows != 2 || s.Refused != 1 {
+		t.Errorf("%d rows were handed in: %+v", r.handed.Load(), s)
+	}
+	r.says("2 667,2")
+	while(t, f.Run, "some more", looks(10))
+	if s := f.Stats(); r.handed.Load() != 4 || s.Rows != 3 || s.Refused != 1 {
+		t.Errorf("%d rows were handed in: %+v", r.handed.Load(), s)
+	}
+}
+
 // Another bucket is read from its beginning.
 func TestFollowerOfAnotherBucket(t *testing.T) {
 	r := newFollowerRig(t)

@@ -77,7 +77,7 @@ func NewMirror(cfg MirrorConfig, d *db.DB, source Source, anomalies Anomalies, l
 	if before, _, err := d.Get([]byte(targetKey)); err != nil {
 		return nil, err
 	} else if string(before) != target {
-		if err := forgetMirror(d, target); err != nil {
+		if err := beginMirror(d, cfg, target, source.Machines()); err != nil {
 			return nil, err
 		}
 	}
@@ -100,16 +100,39 @@ func NoMirror(d *db.DB, source Source) error {
 	if err != nil || !found || len(before) == 0 {
 		return err
 	}
-	return forgetMirror(d, "")
+	return d.Commit(forgetMirror(d, ""), db.Synced)
 }
 
-func forgetMirror(d *db.DB, target string) error {
+// beginMirror puts the cursors of a new target to the begin. A bucket that was
+// followed until now has what is stored already, with times of nanoseconds where
+// ours are of microseconds, so that it would have it twice: there the mirror
+// begins behind it.
+func beginMirror(d *db.DB, cfg MirrorConfig, target string, machines []readings.Info) error {
+	batch := forgetMirror(d, target)
+	before, found, err := readFollowed(d)
+	if err != nil {
+		return err
+	}
+	if found && !before.Until.IsZero() && before.URL == cfg.URL && before.Org == cfg.Org && before.Bucket == cfg.Bucket {
+		has := map[string]time.Time{}
+		for _, info := range machines {
+			has[info.Machine] = info.Last
+			if before.Until.Before(info.Last) {
+				has[info.Machine] = before.Until
+			}
+		}
+		(&cursors{db: d, prefix: readingsCursor, at: map[string]time.Time{}}).move(batch, has)
+	}
+	return d.Commit(batch, db.Synced)
+}
+
+func forgetMirror(d *db.DB, target string) *db.Batch {
 	batch := d.NewBatch()
 	for _, prefix := range []string{readingsCursor, anomaliesCursor} {
 		batch.DeleteRange([]byte(prefix), db.After([]byte(prefix)))
 	}
 	batch.Set([]byte(targetKey), []byte(target))
-	return d.Commit(batch, db.Synced)
+	return batch
 }
 
 // Stats tell how it does.

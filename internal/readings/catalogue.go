@@ -243,6 +243,10 @@ const fileSuffix = ".parquet"
 
 const folderPrefix = "machine="
 
+// FolderName is the name of a folder of a machine's files, from which tools take
+// the machine's name.
+func FolderName(machine string) string { return folderPrefix + folderName(machine, foldsCase()) }
+
 // folderOf is where a machine's files of a kind are. Tools that read the folder
 // take the machine's name from its name.
 func (s *Store) folderOf(k Kind, machine string) string {
