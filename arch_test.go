@@ -19,7 +19,7 @@ var floors = [][]string{
 	{"fettle", "fettle/internal/rename", "fettle/patchtst/safetensors", "fettle/patchtst/internal/kernel"},
 	{"fettle/patchtst", "fettle/internal/child", "fettle/internal/codec", "fettle/internal/config", "fettle/internal/days", "fettle/internal/db", "fettle/internal/hush", "fettle/internal/logfile", "fettle/internal/plant", "fettle/internal/spark"},
 	{"fettle/internal/readings", "fettle/internal/model", "fettle/internal/events", "fettle/internal/broker", "fettle/internal/bridge", "fettle/internal/tunnel", "fettle/internal/tunnel/fake", "fettle/internal/service", "fettle/internal/process", "fettle/internal/chromium"},
-	{"fettle/internal/backup", "fettle/internal/tunnel/fake/cloudflared""fettle/internal/export", "fettle/internal/ingest", "fettle/internal/forecast", "fettle/internal/verdict", "fettle/internal/alarm", "fettle/internal/influx", "fettle/internal/notify"},
+	{"fettle/internal/backup", "fettle/internal/tunnel/fake/cloudflared", "fettle/internal/export", "fettle/internal/ingest", "fettle/internal/forecast", "fettle/internal/verdict", "fettle/internal/alarm", "fettle/internal/influx", "fettle/internal/notify"},
 	{"fettle/internal/train"},
 	{"fettle/internal/api", "fettle/internal/web"},
 	{"fettle/internal/app", "fettle/internal/doctor"},

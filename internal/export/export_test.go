@@ -81,7 +81,7 @@ func TestParquetReadsBack(t *testing.T) {
 			if err := r.Times(g, times); err != nil {
 				t.Fatal(err)
 			}
-			tags, err := r.Tags(g)
+			tags, err := r.Tags(g, 0, r.Rows(g))
 			if err != nil {
 				t.Fatal(err)
 			}
