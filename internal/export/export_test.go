@@ -88,7 +88,7 @@ func TestParquetReadsBack(t *testing.T) {
 			group := make([]fettle.Reading, len(times))
 			for i, sensor := range r.Sensors() {
 				column := make([]float64, len(times))
-				if err := r.Column(g, i, column); err != nil {
+				if err := r.Column(g, i, 0, column); err != nil {
 					t.Fatal(err)
 				}
 				for row, v := range column {
