@@ -8,6 +8,7 @@ import (
 
 	"fettle/internal/config"
 	"fettle/internal/doctor"
+	"fettle/internal/service"
 	"fettle/internal/tunnel"
 )
 
@@ -31,7 +32,7 @@ func examine(ctx context.Context, g *globals) doctor.Report {
 	if err != nil {
 		return doctor.Report{{Check: "settings", State: doctor.Error, Says: err.Error(), Do: "correct them; docs/config.md lists them all"}}
 	}
-	patient := doctor.Patient{Config: cfg, Places: tunnel.SystemPlaces(), Now: time.Now}
+	patient := doctor.Patient{Config: cfg, Places: tunnel.SystemPlaces(), Service: service.Here(nil).Status, Now: time.Now}
 	if note, err := config.ReadServer(cfg.Data.Dir); err == nil {
 		patient.PID = note.PID
 	}

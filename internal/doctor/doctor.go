@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"fettle/internal/config"
+	"fettle/internal/service"
 	"fettle/internal/tunnel"
 )
 
@@ -74,7 +75,8 @@ type Patient struct {
 	Absent error
 	PID    int // of the server that runs, or was to; 0: none is known
 
-	Places tunnel.Places // where cloudflared keeps its files
+	Places  tunnel.Places                                 // where cloudflared keeps its files
+	Service func(context.Context) (service.Status, error) // asks whoever keeps services; nil: nobody
 
 	Now func() time.Time
 }
@@ -87,7 +89,7 @@ func Examine(ctx context.Context, p Patient) Report {
 	f := gather(ctx, p)
 	var report Report
 	for _, look := range []func(context.Context, *facts) []Finding{
-		server, listeners, ports, tunnelState, cloudflared, tunnelService, tunnelFiles, exposure, keys, certificates,
+		server, kept, listeners, ports, tunnelState, cloudflared, tunnelService, tunnelFiles, exposure, keys, certificates,
 		clock, disk, memory,
 		brokerAnswers, parts,
 		workspaces, machines, models, training, processor, interval,
