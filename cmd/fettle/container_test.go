@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 
@@ -21,9 +20,9 @@ func TestContainer(t *testing.T) {
 	c := composed(t, "compose.yaml", "MQTT_PASSWORD=open sesame")
 	wellKept(t, c)
 	data := filepath.Join(t.TempDir(), "data")
-	p := plain{container: c.Services["fettle"], dir: t.TempDir(),
-		replace: strings.NewReplacer("/fettle", buildFettle(t), "/data", data, ":8000", ":0", ":8001", ":0", ":1883", ":0", ":9001", ":0")}
-	if p.command(t.Context(), slices.Clone(p.Healthcheck.Test[1:])...).Run() == nil {
+	p := plain{container: c.Services["fettle"], dir: t.TempDir(), programs: map[string]string{"/fettle": buildFettle(t)},
+		replace: strings.NewReplacer("/data", data, ":8000", ":0", ":8001", ":0", ":1883", ":0", ":9001", ":0")}
+	if p.command(t.Context(), p.Healthcheck.Test[1:]...).Run() == nil {
 		t.Error("it is healthy before it was started")
 	}
 	defer p.start(t)()

@@ -123,7 +123,7 @@ func noRoom(err error) bool {
 // NoSpace tells whether an error says that the disk or a quota is full, in the
 // words of whatever system this is: Windows has others than ENOSPC.
 func NoSpace(err error) bool {
-	return err != nil && (vfs.IsNoSpaceError(err) || errors.Is(err, syscall.EDQUOT))
+	return err != nil && (vfs.IsNoSpaceError(err) || errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT))
 }
 
 func (g *guard) Create(name string, c vfs.DiskWriteCategory) (vfs.File, error) {

@@ -62,8 +62,7 @@ func Show(ctx context.Context, path string, what What, yield func(line string) e
 	return err
 }
 
-// A reader knows up to where a log was read. It holds no file open, so that
-// writers on Windows can rename them.
+// A reader knows up to where a log was read. It holds no file open.
 type reader struct {
 	path   string
 	file   os.FileInfo // the file that was read last; nil before the first
@@ -120,7 +119,7 @@ func (r *reader) more(yield func(string) error) error {
 
 // read gives the whole lines of a file from the offset on.
 func (r *reader) read(path string, yield func(string) error) (err error) {
-	file, err := os.Open(path)
+	file, err := open(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
