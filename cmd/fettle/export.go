@@ -62,12 +62,12 @@ func (c *exportCmd) export(ctx context.Context, data backend, out io.Writer) err
 	format := c.format()
 	if format == "parquet" && len(machines) != 1 {
 		if c.Out == "-" {
-			return usage(errors.New("Parquet of several machines is several files: -o names a folder for them, --machine one machine"))
+			return usage(errors.New("the Parquet of several machines is several files: -o names a folder for them, --machine one machine"))
 		}
 		return e.folder(ctx, c.Out, machines)
 	}
 	if format == "parquet" && c.Out == "-" && isTerminal(os.Stdout) {
-		return usage(errors.New("Parquet is nothing for a terminal: -o FILE, or | another program"))
+		return usage(errors.New("a terminal cannot show Parquet: -o FILE, or | another program"))
 	}
 	return toFile(c.Out, out, func(w io.Writer) error {
 		switch format {
