@@ -49,6 +49,21 @@ func (b *bench) migrate(ctx context.Context) error {
 	}
 	row(fmt.Sprintf("moving in: %d days, 3 machines, 6 sensors, compared", migrateDays), "%.0f s", took.Seconds(), "<= 120")
 	row("  that is", "%.0f rows/s", float64(rows)/took.Seconds(), "")
+	row("  memory at its peak", "%.0f MB", peakMB(command), "")
+	return b.leave(ctx, rows)
+}
+
+// leave writes all of it out again.
+func (b *bench) leave(ctx context.Context, rows int) error {
+	for _, format := range []string{"parquet", "csv", "line"} {
+		command := exec.CommandContext(ctx, b.binary, "export", "--format", format, "-o", filepath.Join(b.folder, "left-"+format), "--data", filepath.Join(b.folder, "moved"))
+		began := time.Now()
+		if out, err := command.CombinedOutput(); err != nil {
+			return fmt.Errorf("export: %w\n%s", err, out)
+		}
+		row("leaving: the same as "+format, "%.0f rows/s", float64(rows)/time.Since(began).Seconds(), "")
+		row("  memory at its peak", "%.0f MB", peakMB(command), "")
+	}
 	return nil
 }
 

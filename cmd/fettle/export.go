@@ -62,12 +62,12 @@ func (c *exportCmd) export(ctx context.Context, data backend, out io.Writer) err
 	format := c.format()
 	if format == "parquet" && len(machines) != 1 {
 		if c.Out == "-" {
-			return usage(errors.New("Parquet of several machines is several files: -o names a folder for them, --machine one machine"))
+			return usage(errors.New("the Parquet of several machines is several files: -o names a folder for them, --machine one machine"))
 		}
 		return e.folder(ctx, c.Out, machines)
 	}
 	if format == "parquet" && c.Out == "-" && isTerminal(os.Stdout) {
-		return usage(errors.New("Parquet is nothing for a terminal: -o FILE, or | another program"))
+		return usage(errors.New("a terminal cannot show Parquet: -o FILE, or | another program"))
 	}
 	return toFile(c.Out, out, func(w io.Writer) error {
 		switch format {
@@ -131,12 +131,16 @@ type exporting struct {
 
 // rows yields a machine's readings, and says how far that is.
 func (e exporting) rows(ctx context.Context, machine string, yield func(fettle.Reading) error) error {
+	const often = 1000 // rows, from one word to the next
+	n := 0
 	return e.data.Readings(ctx, machine, e.s, func(r fettle.Reading) error {
-		if err := ctx.Err(); err != nil {
-			return fmt.Errorf("stopped at %s, %s", machine, r.Time.Format(time.RFC3339))
-		}
-		if e.progress != nil {
-			e.progress.step(1, r.Time)
+		if n++; n%often == 0 {
+			if ctx.Err() != nil {
+				return fmt.Errorf("stopped at %s, %s", machine, r.Time.Format(time.RFC3339))
+			}
+			if e.progress != nil {
+				e.progress.step(often, r.Time)
+			}
 		}
 		return yield(r)
 	})

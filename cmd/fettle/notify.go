@@ -13,8 +13,9 @@ import (
 )
 
 type notifyCmd struct {
-	List notifyListCmd `cmd:"" help:"List who is told about alarms, how that goes, and what was given up."`
-	Test notifyTestCmd `cmd:"" help:"Send a test message."`
+	List   notifyListCmd   `cmd:"" help:"List who is told about alarms, how that goes, and what was given up."`
+	Test   notifyTestCmd   `cmd:"" help:"Send a test message."`
+	Resend notifyResendCmd `cmd:"" help:"Send again what was given up."`
 }
 
 func (notifyCmd) Help() string {
@@ -22,6 +23,8 @@ func (notifyCmd) Help() string {
 		"fettle notify list                 every e-mail address and webhook",
 		"fettle notify test                 a test message to all of them",
 		"fettle notify test maintenance     to one receiver",
+		"fettle notify resend               what was given up, to all who did not get it",
+		"fettle notify resend --number 17   one message of notify list",
 	) + "\n\nThe server must be running. Receivers are in the configuration: notify.receivers and smtp; docs/notices.md tells how."
 }
 
@@ -71,9 +74,9 @@ func printDead(out io.Writer, dead []notify.DeadLetter) error {
 	}
 	fmt.Fprintln(out, "\nGiven up:")
 	t := newTable(out)
-	t.row("WHEN (UTC)", "RECEIVER", "NOTICES", "MACHINES", "WHY")
+	t.row("NUMBER", "WHEN (UTC)", "RECEIVER", "NOTICES", "MACHINES", "WHY")
 	for _, d := range dead {
-		t.row(minute(&d.Time), strings.TrimSpace(d.Receiver+" "+d.To), d.Notices, strings.Join(d.Machines, " "), d.Error)
+		t.row(d.Number, minute(&d.Time), strings.TrimSpace(d.Receiver+" "+d.To), d.Notices, strings.Join(d.Machines, " "), d.Error)
 	}
 	return t.Flush()
 }
@@ -128,6 +131,47 @@ func (c *notifyTestCmd) Run(ctx context.Context, g *globals, out io.Writer) erro
 	}
 	if failed > 0 {
 		return fettle.Errorf(fettle.Unavailable, "%d of %d test messages were not taken", failed, len(answer.Results))
+	}
+	return nil
+}
+
+type notifyResendCmd struct {
+	Receiver string `arg:"" optional:"" help:"Name of the receiver; all without it."`
+	Number   uint64 `placeholder:"N" help:"Only the message of this number, as notify list has it."`
+}
+
+func (c *notifyResendCmd) Run(ctx context.Context, g *globals, out io.Writer) error {
+	cfg, err := g.config()
+	if err != nil {
+		return err
+	}
+	server, err := mustFindServer(ctx, cfg.Data.Dir)
+	if err != nil {
+		return err
+	}
+	wanted := struct {
+		Receiver string `json:"receiver,omitempty"`
+		Number   uint64 `json:"number,omitempty"`
+	}{c.Receiver, c.Number}
+	var answer struct{ Results []notify.Resent }
+	if err := server.call(ctx, http.MethodPost, "/api/v1/notices/resend", wanted, &answer); err != nil {
+		return err
+	}
+	failed := 0
+	t := newTable(out)
+	for _, r := range answer.Results {
+		said := fmt.Sprintf("%d notices wait to be sent", r.Notices)
+		if r.Error != "" {
+			said = r.Error
+			failed++
+		}
+		t.row(r.Number, strings.TrimSpace(r.Receiver+" "+r.To), said)
+	}
+	if err := t.Flush(); err != nil {
+		return err
+	}
+	if failed > 0 {
+		return fettle.Errorf(fettle.Unavailable, "%d of %d messages cannot be sent again", failed, len(answer.Results))
 	}
 	return nil
 }

@@ -167,6 +167,13 @@ func (r *rooms) Dead(n int) ([]notify.DeadLetter, error) {
 	return []notify.DeadLetter{{Number: 7, Receiver: "chat", Notices: n}}, nil
 }
 
+func (r *rooms) Resend(receiver string, number uint64) ([]notify.Resent, error) {
+	if receiver == "nobody" {
+		return nil, fettle.Errorf(fettle.NotFound, "no dead letters of %s", receiver)
+	}
+	return []notify.Resent{{Number: number, Receiver: "chat", Notices: 5}}, nil
+}
+
 func (r *rooms) Test(_ context.Context, receiver string) ([]notify.Tested, error) {
 	if receiver == "nobody" {
 		return nil, fettle.Errorf(fettle.NotFound, "no receiver nobody")

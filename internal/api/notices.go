@@ -14,6 +14,7 @@ type Notices interface {
 	Status() []notify.AddressStatus
 	Dead(n int) ([]notify.DeadLetter, error)
 	Test(ctx context.Context, receiver string) ([]notify.Tested, error)
+	Resend(receiver string, number uint64) ([]notify.Resent, error)
 }
 
 func (a *API) addNotices() {
@@ -33,6 +34,24 @@ func (a *API) addNotices() {
 		results, err := a.Notices.Test(ctx, in.Body.Receiver)
 		return &answer[testResult]{testResult{results}}, err
 	})
+
+	op = huma.Operation{
+		Method: http.MethodPost, Path: "/api/v1/notices/resend", OperationID: "resend-notices", Tags: []string{tagAlarms},
+		Summary: "Send again what was given up", MaxBodyBytes: smallBody,
+	}
+	add(a, Operate, op, func(_ context.Context, in *answer[resendRequest]) (*answer[resendResult], error) {
+		results, err := a.Notices.Resend(in.Body.Receiver, in.Body.Number)
+		return &answer[resendResult]{resendResult{results}}, err
+	})
+}
+
+type resendRequest struct {
+	Receiver string `json:"receiver,omitempty" doc:"Name of the receiver; absent: all"`
+	Number   uint64 `json:"number,omitempty" doc:"Of the dead letter; absent: all"`
+}
+
+type resendResult struct {
+	Results []notify.Resent `json:"results" doc:"One for each dead letter"`
 }
 
 type noticeList struct {

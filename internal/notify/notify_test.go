@@ -114,6 +114,37 @@ func TestGivenUp(t *testing.T) {
 	}
 }
 
+// What was given up can be sent again, once, as it was; also after a restart.
+func TestResend(t *testing.T) {
+	d := newDesk(t, all("a"), all("b"))
+	d.answer = func(*address, letter) error { return fettle.Errorf(fettle.Invalid, "never") }
+	d.note(raised(1), raised(2))
+	d.wait(time.Hour)
+	d.answer = func(*address, letter) error { return nil }
+	if _, err := d.Resend("nobody", 0); fettle.KindOf(err) != fettle.NotFound {
+		t.Errorf("to nobody: %v", err)
+	}
+	d.reopen()
+	results, err := d.Resend("a", 0)
+	if err != nil || len(results) != 1 || results[0].Notices != 2 || results[0].Error != "" {
+		t.Fatalf("%+v, %v", results, err)
+	}
+	d.reopen()
+	d.wait(time.Hour)
+	d.expectSent("sent again to one of two", 1)
+	if dead, err := d.Dead(10); err != nil || len(dead) != 1 || dead[0].Receiver != "b" {
+		t.Errorf("dead letters are %+v, %v", dead, err)
+	}
+	if _, err := d.Resend("a", 0); fettle.KindOf(err) != fettle.NotFound {
+		t.Errorf("a second time: %v", err)
+	}
+	d.cfg.Receivers = d.cfg.Receivers[:1]
+	d.reopen()
+	if results, err := d.Resend("", 0); err != nil || len(results) != 1 || !strings.Contains(results[0].Error, "no such receiver") {
+		t.Errorf("to one that is gone: %+v, %v", results, err)
+	}
+}
+
 func TestOneAddressDoesNotHoldUpAnother(t *testing.T) {
 	both := all("a")
 	both.Email = []string{"anna@example.com", "ben@example.com"}

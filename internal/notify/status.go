@@ -90,11 +90,11 @@ func (b *Box) Dead(n int) ([]DeadLetter, error) {
 		if len(list) >= n {
 			return db.Stop
 		}
-		var d DeadLetter
+		var d buried
 		if err := json.Unmarshal(value, &d); err != nil {
 			return err
 		}
-		list = append(list, d)
+		list = append(list, d.DeadLetter)
 		return nil
 	})
 	return list, err
@@ -118,7 +118,7 @@ func (b *Box) bury(batch *db.Batch, receiver, to string, notices []notice, why e
 	if b.dead > maxDead {
 		batch.DeleteRange(deadKey(0), deadKey(b.dead-maxDead+1))
 	}
-	return keep(batch, deadKey(b.dead), d)
+	return keep(batch, deadKey(b.dead), buried{d, notices[max(0, len(notices)-maxShown):]})
 }
 
 // testWithin is how long a test may take: shorter than the command that asks

@@ -14,7 +14,7 @@ const (
 	queuePrefix = "o/q/" // receiver, address, number: a notice
 	statePrefix = "o/s/" // receiver, address: a state
 	toldPrefix  = "o/t/" // number of the alarm: told
-	deadPrefix  = "o/d/" // number: a DeadLetter
+	deadPrefix  = "o/d/" // number: a buried
 )
 
 // A state is what is known of an address, beside its queue.
@@ -41,6 +41,12 @@ type message struct {
 	Notices  []uint64  `json:"notices"` // numbers in the queue
 	Summary  bool      `json:"summary"` // notices were held back
 	Attempts int       `json:"attempts"`
+}
+
+// A buried dead letter has its newest notices with it, to be sent again.
+type buried struct {
+	DeadLetter
+	Kept []notice `json:"kept,omitempty"`
 }
 
 func queueKey(receiver, to string) []byte {
