@@ -197,18 +197,26 @@ func (w *keepWriter) commit(d db.Durability) error {
 	return w.db.Commit(w.batch, d)
 }
 
-// restore gives mochi what the store holds. What cannot be read any more is left
-// out and deleted.
+// restore gives mochi what the store holds. What is not wanted any more is left
+// out and deleted; so is what cannot be read, such as what an older fettle kept
+// in another shape, but that is said.
 func (b *Broker) restore() error {
 	k := b.keeper
 	if k.db == nil {
 		return nil
 	}
-	stale := k.db.NewBatch()
-	each := func(prefix string, record func() any, use func(key []byte, record any) bool) error {
+	stale, unreadable := k.db.NewBatch(), map[string]int{}
+	each := func(prefix string, record func() any, use func(key []byte, record any) (keep bool)) error {
 		err := k.db.Ascend([]byte(prefix), db.After([]byte(prefix)), func(key, value []byte) error {
 			into := record()
-			if json.Unmarshal(value, into) != nil || !use(key[len(prefix):], into) {
+			read := json.Unmarshal(value, into) == nil
+			if prefix == messagePrefix {
+				read = read && isMessageKey(key)
+			}
+			if !read {
+				unreadable[prefix]++
+			}
+			if !read || !use(key[len(prefix):], into) {
 				stale.Delete(append([]byte(nil), key...))
 			}
 			return nil
@@ -225,8 +233,8 @@ func (b *Broker) restore() error {
 		return err
 	}
 	err = each(messagePrefix, func() any { return &messageRecord{} }, func(key []byte, record any) bool {
-		client, number, ok := db.CutString(key)
-		return ok && len(number) == 8 && b.restoreMessage(client, binary.BigEndian.Uint64(number), *record.(*messageRecord))
+		client, number, _ := db.CutString(key)
+		return b.restoreMessage(client, binary.BigEndian.Uint64(number), *record.(*messageRecord))
 	})
 	if err != nil {
 		return err
@@ -245,6 +253,10 @@ func (b *Broker) restore() error {
 		return err
 	}
 	atomic.StoreInt64(&b.server.Info.Retained, int64(b.server.Topics.Retained.Len()))
+	if len(unreadable) > 0 {
+		b.log.Warn("mqtt: what another version kept cannot be read, and is left out; its clients subscribe, and its senders publish, again",
+			"sessions", unreadable[sessionPrefix], "waiting_messages", unreadable[messagePrefix], "retained_messages", unreadable[retainedPrefix])
+	}
 	return k.db.Commit(stale, db.Lazy)
 }
 

@@ -1,10 +1,13 @@
 package broker
 
 import (
+	"bytes"
+	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/mochi-mqtt/server/v2/packets"
@@ -183,4 +186,35 @@ func FuzzKeptRecords(f *testing.F) {
 		}
 		d.Close()
 	})
+}
+
+// What cannot be read any more is left out, once, and the log says how much it
+// was; everything else is there.
+func TestUnreadableRecordsAreToldOf(t *testing.T) {
+	r := newRestartable(t, Config{})
+	if err := r.Publish("lab/state", []byte("on"), true); err != nil {
+		t.Fatal(err)
+	}
+	r.restart() // which writes it
+	b := r.db.NewBatch()
+	b.Set(retainedKey("lab/other"), []byte("on"))
+	b.Set(sessionKey("a"), []byte("{"))
+	b.Set(append(db.AppendString([]byte(messagePrefix), "a"), 0, 7), []byte("{}")) // the number was of two bytes
+	if err := r.db.Commit(b, db.Synced); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"sessions=1 waiting_messages=1 retained_messages=1\n", ""} {
+		var log bytes.Buffer
+		err := r.stop()
+		r.Broker, r.stop = startWith(t, r.cfg, nil, slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelWarn})))
+		if err := errors.Join(err, r.stop()); err != nil {
+			t.Fatal(err)
+		}
+		if got := log.String(); !strings.HasSuffix(got, want) || want == "" && got != "" {
+			t.Errorf("the log says %q, expected %q at its end", got, want)
+		}
+		if _, found := r.Broker.server.Topics.Retained.Get("lab/state"); !found {
+			t.Error("a message that can be read is not retained any more")
+		}
+	}
 }

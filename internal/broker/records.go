@@ -23,6 +23,11 @@ func messageKey(client string, number uint64) []byte {
 	return binary.BigEndian.AppendUint64(db.AppendString([]byte(messagePrefix), client), number)
 }
 
+func isMessageKey(key []byte) bool {
+	_, number, ok := db.CutString(key[len(messagePrefix):])
+	return ok && len(number) == 8
+}
+
 // A messageRecord is a message in the store.
 type messageRecord struct {
 	Topic           string                 `json:"topic"`
