@@ -18,7 +18,7 @@ import (
 
 // ClusterConfig says how runs are done on a cluster.
 type ClusterConfig struct {
-	Name      string // address of the configured one, without parameters; "": none
+	URL       string // of the configured one; "": none
 	Parallel  int    // runs at once
 	FettleURL string // where workers reach this server; "": they cannot
 }

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"maps"
 	"os"
 	"path/filepath"
 
@@ -46,13 +45,15 @@ func (m *Manager) destinationOf(r Request) (destination, error) {
 		return destination{}, fettle.BadField("no cluster", "confs", fmt.Sprintf("%d settings", len(r.Confs)), "none where no cluster trains; say which: fettle train --on sc://host:15002")
 	case on == "" || on == Here:
 		return destination{}, nil
-	case on == OnSpark && m.cfg.Cluster.Name == "":
+	case on == OnSpark && m.cfg.Cluster.URL == "":
 		return destination{}, fettle.BadField("no cluster", "on", on, "the address of one, such as sc://host:15002: none is configured (training.spark.url)")
 	case on == OnSpark:
-		return destination{m.cfg.Cluster.Name, Place{Confs: r.Confs}}, nil
+		name, err := m.Spark.Name(m.cfg.Cluster.URL)
+		return destination{name, Place{Confs: r.Confs}}, err
+	default:
+		name, err := m.Spark.Name(on)
+		return destination{name, Place{on, r.Confs}}, err
 	}
-	name, err := m.Spark.Name(on)
-	return destination{name, Place{on, maps.Clone(r.Confs)}}, err
 }
 
 // keep writes down what only the request said, in the run's folder.

@@ -55,13 +55,13 @@ func (m *Manager) publish(t fettle.Training, job *Job, r *Result) error {
 	} else if waits {
 		published.State = fettle.ModelChallenger
 	}
+	m.forgetRefused(t.Machine, t.Forecaster)
 	m.note(t.ID, r, published)
 	if waits { // somebody may have decided meanwhile
 		m.catchUp()
 	}
 	m.log.Info("training done", "machine", t.Machine, "forecaster", t.Forecaster, "run", t.ID, "model", published.Name, "promoted", promote, "waits", waits,
 		"reason", reason, "seconds", int(r.Seconds), "worker_peak", mebibytes(r.PeakBytes))
-	m.forgetRefused(t.Machine, t.Forecaster)
 	return nil
 }
 
