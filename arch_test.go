@@ -17,7 +17,7 @@ import (
 // floors below its own: packages on one floor do not know each other.
 var floors = [][]string{
 	{"fettle", "fettle/patchtst/safetensors", "fettle/patchtst/internal/kernel"},
-	{"fettle/patchtst", "fettle/internal/child", "fettle/internal/codec", "fettle/internal/config", "fettle/internal/days", "fettle/internal/db", "fettle/internal/logfile", "fettle/internal/plant"},
+	{"fettle/patchtst", "fettle/internal/child", "fettle/internal/codec", "fettle/internal/config", "fettle/internal/days", "fettle/internal/db", "fettle/internal/logfile", "fettle/internal/plant", "fettle/internal/spark"},
 	{"fettle/internal/readings", "fettle/internal/model", "fettle/internal/events", "fettle/internal/broker", "fettle/internal/bridge", "fettle/internal/tunnel", "fettle/internal/tunnel/fake", "fettle/internal/process", "fettle/internal/chromium"},
 	{"fettle/internal/backup", "fettle/internal/ingest", "fettle/internal/forecast", "fettle/internal/verdict", "fettle/internal/alarm", "fettle/internal/influx", "fettle/internal/notify"},
 	{"fettle/internal/train"},

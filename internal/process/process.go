@@ -157,7 +157,11 @@ func memory(pid int, field string) (int64, error) {
 
 // WaitFor asks again and again until something holds; two minutes at most.
 func WaitFor(ctx context.Context, what string, holds func() (bool, error)) error {
-	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
+	return waitFor(ctx, 2*time.Minute, what, holds)
+}
+
+func waitFor(ctx context.Context, patience time.Duration, what string, holds func() (bool, error)) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	for {
 		ok, err := holds()
