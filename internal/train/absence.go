@@ -50,7 +50,7 @@ func (m *Manager) waitFor(id uint64, why *absentError) {
 	a.until = now.Add(lookForCluster)
 	m.gone[t.On] = a
 	m.mu.Unlock()
-	advice := fmt.Sprintf("see whether its Connect server runs: fettle spark check --on %s; then train again", t.On)
+	advice := fmt.Sprintf("see whether its Connect server runs: fettle spark check %s; then train again", t.On)
 	switch waited := now.Sub(a.since); {
 	case t.Trigger == ByHand && t.Attempts == 0:
 		m.fail(id, &lostError{reason: why.Error(), advice: advice})

@@ -300,7 +300,7 @@ func TestClusterAway(t *testing.T) {
 	w.open()
 	w.run()
 	run := w.awaitEnd(w.start().ID)
-	if run.State != fettle.TrainingFailed || run.Reason != "nobody answers at sc://here" || !strings.Contains(run.Advice, "fettle spark check --on sc://here") {
+	if run.State != fettle.TrainingFailed || run.Reason != "nobody answers at sc://here" || !strings.Contains(run.Advice, "fettle spark check sc://here") {
 		t.Errorf("%+v", run)
 	}
 	ahead.Add(int64(lookForCluster))
