@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"os"
 	"strconv"
+	"strings"
 	"time"
 
 	"fettle"
@@ -41,6 +42,7 @@ type trainStartCmd struct {
 	Forecaster string   `placeholder:"NAME" help:"Train for this forecaster only, such as short."`
 	Preset     string   `placeholder:"NAME" help:"deployed, research, ett, or a JSON file. Default: training.preset."`
 	On         string   `placeholder:"WHERE" help:"local, spark (the cluster of training.spark), or the address of a Spark Connect server, such as sc://host:15002. Default: training.engine."`
+	Token      string   `env:"SPARK_CONNECT_AUTHENTICATE_TOKEN" hidden:"" help:"Secret of that server; in the environment, since arguments are seen by everybody."`
 
 	Conf map[string]string `placeholder:"NAME=VALUE" mapsep:"none" help:"A Spark setting of the session there, beside training.spark.confs. May be given again."`
 	Wait bool              `help:"Wait until all are over, with a bar; fails if one fails."`
@@ -57,7 +59,7 @@ func (c *trainStartCmd) Run(ctx context.Context, out io.Writer, g *globals) erro
 		return err
 	}
 	var answer api.TrainingStarted
-	if err := server.call(ctx, http.MethodPost, "/api/v1/training", api.TrainingRequest{Machines: c.Machine, Forecaster: c.Forecaster, Preset: preset, On: c.On, Confs: c.Conf}, &answer); err != nil {
+	if err := server.call(ctx, http.MethodPost, "/api/v1/training", api.TrainingRequest{Machines: c.Machine, Forecaster: c.Forecaster, Preset: preset, On: c.cluster(), Confs: c.Conf}, &answer); err != nil {
 		return err
 	}
 	for _, r := range answer.Refused {
@@ -79,6 +81,16 @@ func (c *trainStartCmd) Run(ctx context.Context, out io.Writer, g *globals) erro
 		return err
 	}
 	return failedOf(answer.Trainings)
+}
+
+// cluster is where to train, with the secret for it: an address that is given
+// here is no setting's, and neither is its token.
+func (c *trainStartCmd) cluster() string {
+	if c.Token == "" || !strings.HasPrefix(c.On, "sc://") || strings.Contains(c.On, "token=") {
+		return c.On
+	}
+	base, params, _ := strings.Cut(c.On, ";")
+	return strings.TrimRight(base, "/") + "/;token=" + url.PathEscape(c.Token) + ";" + params
 }
 
 // failedOf is an error if a run came to nothing.
