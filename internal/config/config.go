@@ -176,8 +176,8 @@ type Training struct {
 	Drift    string   `yaml:"drift" enum:"on,off" doc:"Whether a machine is trained whose scored forecasts have become worse than its model was on what was held out, at most once a day."`
 	Preset   string   `yaml:"preset" doc:"What models are like: deployed, research, ett, or the path of a JSON file that names one of them (preset) and changes it (context, horizon, d_model, epochs and so on)."`
 	History  Duration `yaml:"history" doc:"How far back readings are learned from and judged by. Forecasters with long steps look back on 8760 of them."`
-	Parallel int      `yaml:"parallel" doc:"Machines that are trained at once."`
-	Threads  int      `yaml:"threads" doc:"Threads of a training. 0: one for each processor."`
+	Parallel int      `yaml:"parallel" doc:"Machines that are trained at once on this computer."`
+	Threads  int      `yaml:"threads" doc:"Threads of a training. 0: one for each processor, and on a cluster one."`
 	Memory   Bytes    `yaml:"memory" doc:"Memory that a training may take; one that would take more is refused before it starts."`
 	Budget   Duration `yaml:"budget" doc:"How long one machine may be trained; what was learned by then is judged. 0s: no limit."`
 	Windows  int      `yaml:"windows" doc:"Windows that an epoch takes at most, other ones in each. 0: all."`

@@ -329,7 +329,9 @@ func (m *Manager) Drifted(machine, forecaster, why string) {
 
 // Active counts runs that wait and run, for whoever shows them.
 func (m *Manager) Active() (waiting, running int) {
-	for _, t := range m.List(Filter{}) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, t := range m.runs {
 		switch t.State {
 		case fettle.TrainingQueued, fettle.TrainingPaused:
 			waiting++
