@@ -4,10 +4,10 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LDFLAGS := -s -w -X main.version=$(VERSION)
 # Packages in which goroutines share memory.
 CONCURRENT := ./internal/db ./internal/readings ./internal/backup ./internal/ingest ./internal/broker ./internal/bridge \
-	./internal/child ./internal/tunnel ./internal/events ./internal/model ./internal/forecast ./internal/verdict ./internal/alarm ./internal/notify ./internal/train ./internal/influx ./internal/api ./internal/app
+	./internal/child ./internal/tunnel ./internal/events ./internal/model ./internal/forecast ./internal/verdict ./internal/alarm ./internal/notify ./internal/train ./internal/spark ./internal/influx ./internal/api ./internal/app
 STATICCHECK = $(CURDIR)/bin/staticcheck
 
-.PHONY: help build run quick vet test needs race peers test-peers torture bench-readings story bench bench-outside bench-bands bench-neighbours bench-engine bench-spark ett picture gen docs clean
+.PHONY: help build run quick vet test needs race peers test-peers spark-matrix torture bench-readings story bench bench-outside bench-bands bench-neighbours bench-engine bench-spark ett picture gen docs clean
 .DEFAULT_GOAL := help
 
 help: ## This list
@@ -43,7 +43,10 @@ peers: ## Builds or fetches the heavy real peers, all of them, into the cache ou
 	@for script in scripts/peers/*.sh; do echo "$$script"; $$script -c pass >/dev/null || exit 1; done
 
 test-peers: ## The heavy real peers; what they need is cached outside the tree
-	go test -tags peers -timeout 55m ./patchtst ./internal/model ./cmd/fettle
+	go test -tags peers -timeout 55m ./patchtst ./internal/model ./internal/spark ./cmd/fettle
+
+spark-matrix: ## The client of Spark Connect on the oldest and the newest Spark that it is for ($$FETTLE_SPARK: on that one)
+	for version in $${FETTLE_SPARK:-4.0.1 4.3.0}; do FETTLE_SPARK=$$version go test -count=1 -tags peers -timeout 30m -v -run 'TestSpark$$' ./internal/spark || exit 1; done
 
 torture: needs ## kill -9 and power cuts at random moments under load: 50 and 200 rounds, or $$FETTLE_TORTURE_ROUNDS of each
 	FETTLE_TORTURE_ROUNDS=$${FETTLE_TORTURE_ROUNDS:-50} go test -count=1 -timeout 30m -v -run 'TestPowerCut$$|TestKill$$' ./internal/readings

@@ -32,6 +32,7 @@ type cli struct {
 	Fit         fitCmd         `cmd:"" help:"Train a forecasting model on a table (CSV)."`
 	Train       trainCmd       `cmd:"" help:"Train models of a running server's machines."`
 	TrainWorker trainWorkerCmd `cmd:"" help:"Do one training job from standard input."`
+	Spark       sparkCmd       `cmd:"" help:"Check a Spark cluster to train on, and tell how to start its server."`
 	Backtest    backtestCmd    `cmd:"" help:"Live a machine's stored history again: how good were forecasts and alarms?"`
 	Predict     predictCmd     `cmd:"" help:"Forecast how a table (CSV) goes on."`
 	Key         keyCmd         `cmd:"" help:"Create, list and revoke API keys."`

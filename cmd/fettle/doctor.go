@@ -22,14 +22,7 @@ func (doctorCmd) Help() string {
 
 // Run examines, prints, and ends with the report's exit code.
 func (c *doctorCmd) Run(ctx context.Context, g *globals, out io.Writer) error {
-	report := examine(ctx, g)
-	if err := c.print(out, report); err != nil {
-		return err
-	}
-	if code := report.ExitCode(); code != 0 {
-		return exitCode(code)
-	}
-	return nil
+	return printReport(out, examine(ctx, g), c.JSON)
 }
 
 func examine(ctx context.Context, g *globals) doctor.Report {
@@ -48,13 +41,29 @@ func examine(ctx context.Context, g *globals) doctor.Report {
 	return doctor.Examine(ctx, patient)
 }
 
-func (c *doctorCmd) print(out io.Writer, report doctor.Report) error {
-	if c.JSON {
-		return printJSON(out, struct {
-			State    doctor.State  `json:"state"`
-			Findings doctor.Report `json:"findings"`
-		}{report.Worst(), report})
+// printReport prints findings; the error is the report's exit code.
+func printReport(out io.Writer, report doctor.Report, asJSON bool) error {
+	print := printFindings
+	if asJSON {
+		print = printReportJSON
 	}
+	if err := print(out, report); err != nil {
+		return err
+	}
+	if code := report.ExitCode(); code != 0 {
+		return exitCode(code)
+	}
+	return nil
+}
+
+func printReportJSON(out io.Writer, report doctor.Report) error {
+	return printJSON(out, struct {
+		State    doctor.State  `json:"state"`
+		Findings doctor.Report `json:"findings"`
+	}{report.Worst(), report})
+}
+
+func printFindings(out io.Writer, report doctor.Report) error {
 	width := 0
 	for _, f := range report {
 		width = max(width, len(f.Check))

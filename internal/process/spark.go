@@ -99,13 +99,11 @@ func (s *Spark) StartConnect(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	args := spark.ServeCommand{Master: s.Master, Address: "127.0.0.1", Port: number, Memory: "1g"}.Args()
-	last := len(args) - 1
-	here := []string{"--driver-java-options", "-Djava.io.tmpdir=" + filepath.Join(s.Folder, "tmp"), "--conf", "spark.ui.port=0"}
-	for _, setting := range s.settings {
-		here = append(here, "--conf", setting)
+	command := spark.ServeCommand{
+		Master: s.Master, Address: "127.0.0.1", Port: number, Memory: "1g",
+		Confs: append([]string{"spark.ui.port=0", "spark.driver.extraJavaOptions=-Djava.io.tmpdir=" + filepath.Join(s.Folder, "tmp")}, s.settings...),
 	}
-	s.connect = s.run("connect", "bin/spark-submit", append(append(args[:last:last], here...), args[last])...)
+	s.connect = s.run("connect", "bin/spark-submit", command.Args()...)
 	return s.connect.listens(ctx, address)
 }
 

@@ -11,8 +11,9 @@
 // ErrLost says; then everything must be asked for again.
 //
 // It speaks gRPC by the standard library's HTTP/2, and reads and writes the few
-// protobuf messages and the one shape of Arrow data that it needs by hand. The
-// official way, grpc-go with generated messages and arrow-go, makes a program of
-// 17.5 MB that does the same; this one adds 0.1 MB to fettle, which has the rest
-// of it (HTTP/2, TLS) already.
+// protobuf messages and the one shape of Arrow data that it needs by hand. It
+// makes fettle 0.17 MB larger (37.91 MB to 38.08 MB, stripped, linux/amd64). A
+// program that did the same by grpc-go, generated messages and arrow-go had
+// 17.5 MB, against 5.9 MB by hand: 11.6 MB that fettle has no room for, and three
+// modules to keep up with. Spark's own client for Go calls itself experimental.
 package spark

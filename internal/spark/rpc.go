@@ -176,14 +176,27 @@ func (s *stream) next() ([]byte, error) {
 	if size > MaxMessage {
 		return nil, fettle.Errorf(fettle.Invalid, "Spark sends a message of %d bytes; expected at most %d (128 MiB)", size, MaxMessage)
 	}
-	text := make([]byte, size)
-	if _, err := io.ReadFull(s.response.Body, text); err != nil {
-		if err == io.EOF {
-			err = io.ErrUnexpectedEOF
-		}
+	text, err := readExactly(s.response.Body, int(size))
+	if err != nil {
 		return nil, broken(s.ctx, err)
 	}
 	return text, nil
+}
+
+// readExactly reads so many bytes. Room for many is made once some have come: a
+// length is quickly said.
+func readExactly(r io.Reader, size int) ([]byte, error) {
+	const atFirst = 1 << 20
+	text := make([]byte, min(size, atFirst))
+	_, err := io.ReadFull(r, text)
+	if err == nil && size > atFirst {
+		text = append(make([]byte, 0, size), text...)[:size]
+		_, err = io.ReadFull(r, text[atFirst:])
+	}
+	if err == io.EOF {
+		err = io.ErrUnexpectedEOF
+	}
+	return text, err
 }
 
 func (s *stream) close() { _ = s.response.Body.Close() } // nothing is left to lose

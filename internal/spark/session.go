@@ -43,10 +43,12 @@ type Session struct {
 }
 
 // patience bounds how long a fault of the network is got over. A server that
-// refuses connections has ended: that is believed sooner.
+// refuses connections has ended, and one that was never there may never be: that
+// is believed sooner.
 const (
 	patience        = time.Minute
 	refusalPatience = 10 * time.Second
+	openingPatience = 10 * time.Second
 )
 
 func newSession(c Config, id string) (*Session, error) {
@@ -61,7 +63,7 @@ func newSession(c Config, id string) (*Session, error) {
 	if t.open {
 		log.Warn("the token of the Spark server goes over the network in the clear", "server", t.address)
 	}
-	return &Session{id: id, target: t, connection: connect(t), log: log, patience: patience}, nil
+	return &Session{id: id, target: t, connection: connect(t), log: log, patience: openingPatience}, nil
 }
 
 // Dial opens a session and sets its confs. Nothing is uploaded yet.
@@ -70,10 +72,11 @@ func Dial(ctx context.Context, c Config) (*Session, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := errors.Join(s.askVersion(ctx)); err != nil {
+	if err := s.askVersion(ctx); err != nil {
 		s.Leave()
 		return nil, err
 	}
+	s.patience = patience
 	if err := s.configure(ctx, c.Confs); err != nil {
 		return nil, errors.Join(err, s.Close(ctx))
 	}
@@ -100,6 +103,7 @@ func Resume(ctx context.Context, c Config, sessionID string) (*Session, error) {
 		s.Leave()
 		return nil, err
 	}
+	s.patience = patience
 	return s, nil
 }
 
