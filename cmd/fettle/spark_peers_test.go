@@ -316,12 +316,25 @@ func (s *sparkStory) fiftyMachines() {
 		if run = s.awaitSuccess(run.ID); run.Attempts != 1 {
 			s.Errorf("%+v", run)
 		}
+		s.publishedOnce(run)
 	}
-	for _, name := range names {
-		made, err := filepath.Glob(filepath.Join(s.folder, "models", "model_"+name+"_*", "model.safetensors"))
-		if err != nil || len(made) != 1 {
-			s.Errorf("%s has %d models, %v", name, len(made), err)
+}
+
+// publishedOnce: one model came of a run, the one that its record names.
+func (s *sparkStory) publishedOnce(run fettle.Training) {
+	s.Helper()
+	cards, err := filepath.Glob(filepath.Join(s.folder, "models", "model_"+run.Machine+"_*", "fettle.json"))
+	s.must(err)
+	var made []string
+	for _, card := range cards {
+		text, err := os.ReadFile(card)
+		s.must(err)
+		if bytes.Contains(text, []byte(fmt.Sprintf(`"fettle train, run %d"`, run.ID))) {
+			made = append(made, filepath.Base(filepath.Dir(card)))
 		}
+	}
+	if len(made) != 1 || made[0] != run.Model {
+		s.Errorf("run %d has made %q, and names %q", run.ID, made, run.Model)
 	}
 }
 
@@ -368,22 +381,11 @@ func (s *sparkStory) fettleKilled() {
 	at := s.workers()
 	s.server.Kill()
 	s.serve()
-	if again := s.awaitSuccess(run.ID); again.Attempts != 1 || len(at) != 1 {
+	again := s.awaitSuccess(run.ID)
+	if again.Attempts != 1 || len(at) != 1 {
 		s.Errorf("%d trained; %+v", len(at), again)
 	}
-	made, err := filepath.Glob(filepath.Join(s.folder, "models", "model_*", "fettle.json"))
-	s.must(err)
-	of := 0
-	for _, card := range made {
-		text, err := os.ReadFile(card)
-		s.must(err)
-		if bytes.Contains(text, []byte(fmt.Sprintf(`"fettle train, run %d"`, run.ID))) {
-			of++
-		}
-	}
-	if of != 1 {
-		s.Errorf("%d models of the run", of)
-	}
+	s.publishedOnce(again)
 }
 
 // workerKilled: Spark has the training done by another worker.
@@ -401,9 +403,10 @@ func (s *sparkStory) workerKilled() {
 			s.cluster.KillWorker(number)
 		}
 	}
-	if run := s.awaitSuccess(run.ID); run.Attempts != 1 {
+	if run = s.awaitSuccess(run.ID); run.Attempts != 1 {
 		s.Errorf("%+v", run)
 	}
+	s.publishedOnce(run)
 	s.cluster.AddWorker()
 }
 
@@ -417,9 +420,10 @@ func (s *sparkStory) connectKilled() {
 		s.Fatalf("%+v", waiting)
 	}
 	s.must(s.cluster.StartConnect(s.Context()))
-	if run := s.awaitSuccess(run.ID); run.Attempts != 2 {
+	if run = s.awaitSuccess(run.ID); run.Attempts != 2 {
 		s.Errorf("%+v", run)
 	}
+	s.publishedOnce(run)
 }
 
 // A doorway is one address that leads to whichever fettle runs.

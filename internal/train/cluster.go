@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -283,9 +284,28 @@ func (c *cluster) meaning(dir string, err error) error {
 			reason: fmt.Sprintf("the cluster does not know the training any more, as after a restart of its Connect server (%v)", err),
 			advice: "see what ended the Connect server; then train again", again: true, next: "it is submitted again",
 		}
+	case fettle.Internal:
+		return taskFault(err)
 	default:
 		return err
 	}
+}
+
+// taskFault is what Spark says of a worker that failed on four executors,
+// without the traces of Java's stack that follow.
+func taskFault(err error) error {
+	if lost := new(lostError); errors.As(err, &lost) {
+		return err
+	}
+	text, _, _ := strings.Cut(err.Error(), "\n\tat ")
+	fault := &lostError{reason: shorten(text, longestReason), advice: "see the executor's log in Spark's pages; then train again"}
+	switch {
+	case strings.Contains(text, "Exec format error"):
+		fault.advice = "set training.spark.binary to a Linux build of fettle for the cluster's processors; fettle spark check looks at them"
+	case strings.Contains(text, "status 137"):
+		fault.advice = "if nobody killed it, memory ran out on the executor's computer: give it more beside Spark's, lower training.memory, or take a smaller preset"
+	}
+	return fault
 }
 
 // newUUID is a random one (RFC 9562, version 4).

@@ -332,6 +332,20 @@ func TestFailsAlone(t *testing.T) {
 	}
 }
 
+// What Spark says of a worker is told without its stack, and with what to do.
+func TestTaskFaults(t *testing.T) {
+	for said, want := range map[string]string{
+		"Subprocess exited with status 126. Error: ./x/fettle: cannot execute binary file: Exec format error": "training.spark.binary",
+		"Subprocess exited with status 137. Error: \n\tat org.apache.spark.Task.run(Task.scala:1)":            "memory ran out",
+		"Subprocess exited with status 2. Error: panic":                                                       "see the executor's log",
+	} {
+		lost := new(lostError)
+		if err := taskFault(errors.New(said)); !errors.As(err, &lost) || !strings.Contains(lost.advice, want) || strings.Contains(lost.reason, "Task.scala") {
+			t.Errorf("%+v", err)
+		}
+	}
+}
+
 // Where a run is to be done is checked before it waits.
 func TestDestinations(t *testing.T) {
 	w, _ := onCluster(t, 600)

@@ -42,7 +42,7 @@ type reporter struct {
 
 	told, began time.Time
 	pause       time.Duration // until the next POST, if the last one failed
-	first       int // steps that were there when it began
+	first       int           // steps that were there when it began
 	validation  *float64
 }
 
