@@ -7,7 +7,7 @@ CONCURRENT := ./internal/db ./internal/readings ./internal/backup ./internal/ing
 	./internal/child ./internal/tunnel ./internal/service ./internal/events ./internal/model ./internal/forecast ./internal/verdict ./internal/alarm ./internal/notify ./internal/train ./internal/spark ./internal/influx ./internal/api ./internal/app
 STATICCHECK = $(CURDIR)/bin/staticcheck
 
-.PHONY: help build dist dist-check run quick vet test needs race peers test-peers spark-matrix torture bench-readings story bench bench-outside bench-bands bench-neighbours bench-engine ett picture gen docs clean
+.PHONY: help build dist dist-check run quick vet test needs race peers test-peers spark-matrix torture bench-readings story bench bench-outside bench-bands bench-neighbours bench-engine bench-spark ett picture gen docs clean
 .DEFAULT_GOAL := help
 
 help: ## This list
@@ -84,6 +84,10 @@ bench-neighbours: build ## Line protocol beside a real InfluxDB, and mirroring i
 
 bench-engine: ## The PatchTST engine beside PyTorch in all its modes and ONNX Runtime; about 15 minutes, alone on the machine
 	go run ./bench/engine
+
+bench-spark: build ## What training on a Spark cluster costs over training here, 200 small machines; about 10 minutes, alone on the machine
+	scripts/peers/spark.sh >/dev/null
+	go run ./bench/spark
 
 ett: ## PatchTST on the ETTh1 benchmark ($$FETTLE_DATA) beside published results; about 5 minutes
 	@test -n "$(FETTLE_DATA)" || { echo "FETTLE_DATA is not set: name the folder that holds ett/ETTh1.csv"; exit 1; }

@@ -24,7 +24,7 @@ var floors = [][]string{
 	{"fettle/internal/api", "fettle/internal/web"},
 	{"fettle/internal/app", "fettle/internal/doctor"},
 	{"fettle/cmd/fettle"},
-	{"fettle/bench", "fettle/bench/bands", "fettle/bench/engine", "fettle/bench/ett", "fettle/bench/neighbours", "fettle/bench/readings", "fettle/story"},
+	{"fettle/bench", "fettle/bench/bands", "fettle/bench/engine", "fettle/bench/ett", "fettle/bench/neighbours", "fettle/bench/readings", "fettle/bench/spark", "fettle/story"},
 }
 
 // doors names the packages that may import each third-party module.

@@ -29,6 +29,7 @@ type Training struct {
 	Preset     string        `json:"preset" doc:"Where its settings come from"`
 	Trigger    string        `json:"trigger" enum:"hand,schedule,drift,demo" doc:"What started it"`
 	By         string        `json:"by,omitempty" doc:"Who started it, if by hand"`
+	On         string        `json:"on,omitempty" doc:"Address of the cluster that trains it; absent: this computer does"`
 	State      TrainingState `json:"state" enum:"queued,running,paused,succeeded,failed,cancelled"`
 
 	QueuedAt  time.Time  `json:"queued_at" doc:"Wall clock"`

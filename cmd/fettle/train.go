@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"os"
 	"strconv"
+	"strings"
 	"time"
 
 	"fettle"
@@ -30,6 +31,7 @@ func (trainCmd) Help() string {
 		"fettle train                            all machines, each forecaster for which it has the readings",
 		"fettle train lathe-1-spindle --wait     one machine, with a bar",
 		"fettle train --preset research          as large as in the paper",
+		"fettle train --on sc://spark:15002      on a Spark cluster, see docs/spark.md",
 		"fettle train status                     what runs, what came of the others",
 		"fettle train cancel 17                  stop it at once",
 	)
@@ -39,8 +41,12 @@ type trainStartCmd struct {
 	Machine    []string `arg:"" optional:"" placeholder:"MACHINE" help:"Machines. Default: all."`
 	Forecaster string   `placeholder:"NAME" help:"Train for this forecaster only, such as short."`
 	Preset     string   `placeholder:"NAME" help:"deployed, research, ett, or a JSON file. Default: training.preset."`
-	Wait       bool     `help:"Wait until all are over, with a bar; fails if one fails."`
-	JSON       bool     `help:"Print JSON."`
+	On         string   `placeholder:"WHERE" help:"local, spark (the cluster of training.spark), or the address of a Spark Connect server, such as sc://host:15002. Default: training.engine."`
+	Token      string   `env:"SPARK_CONNECT_AUTHENTICATE_TOKEN" hidden:"" help:"Secret of that server; in the environment, since arguments are seen by everybody."`
+
+	Conf map[string]string `placeholder:"NAME=VALUE" mapsep:"none" help:"A Spark setting of the session there, beside training.spark.confs. May be given again."`
+	Wait bool              `help:"Wait until all are over, with a bar; fails if one fails."`
+	JSON bool              `help:"Print JSON."`
 }
 
 func (c *trainStartCmd) Run(ctx context.Context, out io.Writer, g *globals) error {
@@ -53,7 +59,7 @@ func (c *trainStartCmd) Run(ctx context.Context, out io.Writer, g *globals) erro
 		return err
 	}
 	var answer api.TrainingStarted
-	if err := server.call(ctx, http.MethodPost, "/api/v1/training", api.TrainingRequest{Machines: c.Machine, Forecaster: c.Forecaster, Preset: preset}, &answer); err != nil {
+	if err := server.call(ctx, http.MethodPost, "/api/v1/training", api.TrainingRequest{Machines: c.Machine, Forecaster: c.Forecaster, Preset: preset, On: c.cluster(), Confs: c.Conf}, &answer); err != nil {
 		return err
 	}
 	for _, r := range answer.Refused {
@@ -75,6 +81,16 @@ func (c *trainStartCmd) Run(ctx context.Context, out io.Writer, g *globals) erro
 		return err
 	}
 	return failedOf(answer.Trainings)
+}
+
+// cluster is where to train, with the secret for it: an address that is given
+// here is no setting's, and neither is its token.
+func (c *trainStartCmd) cluster() string {
+	if c.Token == "" || !strings.HasPrefix(c.On, "sc://") || strings.Contains(c.On, "token=") {
+		return c.On
+	}
+	base, params, _ := strings.Cut(c.On, ";")
+	return strings.TrimRight(base, "/") + "/;token=" + url.PathEscape(c.Token) + ";" + params
 }
 
 // failedOf is an error if a run came to nothing.
@@ -272,7 +288,7 @@ func printRun(out io.Writer, r fettle.Training, asJSON bool) error {
 	t := newTable(out)
 	t.row(fmt.Sprintf("Training %d of %s, forecaster %s: %s", r.ID, r.Machine, r.Forecaster, stateWords(r)))
 	for _, line := range []struct{ what, text string }{
-		{"Why", r.Reason}, {"What to do", r.Advice}, {"Model", r.Model}, {"Progress", runningWords(r)},
+		{"Why", r.Reason}, {"What to do", r.Advice}, {"Model", r.Model}, {"Where", r.On}, {"Progress", runningWords(r)},
 	} {
 		if line.text != "" {
 			t.row(line.what, line.text)

@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"net/netip"
@@ -55,6 +56,7 @@ type Deps struct {
 	Notices   Notices
 	Events    *events.Log
 	Training  Training
+	Workers   Workers
 	Keys      *Keys
 	Keeping   Keeping
 	Users     *broker.Accounts
@@ -125,6 +127,13 @@ type Training interface {
 	Control(id uint64, what train.Action, by string) (fettle.Training, error)
 }
 
+// Workers is what the API needs of whoever has trainings done elsewhere: each
+// worker shows the key of its run.
+type Workers interface {
+	JobRows(id uint64, key string) (io.ReadCloser, error)
+	JobProgress(id uint64, key string, p train.Progress) error
+}
+
 // An API is all routes over one set of rooms.
 type API struct {
 	Deps
@@ -132,6 +141,7 @@ type API struct {
 	log              *slog.Logger
 	sessions         *sessions
 	byKey, byAddress *limiter // for both listeners together
+	byRun            *limiter // what workers of trainings ask
 	crossSite        *http.CrossOriginProtection
 	traffic          *traffic
 	streams          chan struct{} // a place for each event stream that may be open
@@ -149,7 +159,7 @@ func New(cfg Config, deps Deps, log *slog.Logger) (*API, error) {
 	a := &API{
 		Deps: deps, cfg: cfg, log: log,
 		sessions: newSessions(deps.Keys, cfg.Now, cfg.Proxies),
-		byKey:    newLimiter(cfg.KeyRate, cfg.Now), byAddress: newLimiter(cfg.AddressRate, cfg.Now),
+		byKey:    newLimiter(cfg.KeyRate, cfg.Now), byAddress: newLimiter(cfg.AddressRate, cfg.Now), byRun: newLimiter(runRate, cfg.Now),
 		crossSite: http.NewCrossOriginProtection(),
 		traffic:   newTraffic(),
 		streams:   make(chan struct{}, maxStreams),

@@ -17,7 +17,8 @@ import (
 //  3. tells browsers which pages of other sites may read the answer;
 //  4. refuses what one address asks too often;
 //  5. refuses writes that another site's page makes a browser send;
-//  6. lets logins through, which look at the key themselves, and logouts;
+//  6. lets logins through, which look at the key themselves, and logouts, and
+//     the workers of trainings, whose runs do;
 //  7. finds out who asks: the holder of a key, a session, or the local user;
 //  8. refuses what one key asks too often;
 //  9. and looks whether that caller may do what the route does.
@@ -91,7 +92,7 @@ func (g *guard) bound(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case g.crossSite.Check(r) != nil:
 		refuse(w, r, refusal{Detail: "Forbidden", Code: "cross-origin write", Why: "a page of another site may not write here"})
-	case r.Method == http.MethodPost && (r.URL.Path == loginPath || r.URL.Path == logoutPath):
+	case r.Method == http.MethodPost && (r.URL.Path == loginPath || r.URL.Path == logoutPath), g.need(r) == workerKey:
 		g.next.ServeHTTP(w, r)
 	default:
 		g.admit(w, r)

@@ -103,7 +103,7 @@ func (a *API) allow(need Scope, op *huma.Operation) {
 		return
 	}
 	op.Security = []map[string][]string{{"key": {}}, {"bearer": {}}}
-	if need != Admin {
+	if need != Admin && need != workerKey {
 		op.Security = append(op.Security, map[string][]string{}) // the local user needs none
 	}
 	op.Description += "\n\nScope: " + string(need) + "."
@@ -111,6 +111,10 @@ func (a *API) allow(need Scope, op *huma.Operation) {
 
 // open is the scope of the few routes that look at keys themselves or need none.
 const open Scope = "open"
+
+// workerKey is the scope of what a training's worker on a cluster may do: it
+// shows the key of its run, which is none of ours, and the route looks at it.
+const workerKey Scope = "worker"
 
 // anyKey is the scope of what everybody with a key may know, whatever else the
 // key is for.

@@ -15,6 +15,9 @@ type TrainingRequest struct {
 	Machines   []string `json:"machines,omitempty" maxItems:"10000" doc:"Machines to train; none: all"`
 	Forecaster string   `json:"forecaster,omitempty" maxLength:"128" doc:"Name of the forecaster to train for; none: each for which a machine has the readings"`
 	Preset     string   `json:"preset,omitempty" maxLength:"8192" doc:"deployed, research, ett, or as JSON one of them with changes, such as {\"preset\":\"deployed\",\"epochs\":5}; none: training.preset"`
+
+	On    string            `json:"on,omitempty" maxLength:"2048" doc:"Where: local, spark (training.spark.url), or the address of another cluster's Connect server, such as sc://host:15002, which takes the scope admin; none: training.engine"`
+	Confs map[string]string `json:"confs,omitempty" maxProperties:"100" doc:"Spark settings of the session there, beside training.spark.confs; takes the scope admin"`
 }
 
 // TrainingStarted is the answer to it.
@@ -48,6 +51,7 @@ func (a *API) addTraining() {
 			t, err := a.Training.Get(in.ID)
 			return &answer[fettle.Training]{t}, err
 		})
+	a.addWorkers()
 	start := huma.Operation{
 		Method: http.MethodPost, Path: "/api/v1/training", OperationID: "start-training", Tags: []string{tagTraining}, DefaultStatus: http.StatusAccepted,
 		Summary:      "Train models: runs are queued, and what each will take is answered at once",
@@ -77,11 +81,14 @@ func (a *API) addTraining() {
 // calls over the network must not make the server read them.
 func (a *API) startTraining(ctx context.Context, in *answer[TrainingRequest]) (*answer[TrainingStarted], error) {
 	ask := in.Body
+	if (len(ask.Confs) > 0 || ask.On != "" && ask.On != train.Here && ask.On != train.OnSpark) && !callerOf(ctx).may(Admin) {
+		return nil, fettle.Errorf(fettle.Forbidden, "only an administrator may send readings to a cluster of his choice, and fettle to log in there: fettle train --on on the server, or a key with the scope admin")
+	}
 	if train.IsFile(ask.Preset) {
 		return nil, fettle.BadField("preset is a file", "body.preset", ask.Preset, "the name of a preset, or what the file holds")
 	}
 	started, refused, err := a.Training.Start(train.Request{
-		Machines: ask.Machines, Forecaster: ask.Forecaster, Preset: ask.Preset, Trigger: train.ByHand, By: callerOf(ctx).name,
+		Machines: ask.Machines, Forecaster: ask.Forecaster, Preset: ask.Preset, Trigger: train.ByHand, By: callerOf(ctx).name, On: ask.On, Confs: ask.Confs,
 	})
 	if err != nil {
 		return nil, err

@@ -20,14 +20,21 @@ func (a *App) trainingConfig() train.Config {
 	return train.Config{
 		Dir: a.cfg.Data.Runs(), Parallel: t.Parallel, Threads: t.Threads, Memory: int64(t.Memory), Budget: time.Duration(t.Budget), Windows: t.Windows,
 		History: time.Duration(t.History), Preset: t.Preset, Schedule: t.Schedule, Stagger: time.Duration(t.Stagger), Margin: t.Margin, Shadow: time.Duration(t.Shadow),
-		Attempts: t.Attempts, Forecasters: a.forecasters(),
+		Attempts: t.Attempts, Forecasters: a.forecasters(), Engine: t.Engine,
+		Cluster: train.ClusterConfig{URL: t.Spark.URL, Parallel: t.Spark.Parallel, FettleURL: t.Spark.FettleURL},
 	}
+}
+
+// spark gets at the cluster that the configuration names, and at others.
+func (a *App) spark() train.SparkConnect {
+	s := a.cfg.Training.Spark
+	return train.SparkConnect{URL: s.URL, Token: s.Token.Reveal(), CAFile: s.CAFile, Confs: s.Confs, Binary: s.Binary, Log: a.logOf("training")}
 }
 
 func (a *App) trainingDeps() train.Deps {
 	return train.Deps{
 		Rows: a.flow.readings, Models: a.models, DB: a.db, Quarantined: a.flow.judge.Quarantined,
-		Runner: train.Children{Quiet: hangsAfter}, Now: a.now,
+		Runner: train.Children{Quiet: hangsAfter}, Spark: a.spark(), Now: a.now,
 		Changed: func(t fettle.Training) { a.flow.say(fettle.EventTraining, t.Machine, t) },
 	}
 }

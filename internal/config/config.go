@@ -176,14 +176,27 @@ type Training struct {
 	Drift    string   `yaml:"drift" enum:"on,off" doc:"Whether a machine is trained whose scored forecasts have become worse than its model was on what was held out, at most once a day."`
 	Preset   string   `yaml:"preset" doc:"What models are like: deployed, research, ett, or the path of a JSON file that names one of them (preset) and changes it (context, horizon, d_model, epochs and so on)."`
 	History  Duration `yaml:"history" doc:"How far back readings are learned from and judged by. Forecasters with long steps look back on 8760 of them."`
-	Parallel int      `yaml:"parallel" doc:"Machines that are trained at once."`
-	Threads  int      `yaml:"threads" doc:"Threads of a training. 0: one for each processor."`
+	Parallel int      `yaml:"parallel" doc:"Machines that are trained at once on this computer."`
+	Threads  int      `yaml:"threads" doc:"Threads of a training. 0: one for each processor, and on a cluster one."`
 	Memory   Bytes    `yaml:"memory" doc:"Memory that a training may take; one that would take more is refused before it starts."`
 	Budget   Duration `yaml:"budget" doc:"How long one machine may be trained; what was learned by then is judged. 0s: no limit."`
 	Windows  int      `yaml:"windows" doc:"Windows that an epoch takes at most, other ones in each. 0: all."`
 	Margin   float64  `yaml:"margin" doc:"By how much a new model must be better than what serves, as a share of its mean squared error on the held-out readings."`
 	Shadow   Duration `yaml:"shadow" doc:"How long, in time of a machine's own readings, a new model that was better on the held-out readings is forecast beside what serves before it may serve: it must be better there too, by the margin, on at least 30 forecasts. 0s: it serves at once."`
 	Attempts int      `yaml:"attempts" doc:"How often a training is started that was killed, each time from its checkpoint, before it has failed."`
+	Engine   string   `yaml:"engine" enum:"local,spark" doc:"Where trainings run that do not say so (fettle train --on): on this computer, or on the cluster below."`
+	Spark    Spark    `yaml:"spark"`
+}
+
+// Spark is the section about training on a cluster.
+type Spark struct {
+	URL       string            `yaml:"url" doc:"Connect server of a Spark 4 cluster: sc://host:15002, with /;use_ssl=true behind it for TLS. docs/spark.md tells more."`
+	Token     Secret            `yaml:"token" doc:"Token that the Connect server asks for. It is sent to this server only."`
+	CAFile    string            `yaml:"ca_file" doc:"File of the certificates, in PEM, that sign the Connect server's. Empty: those that this computer trusts."`
+	Confs     map[string]string `yaml:"confs" doc:"Spark settings of fettle's session, such as {spark.sql.session.timeZone: UTC}."`
+	Binary    string            `yaml:"binary" doc:"fettle for the cluster's computers, which is sent there: a Linux build of this version for their processors. Empty: this program itself."`
+	Parallel  int               `yaml:"parallel" doc:"Machines that are trained there at once: as many as the cluster has slots. Further ones wait in the cluster if it has fewer."`
+	FettleURL string            `yaml:"fettle_url" doc:"Address under which the cluster's computers reach fettle, such as https://fettle.plant.example: there they fetch large readings and tell their progress, each with a key for its own run only. Empty: readings go with the job (16 MiB at most), and there is no progress."`
 }
 
 // Limits is the section about resources.
@@ -241,6 +254,7 @@ func Defaults() Config {
 		Training: Training{
 			Schedule: "0 0 1 * *", Stagger: Duration(6 * time.Hour), Drift: "on", Preset: "deployed", History: Duration(30 * 24 * time.Hour),
 			Parallel: 1, Memory: 512 << 20, Budget: Duration(30 * time.Minute), Windows: 20_000, Margin: 0.01, Attempts: 3,
+			Engine: "local", Spark: Spark{Confs: map[string]string{}, Parallel: 8},
 		},
 		Notify: defaultNotify(),
 		SMTP:   SMTP{Security: "starttls"},

@@ -233,6 +233,18 @@ func (v *validator) training(t Training) {
 	v.count(t.Attempts, "training.attempts", 1, 100)
 	v.check(within(t.Memory, 64<<20, 1<<40), "training.memory", t.Memory.String(), "64MiB to 1024GiB")
 	v.check(t.Margin >= 0 && t.Margin < 1, "training.margin", strconv.FormatFloat(t.Margin, 'g', -1, 64), "0 to below 1")
+	v.spark(t.Engine, t.Spark)
+}
+
+// spark leaves what the address says to those who call there.
+func (v *validator) spark(engine string, s Spark) {
+	v.check(s.URL == "" || strings.HasPrefix(s.URL, "sc://"), "training.spark.url", s.URL, "the cluster's Connect server, such as sc://host:15002; fettle spark serve-command prints how to start one beside a spark://… master")
+	v.check(engine != "spark" || s.URL != "", "training.spark.url", quoted(""), "an address such as sc://host:15002, as training.engine is spark")
+	v.count(s.Parallel, "training.spark.parallel", 1, 1024)
+	if s.FettleURL != "" {
+		u, err := url.Parse(s.FettleURL)
+		v.check(err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != "" && u.RawQuery == "" && u.Fragment == "" && u.User == nil, "training.spark.fettle_url", s.FettleURL, "http:// or https://, a host, and maybe a port and a path")
+	}
 }
 
 // maxUnit bounds the text of a unit, in bytes; it stands beside a number.

@@ -37,7 +37,8 @@ const gentle = 10 * time.Second
 // A lostError says that a worker ended without a result.
 type lostError struct {
 	reason, advice string
-	again          bool // it may go on from its checkpoint
+	again          bool   // it may be started again
+	next           string // what becomes of it then; "": it goes on from its checkpoint
 }
 
 func (e *lostError) Error() string { return e.reason }
@@ -111,15 +112,15 @@ func (c Children) verdict(ctx context.Context, err error, cmd *exec.Cmd, answer 
 	}
 	switch {
 	case context.Cause(ctx) != nil:
-		return &lostError{fmt.Sprintf("the worker made no progress for %s and was killed%s", c.Quiet, last), "see what else the computer does; then train again", true}
+		return &lostError{reason: fmt.Sprintf("the worker made no progress for %s and was killed%s", c.Quiet, last), advice: "see what else the computer does; then train again", again: true}
 	case answer.over:
-		return &lostError{fmt.Sprintf("the worker answered more than %d bytes%s", maxResult, last), "use the same fettle as the server's for the worker", false}
+		return &lostError{reason: fmt.Sprintf("the worker answered more than %d bytes%s", maxResult, last), advice: "use the same fettle as the server's for the worker"}
 	case err != nil && killed(cmd.ProcessState):
-		return &lostError{fmt.Sprintf("the worker was killed (%s)%s", cmd.ProcessState, last), "if nobody did it, the system ran out of memory: lower training.memory, or take a smaller preset or a shorter history", true}
+		return &lostError{reason: fmt.Sprintf("the worker was killed (%s)%s", cmd.ProcessState, last), advice: "if nobody did it, the system ran out of memory: lower training.memory, or take a smaller preset or a shorter history", again: true}
 	case err != nil:
-		return &lostError{fmt.Sprintf("the worker failed (%s)%s", cmd.ProcessState, last), "see the log; then train again", false}
+		return &lostError{reason: fmt.Sprintf("the worker failed (%s)%s", cmd.ProcessState, last), advice: "see the log; then train again"}
 	case len(bytes.TrimSpace(answer.text.Bytes())) == 0:
-		return &lostError{"the worker ended without a result" + last, "see the log; then train again", false}
+		return &lostError{reason: "the worker ended without a result" + last, advice: "see the log; then train again"}
 	default:
 		return nil
 	}

@@ -25,7 +25,11 @@ type Request struct {
 	Forecaster string   // "": each for which a machine has the data
 	Preset     string   // "": the configuration's
 	Trigger    string
-	By         string // who asks
+	By         string            // who asks
+	On         string            // "": the configured engine; Here, OnSpark, or a cluster's address
+	Confs      map[string]string // of a session at that cluster, beside the configured ones
+
+	where destination
 }
 
 // A Refusal says why there is no run of a machine.
@@ -45,6 +49,9 @@ func (m *Manager) Start(r Request) (started []fettle.Training, refused []Refusal
 	}
 	forecasters, err := m.forecasters(r.Forecaster)
 	if err != nil {
+		return nil, nil, err
+	}
+	if r.where, err = m.destinationOf(r); err != nil {
 		return nil, nil, err
 	}
 	if len(r.Machines) == 0 {
@@ -105,7 +112,7 @@ func (m *Manager) enqueue(r Request, recipe Recipe, machine string, f forecast.F
 	if !known {
 		return fettle.Training{}, fettle.Errorf(fettle.NotFound, "no machine %q", fettle.Shorten(machine))
 	}
-	recipe = m.bounded(recipe.suit(f))
+	recipe = m.bounded(recipe.suit(f), r.where.elsewhere())
 	need := leastRows(recipe)
 	have, err := m.rowsOf(info, f, need)
 	if err != nil {
@@ -128,7 +135,8 @@ func (m *Manager) enqueue(r Request, recipe Recipe, machine string, f forecast.F
 		}
 		t.Plan = &plan
 	}
-	if err := m.add(&t); err != nil {
+	t.On = r.where.on
+	if err := m.add(&t, r.where); err != nil {
 		return fettle.Training{}, err
 	}
 	m.log.Info("training queued", "machine", machine, "forecaster", f.Name, "run", t.ID, "trigger", t.Trigger, "preset", t.Preset)
@@ -136,8 +144,8 @@ func (m *Manager) enqueue(r Request, recipe Recipe, machine string, f forecast.F
 	return t, nil
 }
 
-// add gives a run its number.
-func (m *Manager) add(t *fettle.Training) error {
+// add gives a run its number, and writes down where it is to be done.
+func (m *Manager) add(t *fettle.Training, where destination) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	waiting := 0
@@ -154,18 +162,25 @@ func (m *Manager) add(t *fettle.Training) error {
 	}
 	m.last++
 	t.ID = m.last
+	if err := where.keep(m.folder(t.ID)); err != nil {
+		return err
+	}
 	run := *t
 	m.runs[t.ID] = &run
 	m.save(&run)
 	return nil
 }
 
-// bounded is a recipe within the configuration's windows.
-func (m *Manager) bounded(r Recipe) Recipe {
+// bounded is a recipe within the configuration's windows. On a cluster each
+// training has one slot of many on a computer: one thread, unless it is said
+// otherwise.
+func (m *Manager) bounded(r Recipe, elsewhere bool) Recipe {
 	if w := m.cfg.Windows; w > 0 && (r.Options.WindowsPerEpoch == 0 || r.Options.WindowsPerEpoch > w) {
 		r.Options.WindowsPerEpoch = w
 	}
-	r.Options.Threads = m.cfg.Threads
+	if r.Options.Threads = m.cfg.Threads; elsewhere {
+		r.Options.Threads = max(1, m.cfg.Threads)
+	}
 	return r
 }
 
@@ -314,7 +329,9 @@ func (m *Manager) Drifted(machine, forecaster, why string) {
 
 // Active counts runs that wait and run, for whoever shows them.
 func (m *Manager) Active() (waiting, running int) {
-	for _, t := range m.List(Filter{}) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, t := range m.runs {
 		switch t.State {
 		case fettle.TrainingQueued, fettle.TrainingPaused:
 			waiting++

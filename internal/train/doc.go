@@ -21,9 +21,18 @@
 //	run.go       one run, from a job to a version
 //	history.go   the readings that it learns from
 //	child.go     the worker as a process
+//	cluster.go   the worker on a cluster
 //	publish.go   what came back becomes a version
 //	decide.go    and serves, if it is better
 //	shadow.go    also in the shadow of what serves, if that is asked for
+//
+// A run that a cluster does is one operation there, which outlives the server:
+//
+//	place.go     where a run is done, and what is written down of it
+//	absence.go   a cluster that cannot be reached
+//	sendjob.go   the job's line for a worker that has none of our files
+//	desk.go      what such a worker may fetch and tell, with its run's key
+//	spark.go     Spark
 //
 // The worker, which knows of no store and no server:
 //

@@ -34,6 +34,8 @@ type Config struct {
 	Margin   float64       // by which a new model has to be better, as a share of the error
 	Shadow   time.Duration // of event time that it is forecast beside what serves, before it may; 0: none
 	Attempts int           // starts of a worker, before a run has failed
+	Engine   string        // where runs are done that do not say so: Here, or OnSpark
+	Cluster  ClusterConfig
 
 	Forecasters []forecast.Forecaster
 }
@@ -44,7 +46,8 @@ type Deps struct {
 	Models      *model.Folder
 	DB          *db.DB
 	Quarantined func(machine string, from, to time.Time) []fettle.Interval
-	Runner      Runner                // where jobs are done
+	Runner      Runner                // does jobs here
+	Spark       Spark                 // gets at clusters that do jobs
 	Changed     func(fettle.Training) // is told of every change; must not call back
 	Now         func() time.Time      // wall clock
 }
@@ -64,9 +67,11 @@ type Runner interface {
 type Manager struct {
 	cfg Config
 	Deps
-	db   *db.DB
-	log  *slog.Logger
-	wake chan struct{} // something may be ready to start
+	db      *db.DB
+	log     *slog.Logger
+	cluster *cluster
+	lanes   []*lane
+	packing chan struct{} // a place for each job that may be made at once
 
 	looking sync.Mutex // at the schedule
 
@@ -75,13 +80,30 @@ type Manager struct {
 	active map[uint64]*active // runs that a goroutine works on
 	told   map[uint64]float64 // share of each active run at its last event
 	last   uint64             // the newest id
+	gone   map[string]absence // clusters that cannot be reached
 }
 
 // An active run can be stopped once it has a cancel.
 type active struct {
 	cancel context.CancelCauseFunc
 	cause  error // why it is to stop, if that was before
+
+	counted bool // as a start of its worker
 }
+
+// A lane is a kind of place where runs are done, beside the others.
+type lane struct {
+	elsewhere bool
+	width     int           // runs at once
+	wake      chan struct{} // something may be ready to start
+}
+
+func newLane(elsewhere bool, width int) *lane {
+	return &lane{elsewhere, max(1, width), make(chan struct{}, 1)}
+}
+
+// packedAtOnce bounds the memory that making jobs takes: some tens of MB each.
+const packedAtOnce = 2
 
 // New reads the queue, and starts nothing.
 func New(cfg Config, deps Deps, log *slog.Logger) (*Manager, error) {
@@ -99,9 +121,11 @@ func New(cfg Config, deps Deps, log *slog.Logger) (*Manager, error) {
 		return nil, err
 	}
 	m := &Manager{
-		cfg: cfg, Deps: deps, db: deps.DB, log: log, wake: make(chan struct{}, 1),
-		runs: runs, active: map[uint64]*active{}, told: map[uint64]float64{},
+		cfg: cfg, Deps: deps, db: deps.DB, log: log, packing: make(chan struct{}, packedAtOnce),
+		lanes: []*lane{newLane(false, cfg.Parallel), newLane(true, cfg.Cluster.Parallel)},
+		runs:  runs, active: map[uint64]*active{}, told: map[uint64]float64{}, gone: map[string]absence{},
 	}
+	m.cluster = newCluster(cfg.Cluster, deps.Spark, log)
 	for id := range runs {
 		m.last = max(m.last, id)
 	}
@@ -119,8 +143,12 @@ func (m *Manager) sweep() {
 	}
 	for _, entry := range entries {
 		id, err := strconv.ParseUint(entry.Name(), 10, 64)
-		if t, known := m.runs[id]; err == nil && (!known || t.State.Over()) {
+		switch t, known := m.runs[id]; {
+		case err != nil:
+		case !known || t.State.Over():
 			m.discard(id)
+		case t.On != "":
+			m.cluster.desk.restore(id, m.folder(id))
 		}
 	}
 }
@@ -131,6 +159,7 @@ func (m *Manager) folder(id uint64) string {
 
 // discard deletes what a run kept on the disk while it was under way.
 func (m *Manager) discard(id uint64) {
+	m.cluster.desk.forget(id)
 	if err := os.RemoveAll(m.folder(id)); err != nil {
 		m.log.Warn("cannot delete the folder of a training run", "run", id, "err", err)
 	}
@@ -140,11 +169,13 @@ func (m *Manager) discard(id uint64) {
 // go on after the next start, from where they were.
 func (m *Manager) Run(ctx context.Context) error {
 	var parts errgroup.Group
-	for range max(1, m.cfg.Parallel) {
-		parts.Go(func() error {
-			m.workOff(ctx)
-			return nil
-		})
+	for _, l := range m.lanes {
+		for range l.width {
+			parts.Go(func() error {
+				m.workOff(ctx, l)
+				return nil
+			})
+		}
 	}
 	parts.Go(func() error {
 		m.keepSchedule(ctx)
@@ -157,11 +188,12 @@ func (m *Manager) Run(ctx context.Context) error {
 // clock, which may have been set.
 const lookAgain = time.Minute
 
-// workOff carries out one run after the other.
-func (m *Manager) workOff(ctx context.Context) {
+// workOff carries out one run of a lane after the other.
+func (m *Manager) workOff(ctx context.Context, l *lane) {
 	for ctx.Err() == nil {
-		t, ready, next := m.take(m.Now())
+		t, ready, next := m.take(m.Now(), l.elsewhere)
 		if ready {
+			m.stir() // several may have come at once
 			m.carry(ctx, t)
 			m.stir() // another goroutine may have missed what came meanwhile
 			continue
@@ -170,26 +202,28 @@ func (m *Manager) workOff(ctx context.Context) {
 		if !next.IsZero() {
 			pause = min(pause, max(next.Sub(m.Now()), time.Millisecond))
 		}
-		m.rest(ctx, pause)
+		l.rest(ctx, pause)
 	}
 }
 
 // rest waits until something happens, or for a while.
-func (m *Manager) rest(ctx context.Context, pause time.Duration) {
+func (l *lane) rest(ctx context.Context, pause time.Duration) {
 	timer := time.NewTimer(pause)
 	defer timer.Stop()
 	select {
 	case <-ctx.Done():
 	case <-timer.C:
-	case <-m.wake:
+	case <-l.wake:
 	}
 }
 
-// stir lets a goroutine look at the queue.
+// stir lets a goroutine of each lane look at the queue.
 func (m *Manager) stir() {
-	select {
-	case m.wake <- struct{}{}:
-	default: // one will look anyway
+	for _, l := range m.lanes {
+		select {
+		case l.wake <- struct{}{}:
+		default: // one will look anyway
+		}
 	}
 }
 

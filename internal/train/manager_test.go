@@ -415,7 +415,7 @@ func TestHistoryIsBounded(t *testing.T) {
 	w := newWorks(t, 0)
 	for i := range maxEnded + 10 {
 		run := fettle.Training{Machine: "m" + strconv.Itoa(i), Forecaster: "short", State: fettle.TrainingQueued}
-		w.check(w.add(&run))
+		w.check(w.add(&run, destination{}))
 		if i > 0 {
 			w.change(run.ID, func(t *fettle.Training) { t.State = fettle.TrainingFailed })
 		}

@@ -13,9 +13,16 @@ import (
 // better than what does.
 func (m *Manager) publish(t fettle.Training, job *Job, r *Result) error {
 	champion, serves := m.Models.Champion(t.Machine, t.Forecaster)
-	published, err := m.Models.Publish(r.publication(t, job), func(dir string) error { return WriteFiles(dir, r.Files) })
-	if err != nil {
-		return err
+	published, before := m.publishedBefore(t, r)
+	if before && published.State != fettle.ModelChallenger {
+		m.note(t.ID, r, published)
+		return nil
+	}
+	var err error
+	if !before {
+		if published, err = m.Models.Publish(r.publication(t, job), func(dir string) error { return WriteFiles(dir, r.Files) }); err != nil {
+			return err
+		}
 	}
 	promote, reason := decide(r.Judgement, champion.Family, m.cfg.Margin)
 	if serves && job.overtaken(champion) {
@@ -42,20 +49,48 @@ func (m *Manager) publish(t fettle.Training, job *Job, r *Result) error {
 	if err != nil {
 		return fmt.Errorf("decide on %s: %w", published.Name, err)
 	}
+	published.State, published.Reason = fettle.ModelRefused, reason
+	if promote {
+		published.State = fettle.ModelChampion
+	} else if waits {
+		published.State = fettle.ModelChallenger
+	}
 	m.forgetRefused(t.Machine, t.Forecaster) // before the run is said to be over: then nothing of it is to come any more
-	m.change(t.ID, func(t *fettle.Training) {
-		now := m.Now().UTC()
-		t.State, t.EndedAt = fettle.TrainingSucceeded, &now
-		t.Rows, t.From, t.To, t.Scores, t.Seconds = r.Rows, &r.From, &r.To, r.Judgement.Scores, r.Seconds
-		t.Model, t.Promoted, t.Waits, t.Reason, t.Advice = published.Name, promote, waits, reason, ""
-		t.Progress.SecondsLeft = 0
-	})
+	m.note(t.ID, r, published)
 	if waits { // somebody may have decided meanwhile
 		m.catchUp()
 	}
 	m.log.Info("training done", "machine", t.Machine, "forecaster", t.Forecaster, "run", t.ID, "model", published.Name, "promoted", promote, "waits", waits,
 		"reason", reason, "seconds", int(r.Seconds), "worker_peak", mebibytes(r.PeakBytes))
 	return nil
+}
+
+// note writes into a run's record what came of it.
+func (m *Manager) note(id uint64, r *Result, made fettle.Model) {
+	m.change(id, func(t *fettle.Training) {
+		now := m.Now().UTC()
+		t.State, t.EndedAt = fettle.TrainingSucceeded, &now
+		t.Rows, t.From, t.To, t.Scores, t.Seconds = r.Rows, &r.From, &r.To, r.Judgement.Scores, r.Seconds
+		t.Model, t.Reason, t.Advice = made.Name, made.Reason, ""
+		t.Promoted, t.Waits = made.State == fettle.ModelChampion, made.State == fettle.ModelChallenger
+		t.Progress.SecondsLeft = 0
+	})
+}
+
+// publishedBefore finds the version of a server that was killed when it had
+// published it and not yet noted so: the run's, with the very same weights.
+func (m *Manager) publishedBefore(t fettle.Training, r *Result) (fettle.Model, bool) {
+	for _, v := range m.Models.Versions(t.Machine) {
+		if v.Forecaster != t.Forecaster || v.Source != madeHere+r.ID || v.SHA256 == "" {
+			continue
+		}
+		for _, f := range r.Files {
+			if f.SHA256 == v.SHA256 {
+				return v.Model, true
+			}
+		}
+	}
+	return fettle.Model{}, false
 }
 
 // refusedKept is how many refused models of a machine's forecaster stay to be

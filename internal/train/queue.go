@@ -160,18 +160,24 @@ func (m *Manager) progress(id uint64, p fettle.TrainingProgress) {
 	}
 }
 
-// take returns the run that has waited longest of those that may start; else
-// when one may, zero if none waits.
-func (m *Manager) take(now time.Time) (t fettle.Training, ready bool, next time.Time) {
+// take returns the run that has waited longest of those that may start, here or
+// elsewhere; else when one may, zero if none waits.
+func (m *Manager) take(now time.Time, elsewhere bool) (t fettle.Training, ready bool, next time.Time) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	var best *fettle.Training
 	for _, t := range m.runs {
+		if t.State != fettle.TrainingQueued || m.active[t.ID] != nil || (t.On != "") != elsewhere {
+			continue
+		}
+		from := m.gone[t.On].until
+		if t.NotBefore != nil && t.NotBefore.After(from) {
+			from = *t.NotBefore
+		}
 		switch {
-		case t.State != fettle.TrainingQueued || m.active[t.ID] != nil:
-		case t.NotBefore != nil && t.NotBefore.After(now):
-			if next.IsZero() || t.NotBefore.Before(next) {
-				next = *t.NotBefore
+		case from.After(now):
+			if next.IsZero() || from.Before(next) {
+				next = from
 			}
 		case best == nil || t.ID < best.ID:
 			best = t

@@ -29,6 +29,8 @@ const (
 	postEvery   = 5 * time.Second
 	// postWithin is how long a POST may take: training waits for it.
 	postWithin = 5 * time.Second
+	// mostPause is the longest time between two POSTs.
+	mostPause = 2 * time.Minute
 )
 
 // A reporter tells how far a training is.
@@ -39,7 +41,8 @@ type reporter struct {
 	refused context.CancelCauseFunc // what the other side does not want any more
 
 	told, began time.Time
-	first       int // steps that were there when it began
+	pause       time.Duration // until the next POST, if the last one failed
+	first       int           // steps that were there when it began
 	validation  *float64
 }
 
@@ -51,14 +54,15 @@ func newReporter(job *Job, out io.Writer) *reporter {
 func (r *reporter) step(p patchtst.Progress) {
 	now, every := time.Now(), reportEvery
 	if r.job.Report != nil {
-		every = postEvery
+		every = max(postEvery, r.pause)
 	}
 	if r.began.IsZero() {
 		r.began, r.first = now, p.Step-1
 	}
 	if p.ValidationScore != nil {
 		r.validation = &p.ValidationScore.MSE
-	} else if now.Sub(r.told) < every {
+	}
+	if now.Sub(r.told) < every && (p.ValidationScore == nil || r.pause > 0) {
 		return
 	}
 	r.told = now
@@ -80,17 +84,17 @@ func (r *reporter) tell(p Progress) {
 		_ = writeLine(r.out, p) // whoever does not listen any more kills the worker anyway
 		return
 	}
-	err := r.post(p)
-	if errors.Is(err, errUnwanted) {
+	switch err := r.post(p); {
+	case errors.Is(err, ErrUnwanted):
 		r.refused(err)
-	} else if err != nil {
+	case err != nil:
+		// Training waits for each POST, so a server that is away is asked less often.
+		r.pause = min(max(2*r.pause, 2*postEvery), mostPause)
 		fmt.Fprintf(r.out, "cannot report progress: %v\n", err)
+	default:
+		r.pause = 0
 	}
 }
-
-// errUnwanted is why a training ends whose run was cancelled or is not known
-// any more.
-var errUnwanted = errors.New("the run is not wanted any more")
 
 func (r *reporter) post(p Progress) error {
 	body, err := json.Marshal(p)
@@ -109,7 +113,7 @@ func (r *reporter) post(p Progress) error {
 	defer response.Body.Close()
 	switch response.StatusCode {
 	case http.StatusNotFound, http.StatusConflict, http.StatusGone:
-		return fmt.Errorf("%w (%s)", errUnwanted, response.Status)
+		return fmt.Errorf("%w (%s)", ErrUnwanted, response.Status)
 	case http.StatusOK, http.StatusNoContent:
 		return nil
 	default:
@@ -117,24 +121,48 @@ func (r *reporter) post(p Progress) error {
 	}
 }
 
-// fetchWithin is how long the readings may take to come.
-const fetchWithin = 10 * time.Minute
+const (
+	// fetchWithin is how long the readings may take to come, and tryFor how long
+	// a server is tried that is away, or has too much to do.
+	fetchWithin = 10 * time.Minute
+	tryFor      = 3 * time.Minute
+)
 
 // fetchData gets a job's readings from where it says.
 func fetchData(ctx context.Context, d Data) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, fetchWithin)
+	defer cancel()
+	began := time.Now()
+	for pause := time.Second; ; pause = min(2*pause, 30*time.Second) {
+		data, again, err := tryFetch(ctx, d)
+		if !again || time.Since(began) > tryFor {
+			return data, err
+		}
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+			return nil, err
+		}
+	}
+}
+
+// tryFetch is one try; again: another may go better.
+func tryFetch(ctx context.Context, d Data) (data []byte, again bool, err error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, d.URL, nil)
 	if err != nil {
-		return nil, fettle.BadField("bad job", "data.url", d.URL, "an address that begins with http:// or https://")
+		return nil, false, fettle.BadField("bad job", "data.url", d.URL, "an address that begins with http:// or https://")
 	}
-	response, err := ask(&http.Client{Timeout: fetchWithin}, request, d.Key)
+	response, err := ask(&http.Client{}, request, d.Key)
 	if err != nil {
-		return nil, fettle.Errorf(fettle.Unavailable, "fetch the readings: %w", err)
+		return nil, true, fettle.Errorf(fettle.Unavailable, "fetch the readings: %w", err)
 	}
 	defer response.Body.Close()
 	if response.StatusCode != http.StatusOK {
-		return nil, fettle.Errorf(fettle.Unavailable, "fetch the readings: %s answers %s", d.URL, response.Status)
+		again := response.StatusCode >= http.StatusInternalServerError || response.StatusCode == http.StatusTooManyRequests
+		return nil, again, fettle.Errorf(fettle.Unavailable, "fetch the readings: %s answers %s", d.URL, response.Status)
 	}
-	return readData(response.Body, d)
+	data, err = readData(response.Body, d)
+	return data, err != nil, err
 }
 
 // ask sends a request with a key, which no redirect may carry elsewhere.

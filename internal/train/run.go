@@ -1,6 +1,7 @@
 package train
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -47,7 +48,11 @@ func (m *Manager) attempt(ctx context.Context, t fettle.Training) error {
 	if err := context.Cause(ctx); err != nil {
 		return err
 	}
-	if t.Attempts >= m.cfg.Attempts { // of servers that were killed, too
+	underWay, err := m.reach(ctx, t)
+	if err != nil {
+		return err
+	}
+	if t.Attempts >= m.cfg.Attempts && !underWay { // of servers that were killed, too
 		return &lostError{reason: fmt.Sprintf("its worker was started %d times and never came to an end", t.Attempts), advice: "see what killed the server or the worker, the system's log says whether memory ran out; then train again"}
 	}
 	job, err := m.job(ctx, t)
@@ -60,14 +65,17 @@ func (m *Manager) attempt(ctx context.Context, t fettle.Training) error {
 		}
 		now := m.Now().UTC()
 		t.State, t.StartedAt, t.Reason = fettle.TrainingRunning, &now, ""
-		t.Attempts++
+		if !underWay {
+			t.Attempts++
+		}
 		t.Quarantined = job.Quarantined
 		if t.Plan == nil || t.Plan.Rows != job.Data.Rows {
 			t.Plan = m.planOf(job)
 		}
 	})
+	m.counted(t.ID, !underWay)
 	m.announce(t.ID)
-	line, err := m.Runner.Run(ctx, filepath.Join(m.folder(t.ID), jobFile), func(p Progress) { m.progress(t.ID, p.TrainingProgress) })
+	line, err := m.runner(t).Run(ctx, filepath.Join(m.folder(t.ID), jobFile), func(p Progress) { m.progress(t.ID, p.TrainingProgress) })
 	if err != nil {
 		return err
 	}
@@ -82,6 +90,30 @@ func (m *Manager) attempt(ctx context.Context, t fettle.Training) error {
 		return err
 	}
 	return m.publish(t, job, result)
+}
+
+// runner does the jobs of where a run is done.
+func (m *Manager) runner(t fettle.Training) Runner {
+	if t.On != "" {
+		return m.cluster
+	}
+	return m.Runner
+}
+
+// counted notes whether this attempt counts as a start of the worker.
+func (m *Manager) counted(id uint64, is bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if a := m.active[id]; a != nil {
+		a.counted = is
+	}
+}
+
+// uncount takes back the start of a worker that was no failure of its own.
+func (m *Manager) uncount(id uint64, t *fettle.Training) {
+	if a := m.active[id]; a != nil && a.counted { // the mutex is held
+		t.Attempts = max(0, t.Attempts-1)
+	}
 }
 
 // announce says what a run will take.
@@ -106,13 +138,13 @@ func (m *Manager) planOf(job *Job) *fettle.TrainingPlan {
 // conclude writes down how a run ended, or that it will go on.
 func (m *Manager) conclude(ctx context.Context, id uint64, err error) {
 	cause := context.Cause(ctx)
-	lost := new(lostError)
+	lost, absent := new(lostError), new(absentError)
 	switch {
 	case err == nil:
 		m.discard(id)
 	case errors.Is(cause, errPaused):
 		// That was written down when it was asked for; it is no failed attempt.
-		m.change(id, func(t *fettle.Training) { t.Attempts = max(0, t.Attempts-1) })
+		m.change(id, func(t *fettle.Training) { m.uncount(id, t) })
 		if t, err := m.Get(id); err == nil && t.State.Over() { // cancelled before the worker had ended
 			m.discard(id)
 		}
@@ -121,15 +153,19 @@ func (m *Manager) conclude(ctx context.Context, id uint64, err error) {
 	case cause != nil: // the server stops
 		m.change(id, func(t *fettle.Training) {
 			if t.State == fettle.TrainingRunning {
-				t.State = fettle.TrainingQueued
-				t.Attempts = max(0, t.Attempts-1)
+				if t.State = fettle.TrainingQueued; t.On == "" { // on a cluster it goes on
+					m.uncount(id, t)
+				}
 			}
 		})
+	case errors.As(err, &absent):
+		m.waitFor(id, absent)
 	case errors.As(err, &lost) && lost.again && m.mayTryAgain(id):
-		m.log.Warn("training worker was lost, will go on from its checkpoint", "run", id, "err", err)
+		next := cmp.Or(lost.next, "it goes on from its checkpoint")
+		m.log.Warn("training worker was lost", "run", id, "err", err, "next", next)
 		m.change(id, func(t *fettle.Training) {
-			if t.State == fettle.TrainingRunning {
-				t.State, t.Reason = fettle.TrainingQueued, err.Error()+"; it goes on from its checkpoint"
+			if !t.State.Over() && t.State != fettle.TrainingPaused {
+				t.State, t.Reason = fettle.TrainingQueued, err.Error()+"; "+next
 			}
 		})
 	default:
@@ -170,8 +206,23 @@ func (m *Manager) fail(id uint64, err error) {
 }
 
 // job is what the run's worker is told: as it was written down before a
-// restart, so that it goes on to the same result, or made anew.
+// restart, so that it goes on to the same result, or made anew. A champion's
+// files stay on the disk: a run on a cluster may be one of many that wait.
 func (m *Manager) job(ctx context.Context, t fettle.Training) (*Job, error) {
+	select {
+	case m.packing <- struct{}{}:
+		defer func() { <-m.packing }()
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+	job, err := m.openOrMakeJob(ctx, t)
+	if err == nil && job.Champion != nil {
+		job.Champion.Files = nil
+	}
+	return job, err
+}
+
+func (m *Manager) openOrMakeJob(ctx context.Context, t fettle.Training) (*Job, error) {
 	dir := m.folder(t.ID)
 	job, err := openJob(filepath.Join(dir, jobFile))
 	if err == nil {
@@ -180,14 +231,25 @@ func (m *Manager) job(ctx context.Context, t fettle.Training) (*Job, error) {
 	if !errors.Is(err, fs.ErrNotExist) {
 		m.log.Warn("job of a training run cannot be read and is made anew", "run", t.ID, "err", err)
 	}
-	if err := errors.Join(os.RemoveAll(dir), os.MkdirAll(dir, 0o700)); err != nil {
+	if err := clearFolder(dir); err != nil {
 		return nil, fmt.Errorf("make the folder of the run: %w", err)
 	}
-	job, err = m.makeJob(ctx, t)
-	if err != nil {
-		return nil, err
+	return m.makeJob(ctx, t)
+}
+
+// clearFolder makes a run's folder, or deletes what is in it but for where the
+// run is to be done.
+func clearFolder(dir string) error {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
 	}
-	return job, nil
+	entries, err := os.ReadDir(dir)
+	for _, entry := range entries {
+		if entry.Name() != errandFile {
+			err = errors.Join(err, os.RemoveAll(filepath.Join(dir, entry.Name())))
+		}
+	}
+	return err
 }
 
 // openJob reads a job's file, but for the readings in it.
@@ -215,13 +277,13 @@ func (m *Manager) makeJob(ctx context.Context, t fettle.Training) (*Job, error) 
 		return nil, fettle.Errorf(fettle.NotFound, "no machine %q", t.Machine)
 	}
 	f := forecasters[0]
-	recipe = m.bounded(recipe.suit(f))
+	recipe = m.bounded(recipe.suit(f), t.On != "")
 	history := past{store: m.Rows, machine: t.Machine, forecaster: f}
 	history.from, history.to = rangeOf(info.First, info.Last, m.history(f))
 	job := &Job{
 		Version: wireVersion, ID: strconv.FormatUint(t.ID, 10), Machine: t.Machine, Forecaster: t.Forecaster, Seed: 1, Scaler: recipe.Scaler,
 		Network: recipe.Network, Training: settingsOf(recipe.Options), Validation: validationShare, Test: testShare,
-		Limits:     Limits{Threads: m.cfg.Threads, Memory: m.cfg.Memory, Seconds: m.cfg.Budget.Seconds()},
+		Limits:     Limits{Threads: recipe.Options.Threads, Memory: m.cfg.Memory, Seconds: m.cfg.Budget.Seconds()},
 		Checkpoint: filepath.Join(m.folder(t.ID), checkpointName), Quarantined: m.Quarantined(t.Machine, history.from, history.to),
 	}
 	if job.Champion, err = m.rivalOf(t.Machine, t.Forecaster); err != nil {

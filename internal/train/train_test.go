@@ -55,6 +55,14 @@ func TestMain(m *testing.M) {
 			return os.Stderr.Write(p)
 		})
 		_ = Work(context.Background(), os.Stdin, os.Stdout, die)
+	case "-waiting": // until it is let go
+		for {
+			if _, err := os.Stat(os.Args[2]); err == nil {
+				break
+			}
+			time.Sleep(time.Millisecond)
+		}
+		_ = Work(context.Background(), os.Stdin, os.Stdout, os.Stderr)
 	case "-foreign":
 		fmt.Println(`{"version":1,"id":"4711","machine":"other","forecaster":"short","files":[]}`)
 	}

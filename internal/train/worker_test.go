@@ -174,7 +174,7 @@ func TestWorkerByHTTP(t *testing.T) {
 		t.Errorf("%+v after %d posts", r.Error, posts.Load())
 	}
 	unwanted.Store(1)
-	if r := do(t, lineOf(t, job, nil)); r.Error == nil || !strings.Contains(r.Error.Message, errUnwanted.Error()) {
+	if r := do(t, lineOf(t, job, nil)); r.Error == nil || !strings.Contains(r.Error.Message, ErrUnwanted.Error()) {
 		t.Errorf("%+v", r.Error)
 	}
 	job.Data.Key = "wrong"
