@@ -32,6 +32,7 @@ type pipeline struct {
 	awake     *wakeSet // machines with readings that the stages behind the gate have not seen
 	curves    *wakeSet // machines whose newest reading nobody was shown yet
 	rhythm    *rhythm
+	turns     turns
 	tried     func(forecast.Trial) error // a challenger was forecast in the shadow once more
 	unit      func(sensor string) string
 	now       func() time.Time
@@ -113,6 +114,7 @@ func (p *pipeline) advance(ctx context.Context, machine string, until time.Time)
 // judgeUntil: rows become verdicts, verdicts become alarms.
 func (p *pipeline) judgeUntil(ctx context.Context, machine string, until time.Time) error {
 	return p.eachBlock(ctx, machine, p.judge.Cursor(machine), until, func(rows []fettle.Reading) error {
+		defer p.turns.take(machine)()
 		verdicts, err := p.judge.Judge(machine, rows)
 		if err != nil {
 			return err
