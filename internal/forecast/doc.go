@@ -31,6 +31,7 @@
 //	lookback.go     the rows that a forecast is made from
 //	engine.go       the doors: Forecast, Latest, Next, Explain, Stats
 //	keep.go         forecasts kept for a week, and read back: Kept
+//	  packed.go       those that are scored, packed
 //	score.go        forecasts beside what was read, once it was
 //	  scoretruth.go   what was read at the time of a step
 //	  bandtrack.go    a step's band, followed online; how often it held

@@ -139,7 +139,7 @@ func (e *Engine) consume(m *memory, at time.Time, made Made, keep, shadow kept, 
 		batch := e.db.NewBatch()
 		batch.Set(m.key(), value)
 		if why == nil && m.book.take(keep) {
-			batch.Set(db.AppendMicros(m.recordKey(kindKept), time.UnixMicro(keep.origin)), keep.append(nil))
+			batch.Set(m.keptKey(keep.origin), keep.append(nil))
 			if len(shadow.sensors) > 0 {
 				batch.Set(m.shadowKey(shadow.origin), shadow.append(nil))
 			}
