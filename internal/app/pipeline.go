@@ -100,6 +100,7 @@ func (p *pipeline) advance(ctx context.Context, machine string, until time.Time)
 	for {
 		tick, due := p.forecasts.Due(machine, until)
 		if !due {
+			p.forecastSwapped(ctx, machine)
 			return p.judgeUntil(ctx, machine, until)
 		}
 		if err := p.judgeUntil(ctx, machine, tick.At); err != nil {
@@ -155,6 +156,16 @@ func (p *pipeline) forecastAt(ctx context.Context, machine string, tick forecast
 		return p.judge.AddAnomaly(anomaly)
 	}
 	return nil
+}
+
+// forecastSwapped: a model that serves now, and did not when the newest forecast
+// was made, makes it anew.
+func (p *pipeline) forecastSwapped(ctx context.Context, machine string) {
+	for _, made := range p.forecasts.Swapped(ctx, machine) {
+		if made.Forecaster == fettle.ShortForecaster {
+			p.say(fettle.EventForecast, machine, made.Forecast)
+		}
+	}
 }
 
 // alarmed: an alarm that changed goes to the event log and, retained, to MQTT.

@@ -274,7 +274,10 @@ func TestTwoWeeks(t *testing.T) {
 	if back.Name == serving || f.champion() != back.Name {
 		t.Errorf("%s serves after rolling back from %s", f.champion(), serving)
 	}
-	f.liveRows(12) // the old routes tell of the newest forecast that was due
+	f.waitFor("a forecast of what serves now", func() bool {
+		made, _ := f.flow.forecasts.Latest("feeder", fettle.ShortForecaster)
+		return made.Model == back.Name
+	})
 	f.mustAnswerOldClients()
 	f.speeds = usualSpeeds
 	f.live(3)

@@ -29,6 +29,7 @@
 //	champion.go     the model that serves a machine, loaded once
 //	  shelf.go        as long as there is room
 //	lookback.go     the rows that a forecast is made from
+//	swap.go         the newest forecast by a model that serves only since: Swapped
 //	engine.go       the doors: Forecast, Latest, Next, Explain, Stats
 //	keep.go         forecasts kept for a week, and read back: Kept
 //	  packed.go       those that are scored, packed
