@@ -7,7 +7,7 @@ CONCURRENT := ./internal/db ./internal/readings ./internal/backup ./internal/ing
 	./internal/child ./internal/tunnel ./internal/service ./internal/events ./internal/model ./internal/forecast ./internal/verdict ./internal/alarm ./internal/notify ./internal/train ./internal/spark ./internal/influx ./internal/api ./internal/app
 STATICCHECK = $(CURDIR)/bin/staticcheck
 
-.PHONY: help build dist dist-check run quick vet test needs race peers test-peers spark-matrix torture bench-readings story bench bench-outside bench-bands bench-neighbours bench-engine bench-spark ett picture gen docs clean
+.PHONY: help build dist dist-check run quick vet test needs race peers test-peers spark-matrix torture bench-readings story bench bench-outside bench-bands bench-neighbours bench-engine bench-spark bench-learning ett picture gen docs clean
 .DEFAULT_GOAL := help
 
 help: ## This list
@@ -81,6 +81,10 @@ bench-bands: ## How well the bands of forecasts hold: simulated machines, wander
 bench-neighbours: build ## Line protocol beside a real InfluxDB, and mirroring into it; about 4 minutes, alone on the machine
 	scripts/peers/influxd.sh >/dev/null
 	go run ./bench/neighbours -fettle bin/fettle
+
+bench-learning: build ## 1,000 machines forecast every minute, then twice as many and so on; requests while a model is trained; about 20 minutes, alone on the machine
+	go run ./bench -fettle bin/fettle -part fleet
+	go run ./bench -fettle bin/fettle -part training
 
 bench-engine: ## The PatchTST engine beside PyTorch in all its modes and ONNX Runtime; about 15 minutes, alone on the machine
 	go run ./bench/engine

@@ -48,7 +48,8 @@ type Alarm struct {
 	ClearedAt      *time.Time `json:"cleared_at,omitempty" doc:"Event time"`
 	AcknowledgedAt *time.Time `json:"acknowledged_at,omitempty" doc:"Wall clock"`
 	AcknowledgedBy string     `json:"acknowledged_by,omitempty"`
-	Note           string     `json:"note,omitempty" doc:"What the person who acknowledged wrote"`
+	AcceptedBy     string     `json:"accepted_by,omitempty" doc:"Who said that what it told of is normal now, which ended it"`
+	Note           string     `json:"note,omitempty" doc:"What people wrote who acknowledged or accepted it, a line each"`
 	Score          float64    `json:"score" doc:"The newest score while open, the last one after"`
 	PeakScore      float64    `json:"peak_score"`
 	Causes         []Cause    `json:"causes" doc:"Sensors behind it, largest share first"`

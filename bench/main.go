@@ -25,7 +25,7 @@ const rounds = 5
 
 func main() {
 	binary := flag.String("fettle", "bin/fettle", "the built, stripped program")
-	part := flag.String("part", "", "only this: server, throughput, latency or outside; empty: all")
+	part := flag.String("part", "", "only this: server, throughput, latency or outside; empty: all of them. Or fleet or training, which take long")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
@@ -56,8 +56,12 @@ func run(ctx context.Context, binary, only string) error {
 	for _, part := range []struct {
 		name    string
 		measure func(context.Context) error
-	}{{"server", b.server}, {"throughput", b.throughput}, {"latency", b.latency}, {"outside", b.outside}} {
-		if only != "" && only != part.name {
+		long    bool // only if it is asked for
+	}{
+		{"server", b.server, false}, {"throughput", b.throughput, false}, {"latency", b.latency, false}, {"outside", b.outside, false},
+		{"fleet", b.fleet, true}, {"training", b.training, true},
+	} {
+		if only != part.name && (only != "" || part.long) {
 			continue
 		}
 		if err := part.measure(ctx); err != nil {

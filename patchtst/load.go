@@ -45,6 +45,35 @@ func Load(dir string) (*Model, error) {
 	return m, nil
 }
 
+// Inspect tells which model a folder holds without reading its numbers, and
+// refuses the folder as Load does as far as that shows in config.json and in the
+// names, types and shapes of model.safetensors. It takes little time and memory
+// however large the model is.
+func Inspect(dir string) (c Config, parameters int, err error) {
+	if c, _, err = readConfig(filepath.Join(dir, configFile)); err != nil {
+		return Config{}, 0, fmt.Errorf("patchtst: %w", err)
+	}
+	weights, err := safetensors.Open(filepath.Join(dir, weightsFile))
+	if err != nil {
+		return Config{}, 0, fmt.Errorf("patchtst: %w", err)
+	}
+	defer weights.Close()
+	if err := checkTensors(weights, c); err != nil {
+		return Config{}, 0, fmt.Errorf("patchtst: %s: %w", weightsFile, err)
+	}
+	describe(c, func(_ string, r role, shape ...int) []float32 {
+		if r.parameter() {
+			n := 1
+			for _, size := range shape {
+				n *= size
+			}
+			parameters += n
+		}
+		return nil
+	})
+	return c, parameters, nil
+}
+
 // checkTensors wants the config's tensors in a file, every one of them and no
 // other: a model that silently leaves out a part of its file computes
 // something else than its maker did.

@@ -41,6 +41,7 @@ type cli struct {
 	Key         keyCmd         `cmd:"" help:"Create, list and revoke API keys."`
 	User        userCmd        `cmd:"" help:"Add, list, change and remove users of the MQTT broker."`
 	Notify      notifyCmd      `cmd:"" help:"List and test who is told about alarms."`
+	Alarm       alarmCmd       `cmd:"" help:"List alarms, and answer them."`
 	Model       modelCmd       `cmd:"" help:"List, promote, roll back, import and export forecasting models."`
 	Tunnel      tunnelCmd      `cmd:"" help:"Reach the server from outside through cloudflared."`
 	Service     serviceCmd     `cmd:"" help:"Have the operating system keep the server running."`

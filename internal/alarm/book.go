@@ -4,11 +4,10 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
-	"strconv"
+
 	"sync"
 	"sync/atomic"
 	"time"
-	"unicode/utf8"
 
 	"fettle"
 	"fettle/internal/db"
@@ -90,21 +89,11 @@ func (b *Book) Apply(name string, verdicts []fettle.Verdict, sentence func(fettl
 	f := b.file(name)
 	f.work.Lock()
 	defer f.work.Unlock()
-	if !f.loaded {
-		kept, err := loadRule(b.db, name)
-		if err != nil {
-			return err
-		}
-		f.rule, f.loaded = kept, true
+	if err := b.load(f, name); err != nil {
+		return err
 	}
-	m := &machine{name: name, rule: f.rule, newID: func() uint64 { return b.id.Add(1) }, sentence: sentence}
-	m.rule.Last = slices.Clone(f.rule.Last)
-	b.mu.RLock()
-	for _, e := range f.open {
-		copied := *e
-		m.open = append(m.open, &copied)
-	}
-	b.mu.RUnlock()
+	m := b.copyOf(f, name)
+	m.sentence = sentence
 	for _, v := range verdicts {
 		m.follow(v)
 	}
@@ -121,6 +110,33 @@ func (b *Book) Apply(name string, verdicts []fettle.Verdict, sentence func(fettl
 		b.emit(alarm)
 	}
 	return nil
+}
+
+// load reads the rule of a machine, once. The caller holds f.work.
+func (b *Book) load(f *file, name string) error {
+	if f.loaded {
+		return nil
+	}
+	kept, err := loadRule(b.db, name)
+	if err != nil {
+		return err
+	}
+	f.rule, f.loaded = kept, true
+	return nil
+}
+
+// copyOf is a working copy of what there is on a machine. The caller holds
+// f.work.
+func (b *Book) copyOf(f *file, name string) *machine {
+	m := &machine{name: name, rule: f.rule, newID: func() uint64 { return b.id.Add(1) }}
+	m.rule.Last = slices.Clone(f.rule.Last)
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	for _, e := range f.open {
+		copied := *e
+		m.open = append(m.open, &copied)
+	}
+	return m
 }
 
 // commit makes a working copy count.
@@ -202,86 +218,3 @@ func (b *Book) put(e *entry) {
 	}
 	b.entries[i] = e
 }
-
-// Limits of an answer.
-const maxNote = 2000 // bytes
-
-// Acknowledge notes that a person has seen an alarm, and what they wrote. An
-// alarm that is over may be acknowledged too. Who has acknowledged it already
-// may do so again, and so change the note. NotFound: no such alarm; Conflict:
-// somebody else has acknowledged it.
-func (b *Book) Acknowledge(id uint64, by, note string) (fettle.Alarm, error) {
-	if err := checkAnswer(by, note); err != nil {
-		return fettle.Alarm{}, err
-	}
-	alarm, err := b.Get(id)
-	if err != nil {
-		return fettle.Alarm{}, err
-	}
-	f := b.file(alarm.Machine)
-	f.work.Lock()
-	defer f.work.Unlock()
-	b.mu.RLock()
-	i, found := b.find(id)
-	if !found { // it has left meanwhile
-		b.mu.RUnlock()
-		return fettle.Alarm{}, unknown(id)
-	}
-	e := *b.entries[i]
-	b.mu.RUnlock()
-
-	if !e.Alarm.Unanswered() {
-		if e.Alarm.AcknowledgedBy != by {
-			return fettle.Alarm{}, fettle.Errorf(fettle.Conflict, "alarm %d was acknowledged by %s at %s",
-				id, e.Alarm.AcknowledgedBy, e.Alarm.AcknowledgedAt.Format(time.RFC3339))
-		}
-		if note == "" || note == e.Alarm.Note {
-			return e.Alarm, nil
-		}
-	} else {
-		now := b.now().UTC()
-		e.Alarm.AcknowledgedAt, e.Alarm.AcknowledgedBy = &now, by
-	}
-	e.Alarm.Note = note
-	if e.Alarm.Open() {
-		e.Alarm.State = fettle.Acknowledged
-	}
-	if err := b.commitAnswer(f, &e); err != nil {
-		return fettle.Alarm{}, fmt.Errorf("acknowledge alarm %d: %w", id, err)
-	}
-	b.emit(e.Alarm)
-	return e.Alarm, nil
-}
-
-func (b *Book) commitAnswer(f *file, e *entry) error {
-	batch := b.db.NewBatch()
-	if err := set(batch, entryKey(e.Alarm.ID), e); err != nil {
-		return err
-	}
-	if err := b.db.Commit(batch, db.Synced); err != nil {
-		return err
-	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.put(e)
-	for i, open := range f.open {
-		if open.Alarm.ID == e.Alarm.ID {
-			f.open = slices.Clone(f.open)
-			f.open[i] = e
-		}
-	}
-	return nil
-}
-
-func checkAnswer(by, note string) error {
-	switch {
-	case by == "" || len(by) > fettle.MaxName || !utf8.ValidString(by):
-		return fettle.BadField("bad name", "by", strconv.Quote(by), fmt.Sprintf("who acknowledges, in 1 to %d bytes of UTF-8", fettle.MaxName))
-	case len(note) > maxNote || !utf8.ValidString(note):
-		return fettle.BadField("bad note", "note", fmt.Sprintf("%d bytes", len(note)), fmt.Sprintf("at most %d bytes of UTF-8", maxNote))
-	default:
-		return nil
-	}
-}
-
-func unknown(id uint64) error { return fettle.Errorf(fettle.NotFound, "no alarm %d", id) }

@@ -131,14 +131,39 @@ func TestAnswersThatAreRefused(t *testing.T) {
 	}{
 		{2, "anna", "", fettle.NotFound, "no alarm 2"},
 		{1, "ben", "", fettle.Conflict, "alarm 1 was acknowledged by anna at 2030-05-05T05:05:05Z"},
-		{1, "", "", fettle.Invalid, `by is ""; expected who acknowledges, in 1 to 128 bytes of UTF-8`},
-		{1, strings.Repeat("a", 129), "", fettle.Invalid, "expected who acknowledges"},
-		{1, "\xff", "", fettle.Invalid, "expected who acknowledges"},
+		{1, "", "", fettle.Invalid, `by is ""; expected who it is, in 1 to 128 bytes of UTF-8`},
+		{1, strings.Repeat("a", 129), "", fettle.Invalid, "expected who it is"},
+		{1, "\xff", "", fettle.Invalid, "expected who it is"},
 		{1, "anna", strings.Repeat("a", 2001), fettle.Invalid, "note is 2001 bytes; expected at most 2000 bytes of UTF-8"},
 	} {
 		_, err := r.Acknowledge(c.id, c.by, c.note)
 		if err == nil || fettle.KindOf(err) != c.kind || !strings.Contains(err.Error(), c.text) {
 			t.Errorf("answer to %d by %q: %v; expected %q", c.id, c.by, err, c.text)
+		}
+	}
+}
+
+func TestAcceptedAlarmTellsWhoSaidSo(t *testing.T) {
+	r := newRoom(t)
+	r.apply(verdicts("m", "vib", 0, 1.5, 1.5, 1.5))
+	r.apply(verdicts("m", "temp", 3, 1.5, 1.5, 1.5))
+	if _, err := r.Acknowledge(1, "anna", "on my way"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.Accept(1, "ben", "the new oil"); err != nil {
+		t.Fatal(err)
+	}
+	r.reopen()
+	over := start.Add(5 * time.Second)
+	for id, want := range map[uint64]struct{ acknowledged, note string }{1: {"anna", "on my way\nthe new oil"}, 2: {"ben", "the new oil"}} {
+		a, err := r.Get(id)
+		if err != nil || a.State != fettle.Cleared || !a.ClearedAt.Equal(over) || a.AcceptedBy != "ben" || a.AcknowledgedBy != want.acknowledged || a.Note != want.note {
+			t.Errorf("alarm %d is %+v, %v", id, a, err)
+		}
+	}
+	for id, text := range map[uint64]string{1: "alarm 1 is over: the machine is as it was before, and there is nothing to accept", 3: "no alarm 3"} {
+		if _, err := r.Accept(id, "ben", ""); err == nil || err.Error() != text {
+			t.Errorf("accepting alarm %d: %v", id, err)
 		}
 	}
 }

@@ -21,8 +21,11 @@
 //	raised ──acknowledge──> acknowledged ──clear──> cleared, over
 //	   └────────clear─────> cleared, unseen ──acknowledge──> cleared, over
 //
-// A cleared alarm never opens again; the next trouble is a new alarm.
+// A cleared alarm never opens again; the next trouble is a new alarm. A person
+// who says that what an alarm tells of is normal now clears all open alarms of
+// that machine (Accept), and has seen them.
 //
-// rule.go decides, book.go keeps and tells, store.go knows the records.
+// rule.go decides, book.go keeps and tells, answer.go is what people say,
+// store.go knows the records.
 // testdata/*.alarm are scripts of what happens when.
 package alarm

@@ -187,6 +187,26 @@ func (m *machine) clear(v fettle.Verdict) {
 	m.rule.Last = nil
 }
 
+// accept ends all open alarms by a person's word.
+func (m *machine) accept(at time.Time, by, note string) {
+	for _, e := range m.open {
+		a := &e.Alarm
+		if a.Unanswered() {
+			a.AcknowledgedAt, a.AcknowledgedBy = &at, by
+		}
+		a.AcceptedBy, a.Note = by, joined(a.Note, note)
+	}
+	m.clear(fettle.Verdict{Time: m.rule.Cursor})
+}
+
+// joined adds a line to what is written already.
+func joined(text, line string) string {
+	if text == "" || line == "" {
+		return text + line
+	}
+	return text + "\n" + line
+}
+
 // refresh tells the score of open alarms, if that was long ago.
 func (m *machine) refresh() {
 	for _, e := range m.open {

@@ -23,11 +23,12 @@ import (
 //	x5 1.3 vib=100               five of them
 //	learning                     a row judged while learning
 //	ack vib by anna: on my way   an answer; to the newest alarm of that cause
+//	accept vib by anna: new oil  what it tells of is normal now
 //	restart                      a stop and a start
 //	step 10s                     from now on the time between rows; 2 s at first
 //
 //	raised vib medium, raised vib high, high vib, acknowledged vib,
-//	updated vib, cleared vib
+//	updated vib, cleared vib, accepted vib
 //
 // Every script is run twice: as it stands, and with a restart after every line.
 func TestScripts(t *testing.T) {
@@ -96,18 +97,20 @@ func (r *runner) play(what string) error {
 		r.step, err = time.ParseDuration(rest)
 		return err
 	case "ack":
-		return r.answer(rest)
+		return r.answer(rest, r.Acknowledge)
+	case "accept":
+		return r.answer(rest, r.Accept)
 	default:
 		return r.rows(what)
 	}
 }
 
-func (r *runner) answer(what string) error {
+func (r *runner) answer(what string, say func(id uint64, by, note string) (fettle.Alarm, error)) error {
 	cause, what, _ := strings.Cut(what, " by ")
 	by, note, _ := strings.Cut(what, ": ")
 	for _, a := range r.List(Filter{}) {
 		if a.Cause == cause {
-			_, err := r.Acknowledge(a.ID, by, note)
+			_, err := say(a.ID, by, note)
 			return err
 		}
 	}
@@ -157,6 +160,8 @@ func (r *runner) told() string {
 		switch {
 		case !known:
 			lines = append(lines, fmt.Sprintf("raised %s %s", a.Cause, a.Priority))
+		case a.AcceptedBy != "" && before.AcceptedBy == "":
+			lines = append(lines, "accepted "+a.Cause)
 		case a.State == fettle.Cleared && before.State != fettle.Cleared:
 			lines = append(lines, "cleared "+a.Cause)
 		case !a.Unanswered() && before.Unanswered():

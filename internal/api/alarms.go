@@ -37,7 +37,19 @@ func (a *API) addAlarms() {
 		Method: http.MethodPost, Path: "/api/v1/alarms/{id}/acknowledge", OperationID: "acknowledge-alarm", Tags: []string{tagAlarms},
 		Summary: "Acknowledge an alarm: somebody has seen it", MaxBodyBytes: smallBody,
 	}
-	add(a, Operate, op, func(ctx context.Context, in *acknowledgement) (*answer[fettle.Alarm], error) {
+	add(a, Operate, op, answering(a.Alarms.Acknowledge))
+
+	op = huma.Operation{
+		Method: http.MethodPost, Path: "/api/v1/alarms/{id}/accept", OperationID: "accept-alarm", Tags: []string{tagAlarms},
+		Summary: "Say that what an alarm tells of is normal now", MaxBodyBytes: smallBody,
+		Description: "Ends all open alarms of the machine. From when the alarm began, how the machine is counts as normal: it is judged by that, and models learn from it. What it was like before counts no more.",
+	}
+	add(a, Operate, op, answering(a.Accept))
+}
+
+// answering is how a person's word on an alarm is taken.
+func answering(say func(id uint64, by, note string) (fettle.Alarm, error)) func(context.Context, *acknowledgement) (*answer[fettle.Alarm], error) {
+	return func(ctx context.Context, in *acknowledgement) (*answer[fettle.Alarm], error) {
 		var by, note string
 		if in.Body != nil {
 			by, note = strings.TrimSpace(in.Body.By), strings.TrimSpace(in.Body.Note)
@@ -45,9 +57,9 @@ func (a *API) addAlarms() {
 		if by == "" {
 			by = callerOf(ctx).name
 		}
-		answered, err := a.Alarms.Acknowledge(in.ID, by, note)
+		answered, err := say(in.ID, by, note)
 		return &answer[fettle.Alarm]{causesNotNull(answered)}, err
-	})
+	}
 }
 
 type alarmList struct {
@@ -60,7 +72,7 @@ type acknowledgement struct {
 }
 
 type acknowledge struct {
-	By   string `json:"by,omitempty" doc:"Who acknowledges; absent: the key's name"`
+	By   string `json:"by,omitempty" doc:"Who it is; absent: the key's name"`
 	Note string `json:"note,omitempty" doc:"What that person has to say"`
 }
 

@@ -53,6 +53,7 @@ type Deps struct {
 	Scores    Scores
 	Verdicts  Verdicts
 	Alarms    Alarms
+	Accept    func(alarm uint64, by, note string) (fettle.Alarm, error) // what it tells of is normal now
 	Notices   Notices
 	Events    *events.Log
 	Training  Training

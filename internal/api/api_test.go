@@ -65,7 +65,7 @@ func newRig(t testing.TB, change ...func(*Config, *Deps)) rig {
 		Registry: registry,
 		Machines: func() []fettle.Machine { return rooms.machines }, Models: func() []fettle.Model { return rooms.models },
 		Unit:     func(sensor string) string { return map[string]string{"current": "A", "tempA": "°C"}[sensor] },
-		Readings: rooms, Ingest: rooms, Forecasts: rooms, Scores: rooms, Verdicts: verdictRoom{rooms}, Alarms: rooms, Notices: rooms,
+		Readings: rooms, Ingest: rooms, Forecasts: rooms, Scores: rooms, Verdicts: verdictRoom{rooms}, Alarms: rooms, Accept: rooms.Accept, Notices: rooms,
 		Events: log, Keys: keys, Users: users, Keeping: rooms, Tunnels: rooms, Status: func() Status { return rooms.status }, Ready: func() error { return rooms.notReady },
 		AdminToken: "secret of this run",
 	}
@@ -224,6 +224,12 @@ func (r *rooms) Get(id uint64) (fettle.Alarm, error) {
 func (r *rooms) Acknowledge(id uint64, by, note string) (fettle.Alarm, error) {
 	one, err := r.Get(id)
 	one.AcknowledgedBy, one.Note = by, note
+	return one, err
+}
+
+func (r *rooms) Accept(id uint64, by, note string) (fettle.Alarm, error) {
+	one, err := r.Get(id)
+	one.AcceptedBy, one.Note = by, note
 	return one, err
 }
 

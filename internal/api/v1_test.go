@@ -240,7 +240,7 @@ func TestReadingsAreLimitedButCSVIsNot(t *testing.T) {
 	}
 }
 
-func TestAcknowledge(t *testing.T) {
+func TestWordsOnAlarms(t *testing.T) {
 	rig := newRig(t)
 	rig.alarms = []fettle.Alarm{{ID: 7, Machine: "lathe", State: fettle.Raised}}
 	text, _, err := rig.Keys.Create("shift lead's phone", nil)
@@ -257,10 +257,12 @@ func TestAcknowledge(t *testing.T) {
 		{"", nil, "local user", ""},
 		{`{}`, []change{tunnelled, withKey(text)}, "shift lead's phone", ""},
 	} {
-		w := rig.do("POST", "/api/v1/alarms/7/acknowledge", c.body, c.changes...)
-		var got fettle.Alarm
-		if err := json.Unmarshal(w.Body.Bytes(), &got); err != nil || w.Code != 200 || got.AcknowledgedBy != c.by || got.Note != c.note {
-			t.Errorf("%s: %d %s", c.body, w.Code, w.Body)
+		for _, verb := range []string{"acknowledge", "accept"} {
+			w := rig.do("POST", "/api/v1/alarms/7/"+verb, c.body, c.changes...)
+			var got fettle.Alarm
+			if err := json.Unmarshal(w.Body.Bytes(), &got); err != nil || w.Code != 200 || got.AcknowledgedBy+got.AcceptedBy != c.by || got.Note != c.note {
+				t.Errorf("%s %s: %d %s", verb, c.body, w.Code, w.Body)
+			}
 		}
 	}
 }

@@ -318,6 +318,9 @@ func (a *App) unit(sensor string) string { return a.cfg.Units[sensor] }
 func (a *App) modelsChanged(models []fettle.Model) {
 	for _, m := range models {
 		a.flow.say(fettle.EventModel, m.Machine, m)
+		if _, stored := a.flow.readings.Info(m.Machine); m.Champion && stored {
+			a.flow.awake.wake(m.Machine) // its newest forecast may be another model's
+		}
 	}
 	if a.training != nil { // it looks by itself when it is opened
 		a.training.Decided(models)

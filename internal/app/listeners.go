@@ -62,7 +62,7 @@ func (a *App) newAPI() (*api.API, error) {
 		Origins: a.cfg.HTTP.Origins, Proxies: networks(a.cfg.HTTP.Proxies), KeyRate: a.cfg.HTTP.KeyRate, AddressRate: a.cfg.HTTP.AddressRate,
 	}, api.Deps{
 		Machines: a.machines, Models: a.models.List, Registry: a.models, Unit: a.unit, Readings: a.flow.readings, Ingest: a.flow.gate,
-		Forecasts: a.flow.forecasts, Scores: a.flow.forecasts, Verdicts: a.flow.judge, Alarms: a.flow.alarms, Notices: a.notices, Events: a.flow.events, Keys: a.keys, Users: a.accounts, Keeping: a, Training: a.training, Workers: a.training,
+		Forecasts: a.flow.forecasts, Scores: a.flow.forecasts, Verdicts: a.flow.judge, Alarms: a.flow.alarms, Accept: a.flow.accept, Notices: a.notices, Events: a.flow.events, Keys: a.keys, Users: a.accounts, Keeping: a, Training: a.training, Workers: a.training,
 		Status: a.status, Samples: a.samples, Ready: a.isReady, Page: page.Handler(), AdminToken: a.web.token,
 		Tunnels: a.tunnels,
 	}, a.logOf("http"))

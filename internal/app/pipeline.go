@@ -32,6 +32,7 @@ type pipeline struct {
 	awake     *wakeSet // machines with readings that the stages behind the gate have not seen
 	curves    *wakeSet // machines whose newest reading nobody was shown yet
 	rhythm    *rhythm
+	turns     turns
 	tried     func(forecast.Trial) error // a challenger was forecast in the shadow once more
 	unit      func(sensor string) string
 	now       func() time.Time
@@ -99,6 +100,7 @@ func (p *pipeline) advance(ctx context.Context, machine string, until time.Time)
 	for {
 		tick, due := p.forecasts.Due(machine, until)
 		if !due {
+			p.forecastSwapped(ctx, machine)
 			return p.judgeUntil(ctx, machine, until)
 		}
 		if err := p.judgeUntil(ctx, machine, tick.At); err != nil {
@@ -113,6 +115,7 @@ func (p *pipeline) advance(ctx context.Context, machine string, until time.Time)
 // judgeUntil: rows become verdicts, verdicts become alarms.
 func (p *pipeline) judgeUntil(ctx context.Context, machine string, until time.Time) error {
 	return p.eachBlock(ctx, machine, p.judge.Cursor(machine), until, func(rows []fettle.Reading) error {
+		defer p.turns.take(machine)()
 		verdicts, err := p.judge.Judge(machine, rows)
 		if err != nil {
 			return err
@@ -153,6 +156,16 @@ func (p *pipeline) forecastAt(ctx context.Context, machine string, tick forecast
 		return p.judge.AddAnomaly(anomaly)
 	}
 	return nil
+}
+
+// forecastSwapped: a model that serves now, and did not when the newest forecast
+// was made, makes it anew.
+func (p *pipeline) forecastSwapped(ctx context.Context, machine string) {
+	for _, made := range p.forecasts.Swapped(ctx, machine) {
+		if made.Forecaster == fettle.ShortForecaster {
+			p.say(fettle.EventForecast, machine, made.Forecast)
+		}
+	}
 }
 
 // alarmed: an alarm that changed goes to the event log and, retained, to MQTT.

@@ -24,6 +24,7 @@ type feeder struct {
 	at          time.Time
 	noise       *rand.Rand
 	full, speed float64
+	level       float64
 	speeds      []float64 // one of which it takes each time
 }
 
@@ -35,7 +36,7 @@ var (
 )
 
 func (f *feeder) next() fettle.Reading {
-	r := fettle.Reading{Machine: "feeder", Time: f.at, Values: []fettle.Value{{Sensor: "load", Value: 20 + 10*f.full + f.noise.NormFloat64()/10}}}
+	r := fettle.Reading{Machine: "feeder", Time: f.at, Values: []fettle.Value{{Sensor: "load", Value: f.level + 20 + 10*f.full + f.noise.NormFloat64()/10}}}
 	f.at = f.at.Add(feederStep)
 	if f.full += f.speed; f.full >= 1 {
 		f.full, f.speed = 0, f.speeds[f.noise.IntN(len(f.speeds))]
@@ -49,6 +50,24 @@ type fortnight struct {
 	*feeder
 	t     *testing.T
 	clock *eventClock
+}
+
+// newFortnight begins on a Sunday.
+func newFortnight(t *testing.T, schedule string) *fortnight {
+	t.Helper()
+	begin := time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC)
+	cfg := settings(t.TempDir())
+	cfg.Forecast.Forecasters = nil
+	cfg.Training.Schedule, cfg.Training.Stagger, cfg.Training.Margin = schedule, 0, 0.3
+	cfg.Training.Preset = `{"context":24,"horizon":10,"patch":4,"stride":4,"d_model":16,"heads":2,"layers":1,"ffn":32,"epochs":20,"batch":32,"learning_rate":0.01,"scaler":"robust"}`
+	clock := &eventClock{}
+	clock.set(begin)
+	utc := func() time.Time { return clock.now().UTC() } // schedules are in local time
+	a, err := newAt(utc, cfg, "test", slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelInfo})))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &fortnight{running: runApp(t, a), feeder: &feeder{at: begin, noise: rand.New(rand.NewPCG(1, 2)), speed: 0.04, speeds: usualSpeeds}, t: t, clock: clock}
 }
 
 // live lets days pass: readings come, and what the clock starts is started.
@@ -213,19 +232,7 @@ func (f *fortnight) mustExplain(code string) {
 // is refused, one because the machine changed, a person who rolls back. Forecasts
 // never stop, and the record tells it all.
 func TestTwoWeeks(t *testing.T) {
-	begin := time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC) // a Sunday
-	cfg := settings(t.TempDir())
-	cfg.Forecast.Forecasters = nil
-	cfg.Training.Schedule, cfg.Training.Stagger, cfg.Training.Margin = "0 12 * * 6", 0, 0.3
-	cfg.Training.Preset = `{"context":24,"horizon":10,"patch":4,"stride":4,"d_model":16,"heads":2,"layers":1,"ffn":32,"epochs":20,"batch":32,"learning_rate":0.01,"scaler":"robust"}`
-	clock := &eventClock{}
-	clock.set(begin)
-	utc := func() time.Time { return clock.now().UTC() } // schedules are in local time
-	a, err := newAt(utc, cfg, "test", slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelInfo})))
-	if err != nil {
-		t.Fatal(err)
-	}
-	f := &fortnight{running: runApp(t, a), feeder: &feeder{at: begin, noise: rand.New(rand.NewPCG(1, 2)), speed: 0.04, speeds: usualSpeeds}, t: t, clock: clock}
+	f := newFortnight(t, "0 12 * * 6") // Saturdays
 	defer f.stop(t)
 
 	f.mustExplain("unknown_workspace")
@@ -267,7 +274,10 @@ func TestTwoWeeks(t *testing.T) {
 	if back.Name == serving || f.champion() != back.Name {
 		t.Errorf("%s serves after rolling back from %s", f.champion(), serving)
 	}
-	f.liveRows(12) // the old routes tell of the newest forecast that was due
+	f.waitFor("a forecast of what serves now", func() bool {
+		made, _ := f.flow.forecasts.Latest("feeder", fettle.ShortForecaster)
+		return made.Model == back.Name
+	})
 	f.mustAnswerOldClients()
 	f.speeds = usualSpeeds
 	f.live(3)

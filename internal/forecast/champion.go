@@ -207,6 +207,9 @@ func loadVersion(version model.Version) (*predictor, error) {
 }
 
 func loadRidge(version model.Version) (*predictor, error) {
+	if err := version.CheckWeights(); err != nil {
+		return nil, err
+	}
 	r, err := openRidge(version.Dir)
 	if err != nil {
 		return nil, err
@@ -236,6 +239,9 @@ func forecastRidge(m fettle.Model, r *ridge) *predictor {
 func loadPatchTST(version model.Version) (*predictor, error) {
 	if version.Scaler == nil {
 		return nil, errors.New("it has no scaler")
+	}
+	if err := version.CheckWeights(); err != nil {
+		return nil, err
 	}
 	network, err := patchtst.Load(version.Dir)
 	if err != nil {

@@ -29,8 +29,10 @@
 //	champion.go     the model that serves a machine, loaded once
 //	  shelf.go        as long as there is room
 //	lookback.go     the rows that a forecast is made from
+//	swap.go         the newest forecast by a model that serves only since: Swapped
 //	engine.go       the doors: Forecast, Latest, Next, Explain, Stats
 //	keep.go         forecasts kept for a week, and read back: Kept
+//	  packed.go       those that are scored, packed
 //	score.go        forecasts beside what was read, once it was
 //	  scoretruth.go   what was read at the time of a step
 //	  bandtrack.go    a step's band, followed online; how often it held

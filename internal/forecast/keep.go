@@ -106,17 +106,24 @@ func (e *Engine) Kept(machine, forecaster string, from, to time.Time, yield func
 	if err != nil {
 		return err
 	}
-	return e.eachKept(m, from.UnixMicro(), to.UnixMicro(), func(k kept) error {
-		return yield(k.public(machine, forecaster))
-	})
+	stopped := false
+	told := func(k kept) error {
+		err := yield(k.public(machine, forecaster))
+		stopped = err != nil
+		return err
+	}
+	if err := e.eachPacked(m, from.UnixMicro(), to.UnixMicro(), told); err != nil || stopped {
+		return err
+	}
+	return e.eachKept(m, from.UnixMicro(), to.UnixMicro(), told)
 }
 
-// eachKept yields a forecaster's kept forecasts by their origin, in [from, to).
-// One that cannot be read is passed over: it will not be scored.
+// eachKept yields a forecaster's kept forecasts that are not packed yet, by their
+// origin, in [from, to). One that cannot be read is passed over: it will not be
+// scored.
 func (e *Engine) eachKept(m *memory, from, to int64, yield func(kept) error) error {
-	first, end := db.AppendMicros(m.recordKey(kindKept), time.UnixMicro(from)), db.AppendMicros(m.recordKey(kindKept), time.UnixMicro(to))
 	prefix := len(m.recordKey(kindKept))
-	return e.db.Ascend(first, end, func(key, value []byte) error {
+	return e.db.Ascend(m.keptKey(from), m.keptKey(to), func(key, value []byte) error {
 		at, _, ok := db.CutMicros(key[prefix:])
 		if !ok {
 			return nil
@@ -134,10 +141,11 @@ func (e *Engine) eachKept(m *memory, from, to int64, yield func(kept) error) err
 // The kinds of a forecaster's records beside its memory, after its name in the
 // key. The names end themselves, so that no other key can look like these.
 const (
-	kindKept = 'k' // time of origin: a kept forecast
-	kindBook = 'b' // what scoring knows
-	kindHour = 'h' // time: scores of the hour that begins then
-	kindDay  = 'd' // time: scores of the day that begins then
+	kindKept   = 'k' // time of origin: a kept forecast
+	kindPacked = 'p' // time of origin of the first: kept forecasts, packed
+	kindBook   = 'b' // what scoring knows
+	kindHour   = 'h' // time: scores of the hour that begins then
+	kindDay    = 'd' // time: scores of the day that begins then
 
 	kindTrial  = 't' // what is known of a challenger in the shadow
 	kindShadow = 's' // time of origin: what it said then, until that is scored

@@ -56,14 +56,43 @@ func (e *Engine) Learn(ctx context.Context, machine string, tick Tick,
 	if err != nil || tick.At.Before(info.First) {
 		return false, nil
 	}
-	ask := learnRequest{from: tick.At.Add(-m.plan.history()), until: tick.At}
+	if tick.Forecaster == fettle.ShortForecaster {
+		for _, other := range e.memoriesOf(machine) {
+			if other != m && other.newDay(info, tick.At) {
+				more, err := e.learn(ctx, other, info, tick.At, quarantined)
+				if err != nil {
+					return refitted, err
+				}
+				refitted = refitted || more
+			}
+		}
+	}
+	more, err := e.learn(ctx, m, info, tick.At, quarantined)
+	return refitted || more, err
+}
+
+// newDay tells whether a daily fit of a forecaster with steps of its own is due.
+// It is then fitted at a tick of the short forecaster: its own are those of all
+// machines, at whole hours say, when there are a thousand forecasts to make.
+func (m *memory) newDay(info readings.Info, at time.Time) bool {
+	m.mu.Lock()
+	tried := m.tried.at
+	m.mu.Unlock()
+	return !tried.IsZero() && at.Sub(info.First) >= m.plan.history() && m.dayOf(at).After(m.dayOf(tried))
+}
+
+// learn is Learn of one forecaster at a time.
+func (e *Engine) learn(ctx context.Context, m *memory, info readings.Info, at time.Time,
+	quarantined func(machine string, from, to time.Time) []fettle.Interval) (refitted bool, err error) {
+	machine := m.machine
+	ask := learnRequest{from: at.Add(-m.plan.history()), until: at}
 	if ask.from.Before(info.First) {
 		ask.from = info.First
 	}
-	if ask.rows, err = e.count(m, info, tick.At); err != nil {
+	if ask.rows, err = e.count(m, info, at); err != nil {
 		return false, fmt.Errorf("count rows of %s: %w", machine, err)
 	}
-	known, err := e.refreshRhythm(ctx, m, info, tick.At, m.lacksRows())
+	known, err := e.refreshRhythm(ctx, m, info, at, m.lacksRows())
 	if err != nil {
 		return false, fmt.Errorf("find the rhythm of %s: %w", machine, err)
 	}
@@ -71,7 +100,7 @@ func (e *Engine) Learn(ctx context.Context, machine string, tick Tick,
 	last := e.lastFit(m, serving)
 	bandDue, fitDue := e.bandDue(m, serving, ask.rows), m.fitDue(last, info, ask) || m.changedPace(known, serving, ask.rows-last.rows)
 	if bandDue || fitDue {
-		ask.quarantined = quarantined(machine, ask.from, tick.At.Add(time.Microsecond))
+		ask.quarantined = quarantined(machine, ask.from, at.Add(time.Microsecond))
 	}
 	if bandDue {
 		if err := e.calibrate(ctx, m, serving, ask); err != nil {

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"fettle"
+	"fettle/internal/model"
 	"fettle/internal/readings"
 )
 
@@ -86,10 +87,10 @@ func TestLearnDailyFromThirtyDaysOn(t *testing.T) {
 	}
 }
 
-// Machines that were switched on together are fitted at different ticks, each
+// Machines that were switched on together are fitted at different minutes, each
 // day at the same, and each once a day.
 func TestFitsAreSpreadOverMachines(t *testing.T) {
-	const machines, ticks = 1000, 24
+	const machines, ticks = 1000, 24 * 60
 	begin := origin.Truncate(24 * time.Hour)
 	for _, plan := range Defaults() {
 		at := map[time.Duration]int{}
@@ -97,16 +98,20 @@ func TestFitsAreSpreadOverMachines(t *testing.T) {
 		for i := range machines {
 			m := &memory{machine: fmt.Sprintf("press-%d", i), plan: plan}
 			info := readings.Info{First: begin.AddDate(-2, 0, 0)}
-			last := mark{rows: 1, at: begin.AddDate(0, 0, -1)}
+			m.tried = mark{rows: 1, at: begin.AddDate(0, 0, -1)}
 			var fits []time.Duration
-			for hour := range 4 * ticks {
-				until := begin.Add(time.Duration(hour) * time.Hour)
-				if ask := (learnRequest{until: until, rows: plan.firstFit() + int64(hour)}); m.fitDue(last, info, ask) {
-					last.at = until
+			for minute := range 2 * ticks {
+				until := begin.Add(time.Duration(minute) * time.Minute)
+				ask := learnRequest{until: until, rows: plan.firstFit() + int64(minute)}
+				if m.fitDue(m.tried, info, ask) != m.newDay(info, until) {
+					t.Fatalf("%s of %s is fitted at %s by one rule only", plan.Name, m.machine, until)
+				}
+				if m.newDay(info, until) {
+					m.tried.at = until
 					fits = append(fits, until.Sub(begin))
 				}
 			}
-			if len(fits) < 4 || len(fits) > 5 || fits[len(fits)-1]-fits[len(fits)-2] != learnEvery {
+			if len(fits) < 2 || len(fits) > 3 || fits[len(fits)-1]-fits[len(fits)-2] != learnEvery {
 				t.Fatalf("%s of %s is fitted at %v", plan.Name, m.machine, fits)
 			}
 			at[fits[len(fits)-1]%learnEvery]++
@@ -116,14 +121,43 @@ func TestFitsAreSpreadOverMachines(t *testing.T) {
 			}
 			doubled[rows]++
 		}
-		for hour, n := range at {
-			if n > 3*machines/ticks {
-				t.Errorf("%s: %d of %d machines are fitted at %s", plan.Name, n, machines, hour)
+		for minute, n := range at {
+			if n > 6 {
+				t.Errorf("%s: %d of %d machines are fitted at %s", plan.Name, n, machines, minute)
 			}
 		}
 		if want := 200; plan.own() != (len(doubled) == 1) || !plan.own() && len(doubled) < want {
 			t.Errorf("%s: machines double at %d different counts of rows", plan.Name, len(doubled))
 		}
+	}
+}
+
+// Forecasters with steps of their own, whose ticks are those of all machines, are
+// fitted at the short one's.
+func TestDailyFitAtTheShortTick(t *testing.T) {
+	b := newBench(t)
+	b.plans = append(b.plans, Forecaster{Name: "hours", Step: time.Hour, Context: 24, Steps: 12, Interval: time.Hour})
+	b.restart()
+	b.store(wave(368*24, time.Hour))
+	first := origin.AddDate(0, 0, 366)
+	if fitted, err := b.engine.Learn(t.Context(), "press", Tick{"hours", first}, func(string, time.Time, time.Time) []fettle.Interval { return nil }); err != nil || !fitted {
+		t.Fatalf("the first fit: %v, %v", fitted, err)
+	}
+	b.learn(first)
+	var fits []time.Duration
+	newest := b.models.Versions("press")
+	for minute := 15; minute <= 24*60; minute += 15 {
+		b.learn(first.Add(time.Duration(minute) * time.Minute))
+		versions := b.models.Versions("press")
+		if i := slices.IndexFunc(versions, func(v model.Version) bool {
+			return v.Forecaster == "hours" && v.Created.After(newest[len(newest)-1].Created)
+		}); i >= 0 {
+			fits = append(fits, time.Duration(minute)*time.Minute)
+		}
+		newest = versions
+	}
+	if len(fits) != 1 {
+		t.Errorf("fitted after %v, want once a day", fits)
 	}
 }
 

@@ -38,6 +38,7 @@ type memory struct {
 	tried   mark                  // rows and time of the last attempt to fit
 	unfit   error                 // why that failed for want of rows; nil if it did not
 	behind  bool                  // live ticks were left out before the one that is due
+	swapped string                // the champion for which a forecast was last made between two ticks
 
 	book book // scores, with a mutex of its own
 
@@ -132,14 +133,13 @@ func (e *Engine) consume(m *memory, at time.Time, made Made, keep, shadow kept, 
 		}
 		m.Made = &made
 	}
-	m.Format = recordFormat
-	value, err := json.Marshal(m.record)
+	value, err := m.pack()
 	m.mu.Unlock()
 	if err == nil {
 		batch := e.db.NewBatch()
 		batch.Set(m.key(), value)
 		if why == nil && m.book.take(keep) {
-			batch.Set(db.AppendMicros(m.recordKey(kindKept), time.UnixMicro(keep.origin)), keep.append(nil))
+			batch.Set(m.keptKey(keep.origin), keep.append(nil))
 			if len(shadow.sensors) > 0 {
 				batch.Set(m.shadowKey(shadow.origin), shadow.append(nil))
 			}
@@ -149,6 +149,12 @@ func (e *Engine) consume(m *memory, at time.Time, made Made, keep, shadow kept, 
 	if err != nil {
 		e.log.Warn("forecast will not outlive a restart", "machine", m.machine, "err", err)
 	}
+}
+
+// pack writes a memory's record. Its mutex is held.
+func (m *memory) pack() ([]byte, error) {
+	m.Format = recordFormat
+	return json.Marshal(m.record)
 }
 
 func (m *memory) key() []byte {

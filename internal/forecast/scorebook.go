@@ -43,6 +43,7 @@ type book struct {
 	open    map[bucketKey]*bucket
 	unsaved int   // ticks since it was saved; saveEvery if it must be, because bands began anew
 	cleared int64 // day up to which old records were last removed
+	packed  int64 // origin up to which kept forecasts were packed since the start
 
 	trial *trial // of the challenger in the shadow; nil if there is none
 	tried bool   // the store has something of a trial
@@ -154,9 +155,12 @@ func (e *Engine) saveBook(m *memory) error {
 	if b.trial != nil || b.tried {
 		m.saveTrial(batch)
 	}
+	if err := e.packKept(m, batch); err != nil {
+		return fmt.Errorf("pack forecasts of %s: %w", m.machine, err)
+	}
 	if today := b.scored - b.scored%dayMicros; today != b.cleared {
 		b.cleared = today
-		for kind, kept := range map[byte]time.Duration{kindKept: keptFor, kindHour: hoursKept, kindDay: daysKept} {
+		for kind, kept := range map[byte]time.Duration{kindKept: keptFor, kindPacked: keptFor + time.Duration(m.plan.span())*time.Microsecond, kindHour: hoursKept, kindDay: daysKept} {
 			prefix := m.recordKey(kind)
 			batch.DeleteRange(prefix, db.AppendMicros(m.recordKey(kind), time.UnixMicro(b.scored).Add(-kept)))
 		}

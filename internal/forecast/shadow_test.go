@@ -72,8 +72,8 @@ func TestShadowIsScoredBesideTheChampion(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for i, got := range []TrialError{got.Own, got.Champions} {
-		if math.Abs(got.MSE/(want[i].MSE/n)-1) > 1e-3 || math.Abs(got.MAE/(want[i].MAE/n)-1) > 1e-3 {
+	for i, got := range []TrialError{got.Own, got.Champions} { // packed forecasts are rounded more
+		if math.Abs(got.MSE/(want[i].MSE/n)-1) > 0.02 || math.Abs(got.MAE/(want[i].MAE/n)-1) > 0.02 {
 			t.Errorf("error %d is %+v, want %g and %g", i, got, want[i].MSE/n, want[i].MAE/n)
 		}
 	}

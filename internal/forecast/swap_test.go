@@ -1,75 +1,45 @@
 package forecast
 
 import (
-	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
 	"fettle"
-	"fettle/internal/model"
 )
 
-// Whoever forecasts while models are promoted and rolled back gets a forecast
-// each time, by a version that served at that moment.
-func TestModelsAreSwappedUnderLoad(t *testing.T) {
+// After another model was let serve, the newest forecast is made anew by it, of
+// the same rows, once. What is scored stays what was said first.
+func TestForecastAfterASwap(t *testing.T) {
 	b := newBench(t)
 	b.store(wave(300, 2*time.Second))
 	b.learn(b.watermark())
-	ridge := b.forecast(b.watermark()).Model
-	network := b.publishPatchTST(0, 100, "load", "temp").Name
-	at := Tick{fettle.ShortForecaster, b.watermark()}
-
-	var made [2]atomic.Int64 // by ridge, by network
-	stop := make(chan struct{})
-	var askers sync.WaitGroup
-	for range 4 {
-		askers.Go(func() {
-			for {
-				select {
-				case <-stop:
-					return
-				default:
-				}
-				got, err := b.engine.Forecast(t.Context(), "press", at)
-				switch {
-				case err != nil:
-					t.Error(err)
-					return
-				case got.Model == ridge:
-					made[0].Add(1)
-				case got.Model == network:
-					made[1].Add(1)
-				default:
-					t.Errorf("made by %s", got.Model)
-				}
-			}
-		})
+	ticks := b.ticks(b.watermark())
+	before, _ := b.engine.Latest("press", "short")
+	if made := b.engine.Swapped(t.Context(), "press"); len(made) != 0 {
+		t.Errorf("nobody was swapped: %+v", made)
 	}
-	swaps := 0
-	for deadline := time.Now().Add(time.Second); swaps < 20 || time.Now().Before(deadline); swaps++ {
-		before := made[1].Load()
-		if _, err := b.models.Promote(network, model.Decision{Reason: "better"}); err != nil {
-			t.Fatal(err)
-		}
-		wait(t, &made[1], before)
-		before = made[0].Load()
-		if m, err := b.models.Rollback("press", fettle.ShortForecaster, model.Decision{Reason: "worse"}); err != nil || m.Name != ridge {
-			t.Fatal(m.Name, err)
-		}
-		wait(t, &made[0], before)
-		if t.Failed() {
-			break
-		}
+	ridge := before.Model
+	b.promotePatchTST(0, 100)
+	made := b.engine.Swapped(t.Context(), "press")
+	latest, found := b.engine.Latest("press", "short")
+	if len(made) != 1 || !found || latest.Model == ridge || latest.Model != made[0].Model || !latest.Origin.Equal(before.Origin) {
+		t.Errorf("after the swap %+v, before %+v", latest.Forecast, before.Forecast)
 	}
-	close(stop)
-	askers.Wait()
-	t.Logf("%d swaps, %d forecasts by ridge, %d by the network", 2*swaps, made[0].Load(), made[1].Load())
-}
-
-// wait until a version has forecast again.
-func wait(t *testing.T, n *atomic.Int64, before int64) {
-	for n.Load() <= before && !t.Failed() {
-		time.Sleep(time.Millisecond)
+	if again := b.engine.Swapped(t.Context(), "press"); len(again) != 0 {
+		t.Errorf("made once more: %+v", again)
+	}
+	b.restart()
+	if kept, _ := b.engine.Latest("press", "short"); kept.Model != latest.Model {
+		t.Errorf("%s after a restart, want %s", kept.Model, latest.Model)
+	}
+	n := 0
+	err := b.engine.Kept("press", "short", origin, b.watermark().Add(time.Hour), func(f fettle.Forecast) error {
+		if n++; f.Model != ridge {
+			t.Errorf("kept is a forecast of %s", f.Model)
+		}
+		return nil
+	})
+	if err != nil || n != len(ticks) {
+		t.Errorf("%d forecasts are kept, want %d; %v", n, len(ticks), err)
 	}
 }

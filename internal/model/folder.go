@@ -40,6 +40,7 @@ type entry struct {
 	fingerprint string
 	version     Version
 	err         error // why it cannot be used
+	outlined    bool  // its weights are still to be compared with their hash
 }
 
 // An Unusable is a folder, or a file of decisions, that cannot be used.
@@ -258,7 +259,11 @@ func (f *Folder) look(name string) entry {
 	case !info.IsDir():
 		e.err = fettle.Errorf(fettle.Invalid, "%s is no folder; a symbolic link is not followed: copy the folder itself", name)
 	default:
-		e.version, e.err = readVersion(path, name, beside)
+		how := whole
+		if !f.opened { // thousands of models are not all read before the server is ready
+			how, e.outlined = outlined, true
+		}
+		e.version, e.err = readVersion(path, name, beside, how)
 		e.version.Fingerprint = fingerprint
 	}
 	return e

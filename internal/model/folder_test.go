@@ -77,7 +77,6 @@ func TestBrokenFolders(t *testing.T) {
 		{net("fettle.json", `{"sensors": ["a", "b"]}`), "2 sensors are named (a, b); the model has 6 channels"},
 		{net("fettle.json", `{"machine": "c"}`), "machine is c; expected b, as in the folder's name"},
 		{net("fettle.json", `{"context": 5}`), "context is 5; expected 4, as in config.json"},
-		{net("fettle.json", `{"sha256": "00"}`), "its card says 00: the file is damaged, or still being copied"},
 		{net("fettle.json", `{"sensors"`), "read card"},
 		{map[string][]byte{"ridge.json": []byte("{}")}, "fettle.json of a ridge model lacks sensors, context or horizon"},
 		{map[string][]byte{"fettle.json": ridge()["fettle.json"]}, "ridge.json"},
@@ -93,6 +92,26 @@ func TestBrokenFolders(t *testing.T) {
 		if p := f.Problems(); len(p) != 1 || p[0].Name != "model_b_20250101_000000" || !strings.Contains(p[0].Reason, c.want) {
 			t.Errorf("problems %v; want %q", p, c.want)
 		}
+	}
+}
+
+// TestDamagedWeights are found after the folder was opened, and before somebody
+// loads them.
+func TestDamagedWeights(t *testing.T) {
+	dir := t.TempDir()
+	writeAll(t, filepath.Join(dir, "model_b_20250101_000000"), withFiles(patchTST(6), "scaler.json", scaler(6), "fettle.json", `{"sha256": "00"}`))
+	writeAll(t, filepath.Join(dir, "model_b_20240101_000000"), ridge())
+	f, _ := open(t, dir)
+	v, found := f.Get("model_b_20250101_000000")
+	if err := v.CheckWeights(); !found || err == nil || !strings.Contains(err.Error(), "its card says 00: the file is damaged, or still being copied") {
+		t.Errorf("%v: %v", found, err)
+	}
+	f.verify(t.Context())
+	if p := f.Problems(); len(p) != 1 || p[0].Name != v.Name || !strings.Contains(p[0].Reason, "the file is damaged") {
+		t.Errorf("problems %v", p)
+	}
+	if got := strings.Join(names(f), " "); got != "model_b_20240101_000000*" {
+		t.Errorf("usable are %s", got)
 	}
 }
 

@@ -44,7 +44,7 @@ func Write(dir string, p Publication, now time.Time, write func(dir string) erro
 	if err := rename.To(made, dir); err != nil {
 		return v, fmt.Errorf("write model: %w", err)
 	}
-	v, err = readVersion(dir, name, "")
+	v, err = readVersion(dir, name, "", whole)
 	return v, errors.Join(err, syncFolder(filepath.Dir(dir)))
 }
 
@@ -83,7 +83,7 @@ func Read(dir string) (Version, error) {
 	if err != nil {
 		return Version{}, fmt.Errorf("read model %s: %w", dir, err)
 	}
-	v, err := readVersion(dir, name, beside)
+	v, err := readVersion(dir, name, beside, whole)
 	if err != nil {
 		return Version{}, fmt.Errorf("read model %s: %w", dir, err)
 	}

@@ -196,7 +196,7 @@ func finish(dir, name string, c card) error {
 	if err := writeCard(dir, c); err != nil {
 		return err
 	}
-	v, err := readVersion(dir, name, "")
+	v, err := readVersion(dir, name, "", whole)
 	if err != nil {
 		return err
 	}

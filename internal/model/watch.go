@@ -7,6 +7,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -33,6 +34,12 @@ func usualPace() pace {
 func (f *Folder) Run(ctx context.Context) error {
 	n := f.notices()
 	defer n.close()
+	verified := make(chan struct{})
+	go func() {
+		defer close(verified)
+		f.verify(ctx)
+	}()
+	defer func() { <-verified }()
 	// The first look catches what came between Open and the first notice.
 	settled, everything := time.After(f.pace.settle), time.After(min(f.pace.settle, f.pace.poll))
 	noticed := map[string]bool{}
@@ -73,6 +80,52 @@ func (f *Folder) Run(ctx context.Context) error {
 			}
 		}
 	}
+}
+
+// verify makes up for what Open left out: it compares weights with their hashes,
+// at the pace of a tenth of a core. Whoever loads a version meanwhile does so
+// too.
+func (f *Folder) verify(ctx context.Context) {
+	f.changing.Lock()
+	var names []string
+	for name, e := range f.entries {
+		if e.outlined && e.err == nil {
+			names = append(names, name)
+		}
+	}
+	f.changing.Unlock()
+	slices.Sort(names)
+	for _, name := range names {
+		began := time.Now()
+		f.verifyOne(name)
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(9 * time.Since(began)):
+		}
+	}
+}
+
+func (f *Folder) verifyOne(name string) {
+	f.changing.Lock()
+	e, there := f.entries[name]
+	f.changing.Unlock()
+	if !there || !e.outlined || e.err != nil {
+		return // it has changed, and was looked at as a whole
+	}
+	err := e.version.CheckWeights()
+	f.changing.Lock()
+	defer f.changing.Unlock()
+	if now := f.entries[name]; !now.outlined || now.fingerprint != e.fingerprint {
+		return
+	}
+	if e.err, e.outlined = err, false; err != nil {
+		f.apply(changes{folders: map[string]*entry{name: &e}})
+		return
+	}
+	f.mu.Lock()
+	f.entries[name] = e
+	f.mu.Unlock()
 }
 
 // notices are what the system tells about changes. The folder of models is

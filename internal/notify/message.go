@@ -123,6 +123,9 @@ func boolRank(b bool) int {
 // old system's.
 func (b *Box) words(n notice) string {
 	a := n.Alarm
+	if n.Change == Cleared && a.AcceptedBy != "" {
+		return fmt.Sprintf("Machine Condition Normal: %s says that how %s has been since %s is normal now.\nIt was: %s", a.AcceptedBy, a.Machine, stamp(a.RaisedAt), a.Sentence)
+	}
 	if n.Change == Cleared {
 		return fmt.Sprintf("Machine Condition Normal: %s was at risk from %s to %s.\nIt was: %s", a.Machine, stamp(a.RaisedAt), stamp(n.Time), a.Sentence)
 	}

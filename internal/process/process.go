@@ -142,6 +142,26 @@ func (s *Server) Get(ctx context.Context, path string, into any) error {
 	if err != nil {
 		return err
 	}
+	return answer(request, into)
+}
+
+// Post sends JSON to the server, with the token of commands beside it, and
+// decodes the answer.
+func (s *Server) Post(ctx context.Context, path string, in, into any) error {
+	body, err := json.Marshal(in)
+	if err != nil {
+		return err
+	}
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+s.HTTP+path, bytes.NewReader(body))
+	if err != nil {
+		return err
+	}
+	request.Header.Set("Content-Type", "application/json")
+	request.Header.Set("Authorization", "Bearer "+s.Token.Reveal())
+	return answer(request, into)
+}
+
+func answer(request *http.Request, into any) error {
 	response, err := http.DefaultClient.Do(request)
 	if err != nil {
 		return err
@@ -151,11 +171,11 @@ func (s *Server) Get(ctx context.Context, path string, into any) error {
 	if err != nil {
 		return err
 	}
-	if response.StatusCode != http.StatusOK {
-		return fmt.Errorf("GET %s: %s: %s", path, response.Status, text)
+	if response.StatusCode >= 300 {
+		return fmt.Errorf("%s %s: %s: %s", request.Method, request.URL.Path, response.Status, text)
 	}
 	if err := json.Unmarshal(text, into); err != nil {
-		return fmt.Errorf("GET %s: %w: %s", path, err, text)
+		return fmt.Errorf("%s %s: %w: %s", request.Method, request.URL.Path, err, text)
 	}
 	return nil
 }
@@ -163,6 +183,29 @@ func (s *Server) Get(ctx context.Context, path string, into any) error {
 // Resident and peak memory of the process in bytes (proc(5): VmRSS, VmHWM).
 func (s *Server) ResidentBytes() (int64, error) { return memory(s.process.Process.Pid, "VmRSS:") }
 func (s *Server) PeakBytes() (int64, error)     { return memory(s.process.Process.Pid, "VmHWM:") }
+
+// CPU is how much of a processor a process has used, what it started aside
+// (proc(5): utime and stime, in hundredths of a second).
+func CPU(pid int) (time.Duration, error) {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return 0, err
+	}
+	_, rest, _ := strings.Cut(string(text), ") ") // a name may hold anything
+	fields := strings.Fields(rest)
+	if len(fields) < 13 {
+		return 0, fmt.Errorf("/proc/%d/stat is %q", pid, text)
+	}
+	var ticks time.Duration
+	for _, field := range fields[11:13] {
+		n, err := strconv.ParseInt(field, 10, 64)
+		if err != nil {
+			return 0, err
+		}
+		ticks += time.Duration(n)
+	}
+	return ticks * time.Second / 100, nil
+}
 
 func memory(pid int, field string) (int64, error) {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))

@@ -40,6 +40,10 @@ type course struct {
 	refused   int       // how often a fit took none of them in
 	begin     time.Time // no fit looks farther back: some of the sensors were not there then
 	blind     bool      // in the newest row nothing was known of any sensor of the model
+
+	// A person's word that how the machine is since joined is normal: rows since
+	// then that a fit is to have. 0: there is no such word, or it was followed.
+	renewed int
 }
 
 func newCourse() course { return course{next: firstRows} }
@@ -59,7 +63,9 @@ func (c *course) count(r fettle.Reading, spoke int, judged, anomalous bool) {
 	}
 	c.anomalous = 0
 	c.clean++
-	if c.width > spoke && !c.fitted.IsZero() {
+	if c.renewing() {
+		c.strangers++
+	} else if c.width > spoke && !c.fitted.IsZero() {
 		if c.strangers == 0 {
 			c.joined = r.Time
 		}
@@ -77,6 +83,8 @@ func (c *course) due(now time.Time, live *watch) bool {
 		return c.outgrown(live)
 	case c.welcome(live):
 		return true
+	case c.renewing():
+		return false
 	case c.long(now):
 		return now.Sub(c.fitted) >= daily
 	default:
@@ -96,17 +104,41 @@ func (c *course) outgrown(live *watch) bool { return c.anomalous >= live.rows }
 // part of what it was fitted on before, or a day. A model whose own sensors
 // fell silent is not worth that patience.
 func (c *course) welcome(live *watch) bool {
+	if c.renewing() {
+		return c.strangers >= c.renewed<<min(c.refused, 20)
+	}
 	if live.dims() == MaxSensors && !c.blind {
 		return false
 	}
 	enough := firstRows
 	if !c.blind {
-		enough = max(enough, live.rows/4)
-		if live.step > 0 {
-			enough = min(enough, max(firstRows, int(daily/live.step)))
-		}
+		enough = fair(live)
 	}
 	return c.strangers >= enough<<min(c.refused, 20)
+}
+
+// fair is how many rows a model should be fitted on that begins anew, while the
+// one before still serves.
+func fair(live *watch) int {
+	enough := max(firstRows, live.rows/4)
+	if live.step > 0 {
+		enough = min(enough, max(firstRows, int(daily/live.step)))
+	}
+	return enough
+}
+
+// renewing tells whether the machine's life began anew by a person's word, and
+// no fit on it was made yet.
+func (c *course) renewing() bool { return c.renewed > 0 }
+
+// renew lets a machine's life begin anew at a time, since which there were so
+// many rows. The model before may serve until there are fair many, if it
+// explains them.
+func (c *course) renew(since time.Time, rows int, explained bool, live *watch) {
+	c.joined, c.begin, c.strangers, c.refused, c.anomalous = since, since, rows, 0, 0
+	if c.renewed = firstRows; explained {
+		c.renewed = fair(live)
+	}
 }
 
 // long tells whether a fit cannot look back any farther.
@@ -145,12 +177,13 @@ func (c *course) succeeded(now time.Time) {
 	}
 }
 
-// welcomed plans on after a fit on the rows since a sensor joined, of which the
-// model was fitted on so many: as for a machine that is new.
+// welcomed plans on after a fit on the rows since a sensor joined, or since a
+// machine's life began anew, of which the model was fitted on so many: as for a
+// machine that is new.
 func (c *course) welcomed(rows int) {
 	c.first, c.begin = c.joined, c.joined
 	c.clean, c.next = rows, firstRows
-	c.strangers, c.refused = 0, 0
+	c.strangers, c.refused, c.renewed = 0, 0, 0
 }
 
 // failed plans the next try, ever more seldom.

@@ -11,6 +11,7 @@
 //	detector.go    the arithmetic of a row: predict, average what was missed
 //	course.go      when to learn anew
 //	learn.go       a new model takes over from the old one
+//	accept.go      a person says that how a machine is now is normal
 //	survey.go fit.go spread.go matrix.go   learning: two passes over stored rows
 //	quarantine.go  rows that nothing may be learned from
 //	store.go state.go chunk.go pack.go     what is kept, and how
@@ -27,6 +28,12 @@
 // live data, back-fill and the replay of an old recording give the same
 // verdicts. After a crash judging resumes at the last saved cursor, and comes
 // to the same verdicts again unless rows were added to the past meanwhile.
+//
+// What is judged anomalous is not learned from, and a machine that stays
+// different stays in alarm: a fault that nobody has seen to over a holiday must
+// not become normal by itself. It ends when a person says that this is normal
+// now (Accept), or when the machine has been different for as many rows as its
+// model was fitted on, 30 days at most.
 //
 // At most MaxSensors sensors are judged together; of more, those that speak and
 // move come first, then the first by name. A sensor that disappears is left out

@@ -71,12 +71,13 @@ func (j *Judge) refit(m *machine, r fettle.Reading, before *watch) error {
 	return nil
 }
 
-// welcome fits on the rows since a sensor joined. If the sensors that the
-// model does not know are still not known well enough, all stays as it is.
+// welcome fits on the rows since a sensor joined, or since a machine's life began
+// anew. If the sensors that the model does not know are still not known well
+// enough, all stays as it is.
 func (j *Judge) welcome(m *machine, r fettle.Reading) error {
 	c := &m.course
 	next, err := j.fit(m, c.joined, r.Time, m.live)
-	if err == nil && next.knowsMoreThan(m.live.model) {
+	if err == nil && (c.renewing() || next.knowsMoreThan(m.live.model)) {
 		m.live = next
 		c.welcomed(next.rows)
 		c.succeeded(r.Time)

@@ -80,6 +80,15 @@ func (q *quarantine) release(from time.Time) {
 	}
 }
 
+// startOf is where the interval that holds a time begins; the time itself if
+// none does.
+func (q *quarantine) startOf(t time.Time) time.Time {
+	if held := q.within(t, t.Add(time.Microsecond)); len(held) > 0 {
+		return held[0].From
+	}
+	return t
+}
+
 // within returns the intervals that have a part in [from, to), ascending.
 func (q *quarantine) within(from, to time.Time) []fettle.Interval {
 	q.mu.RLock()

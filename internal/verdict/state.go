@@ -70,6 +70,7 @@ func (m *machine) packState() []byte {
 	if m.live != nil {
 		m.live.packInto(&p)
 	}
+	p.int(m.course.renewed)
 	return p
 }
 
@@ -123,6 +124,9 @@ func (m *machine) unpackState(record []byte) error {
 	}
 	if learned {
 		m.live.unpackFrom(&u)
+	}
+	if len(u.rest) > 0 { // there was no such word before it could be said
+		m.course.renewed = u.int()
 	}
 	return u.err
 }

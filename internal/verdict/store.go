@@ -30,7 +30,9 @@ func chunkKey(machine string, first time.Time) []byte {
 // Save keeps what was judged since the last Save. The commit is lazy: after a
 // crash that lost it, judging resumes at the cursor that was saved before, and
 // gives the same verdicts again.
-func (j *Judge) Save(name string) error {
+func (j *Judge) Save(name string) error { return j.save(name, db.Lazy) }
+
+func (j *Judge) save(name string, durability db.Durability) error {
 	m, err := j.machine(name, false)
 	if err != nil || m == nil {
 		return err
@@ -62,7 +64,7 @@ func (j *Judge) Save(name string) error {
 	if changed {
 		batch.Set(key(quarantinePrefix, name), quarantine)
 	}
-	if err := j.db.Commit(batch, db.Lazy); err != nil {
+	if err := j.db.Commit(batch, durability); err != nil {
 		return fmt.Errorf("save verdicts of %s: %w", name, err)
 	}
 	m.full, m.refitted, m.renewed = nil, false, false

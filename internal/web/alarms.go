@@ -163,5 +163,8 @@ func alarmRowOf(a fettle.Alarm, last time.Time, c clock) alarmRow {
 	if a.AcknowledgedBy != "" {
 		r.State += " by " + a.AcknowledgedBy
 	}
+	if a.AcceptedBy != "" {
+		r.State = "normal now, said " + a.AcceptedBy
+	}
 	return r
 }

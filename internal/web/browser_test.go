@@ -45,6 +45,7 @@ func TestBrowser(t *testing.T) {
 		{"acknowledge", browserAcknowledge},
 		{"acknowledge with a note", browserAcknowledgeWithNote},
 		{"acknowledge refused", browserAcknowledgeRefused},
+		{"accept as normal", browserAccept},
 		{"long polls where streams are held back", browserLongPolls},
 		{"not live", browserNotLive},
 		{"hidden tab", browserHidden},
@@ -135,7 +136,7 @@ func browserAcknowledge(t *testing.T, browser context.Context) {
 	b.Visit(p.URL + "/m/Pump%2007")
 	b.Shows("#head", "unanswered")
 	b.Do(chromedp.Click(chromedp.CSS(`#answer-1`)))
-	b.Until(`document.querySelector('#head').innerText.includes('acknowledged') && !document.querySelector('#head .actions')`)
+	b.Until(`document.querySelector('#head').innerText.includes('acknowledged') && !document.querySelector('#head [data-acknowledge]')`)
 	b.Picture("machine-acknowledged")
 
 	b.Visit(p.URL + "/alarms")
@@ -159,6 +160,21 @@ func browserAcknowledgeWithNote(t *testing.T, browser context.Context) {
 	b.Do(chromedp.Click(chromedp.CSS(`dialog .primary`)))
 	b.Until(`document.querySelector('#head').innerText.includes('acknowledged by Ann')`)
 	b.Shows("#says", "coupling ordered")
+}
+
+func browserAccept(t *testing.T, browser context.Context) {
+	p := sickPlant(t)
+	b := chromium.NewTab(t, browser, 1280, 860)
+	b.Visit(p.URL + "/m/Pump%2007")
+	b.Picture("machine-answers")
+	b.Do(chromedp.Click(chromedp.CSS(`#accept-1`)),
+		chromedp.SendKeys(chromedp.CSS(`dialog input`), "Ann"), chromedp.SendKeys(chromedp.CSS(`dialog textarea`), "a new impeller"))
+	b.Shows("dialog", "how it is now counts as normal")
+	b.Picture("dialog-accept")
+	b.Do(chromedp.Click(chromedp.CSS(`dialog .primary`)))
+	b.Until(`!document.querySelector('#head .actions') && document.querySelector('#past').innerText.includes('tempA')`)
+	b.Visit(p.URL + "/alarms?state=all")
+	b.Shows("#alarm-1", "normal now, said Ann")
 }
 
 func browserAcknowledgeRefused(t *testing.T, browser context.Context) {

@@ -25,6 +25,7 @@ type machineView struct {
 	Alarms   []alarmRow // open or never answered, the most urgent first
 	Also     []alarmRow // those of them that Why does not tell
 	Answer   *alarmRow  // the most urgent unanswered one: what the button answers
+	Accept   *alarmRow  // the most urgent open one: a person may say that this is normal now
 	Why      string
 	Score    string
 	Stale    bool
@@ -130,6 +131,9 @@ func (v *machineView) alarms(all []fettle.Alarm, m fettle.Machine, c clock) {
 	}
 	if i := slices.IndexFunc(v.Alarms, func(a alarmRow) bool { return a.Unanswered }); i >= 0 {
 		v.Answer = &v.Alarms[i]
+	}
+	if first.Cleared == nil {
+		v.Accept = &v.Alarms[0]
 	}
 }
 

@@ -266,6 +266,7 @@ func (p *plant) api(mux *http.ServeMux) {
 		answer(w, map[string]any{"alarms": p.listAlarms(q.Get("state"), q.Get("machine"), 0)})
 	})
 	mux.HandleFunc("POST /api/v1/alarms/{id}/acknowledge", p.acknowledge)
+	mux.HandleFunc("POST /api/v1/alarms/{id}/accept", p.acknowledge)
 	mux.HandleFunc("GET /api/v1/events", p.serveEvents)
 }
 
@@ -286,8 +287,14 @@ func (p *plant) acknowledge(w http.ResponseWriter, r *http.Request) {
 	id, _ := strconv.Atoi(r.PathValue("id"))
 	p.answers = append(p.answers, fmt.Sprintf("%d by %q note %q", id, body.By, body.Note))
 	now, a := time.Now(), &p.alarms[id-1]
+	if strings.HasSuffix(r.URL.Path, "/accept") {
+		a.AcceptedBy, a.ClearedAt = body.By, &now
+	}
 	a.State, a.AcknowledgedAt, a.AcknowledgedBy, a.Note = fettle.Acknowledged, &now, body.By, body.Note
 	p.machines[p.index(a.Machine)].Alarms = []fettle.Alarm{*a}
+	if a.AcceptedBy != "" {
+		a.State, p.machines[p.index(a.Machine)].Alarms = fettle.Cleared, nil
+	}
 	p.emit(fettle.EventAlarm, a.Machine, *a)
 	w.Header().Set("Content-Type", "application/json")
 	json.NewEncoder(w).Encode(*a)
