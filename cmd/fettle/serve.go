@@ -24,14 +24,15 @@ func (serveCmd) Run(ctx context.Context, g *globals) error {
 	if err != nil {
 		return err
 	}
-	log, file, err := openLog(os.Stderr, cfg)
+	log, err := openLog(os.Stderr, cfg)
 	if err != nil {
 		return err
 	}
-	defer file.Close()
-	server, err := app.New(cfg, versionText(), log)
+	defer log.Close()
+	server, err := app.New(cfg, versionText(), log.Logger)
 	if err != nil {
 		return err
 	}
+	server.Level = log.level
 	return server.Run(ctx)
 }

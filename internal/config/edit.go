@@ -24,35 +24,35 @@ import (
 //
 // A value that the file spreads over lines, and a list of entries with keys, is
 // for an editor: such a setting is refused.
-func Set(file, key, text string) (Change, error) {
+func Set(file, key, text string) (fettle.SettingChange, error) {
 	if linked, err := filepath.EvalSymlinks(file); err == nil {
 		file = linked
 	}
 	before, err := readSmall(file)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return Change{}, fmt.Errorf("read configuration: %w", err)
+		return fettle.SettingChange{}, fmt.Errorf("read configuration: %w", err)
 	}
 	value, err := yamlOf(file, key, text)
 	if err != nil {
-		return Change{}, err
+		return fettle.SettingChange{}, err
 	}
 	after, err := edit(before, strings.Split(key, "."), value)
 	if err != nil {
-		return Change{}, err
+		return fettle.SettingChange{}, err
 	}
 	change, err := onlyChange(file, key, before, after)
 	if err != nil {
-		return Change{}, err
+		return fettle.SettingChange{}, err
 	}
 	return change, replaceFile(file, after)
 }
 
 // onlyChange compares a file before and after: nothing but the setting may be
 // different. A file that was wrong before may become right.
-func onlyChange(file, key string, before, after []byte) (Change, error) {
+func onlyChange(file, key string, before, after []byte) (fettle.SettingChange, error) {
 	now, err := load(file, after, nil)
 	if err != nil {
-		return Change{}, err
+		return fettle.SettingChange{}, err
 	}
 	was, err := load(file, before, nil)
 	if err != nil {
@@ -61,22 +61,23 @@ func onlyChange(file, key string, before, after []byte) (Change, error) {
 	changes := Changes(was, now)
 	for _, c := range changes {
 		if err == nil && c.Setting != key && !strings.HasPrefix(key, c.Setting+".") {
-			return Change{}, byHand(file, key, place{})
+			return fettle.SettingChange{}, byHand(file, key, place{})
 		}
 	}
-	for _, v := range now.Values() {
-		if v.Setting != key && !strings.HasPrefix(key, v.Setting+".") {
+	for _, v := range now.Settings() {
+		if v.Name != key && !strings.HasPrefix(key, v.Name+".") {
 			continue
 		}
-		if i := slices.IndexFunc(changes, func(c Change) bool { return c.Setting == v.Setting }); i >= 0 {
+		if i := slices.IndexFunc(changes, func(c fettle.SettingChange) bool { return c.Setting == v.Name }); i >= 0 {
 			return changes[i], nil
 		}
-		return Change{Setting: v.Setting, Old: v.Text, New: v.Text, Live: v.Live}, nil
+		return fettle.SettingChange{Setting: v.Name, Old: v.Text, New: v.Text, Live: v.Live}, nil
 	}
-	return Change{}, unknownSetting(key)
+	return fettle.SettingChange{}, UnknownSetting(key)
 }
 
-func unknownSetting(key string) error {
+// UnknownSetting says that there is no setting of a name.
+func UnknownSetting(key string) error {
 	return fettle.BadField("unknown key", key, "not a setting", "one that `fettle config show` lists, such as forecast.interval")
 }
 
@@ -112,7 +113,7 @@ func yamlOf(file, key, text string) (string, error) {
 		}
 		return yamlScalar(text), nil
 	}
-	return "", unknownSetting(key)
+	return "", UnknownSetting(key)
 }
 
 // plain is text that means itself in YAML, also between braces.

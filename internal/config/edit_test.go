@@ -1,17 +1,21 @@
 package config
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"reflect"
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
+
+	"fettle"
 )
 
 // setIn sets a key in a file that holds a text, and returns what it holds then.
-func setIn(t testing.TB, text, key, value string) (string, Change, error) {
+func setIn(t testing.TB, text, key, value string) (string, fettle.SettingChange, error) {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "fettle.yaml")
 	if text != "absent" {
@@ -102,29 +106,27 @@ func TestChangesAndWhereValuesComeFrom(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []Change{
-		{"forecast.interval", "60s", "5m", true}, {"smtp.user", "", "me", false}, {"smtp.password", "", "(secret)", false}, {"log.level", "info", "debug", true},
-		{"units", show(reflect.ValueOf(was.Units)), show(reflect.ValueOf(is.Units)), true},
+	want := []string{
+		"forecast.interval: 60s -> 5m, live true", "smtp.user:  -> me, live false", "smtp.password:  -> (secret), live false", "log.level: info -> debug, live true",
+		fmt.Sprintf("units: %s -> %s, live true", show(reflect.ValueOf(was.Units)), show(reflect.ValueOf(is.Units))),
 	}
-	got := Changes(was, is)
-	if len(got) != len(want) {
-		t.Fatalf("changes %+v, want %+v", got, want)
+	var got []string
+	for _, c := range Changes(was, is) {
+		got = append(got, fmt.Sprintf("%s: %s -> %s, live %v", c.Setting, c.Old, c.New, c.Live))
 	}
-	for i := range want {
-		if got[i] != want[i] {
-			t.Errorf("change %+v, want %+v", got[i], want[i])
-		}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
 	}
 	from := map[string]string{"log.level": "fettle.yaml:1", "smtp.password": "fettle.yaml:4", "forecast.interval": "FETTLE_FORECAST_INTERVAL", "http.listen": "default"}
-	for _, v := range is.Values() {
-		if place, asked := from[v.Setting]; asked && v.From != place {
-			t.Errorf("%s comes from %s, want %s", v.Setting, v.From, place)
+	for _, v := range is.Settings() {
+		if place, asked := from[v.Name]; asked && v.From != place {
+			t.Errorf("%s comes from %s, want %s", v.Name, v.From, place)
 		}
 		if strings.Contains(v.Text, "hunter2") {
-			t.Errorf("%s shows the secret", v.Setting)
+			t.Errorf("%s shows the secret", v.Name)
 		}
 	}
-	live := was.WithLive(is)
+	live := was.Adopt(was, is)
 	if rest := Changes(live, is); len(rest) != 2 || rest[1].Setting != "smtp.password" {
 		t.Errorf("with what is live, %+v is left; want user and password", rest)
 	}

@@ -2,30 +2,33 @@ package config
 
 import (
 	"maps"
+	"os"
 	"reflect"
-	"slices"
+	"strings"
+
+	"fettle"
 )
 
-// A Value is one setting as it is, for people.
-type Value struct {
-	Setting string `json:"setting"`
-	Text    string `json:"value" doc:"As it would stand in the file; secrets are hidden"`
-	From    string `json:"from" doc:"Where it comes from: default, a line of the file, or a variable"`
-	Live    bool   `json:"live" doc:"A change is in force without a restart"`
+// A Setting is one setting as it is, for people.
+type Setting struct {
+	Name string `json:"setting"`
+	Text string `json:"value" doc:"As it would stand in the file; secrets are hidden"`
+	From string `json:"from" doc:"Where it comes from: default, a line of the file, or a variable"`
+	Live bool   `json:"live" doc:"A change is in force without a restart"`
 }
 
-// fromDefault is where a setting comes from that nobody has set.
-const fromDefault = "default"
+// FromDefault is where a setting comes from that nobody has set.
+const FromDefault = "default"
 
-// Values lists every setting, in the order of docs/config.md.
-func (c Config) Values() []Value {
-	var list []Value
+// Settings lists every setting, in the order of docs/config.md.
+func (c Config) Settings() []Setting {
+	var list []Setting
 	for _, s := range settingsOf(&c) {
 		from := c.origins[s.path]
 		if from == "" {
-			from = fromDefault
+			from = FromDefault
 		}
-		list = append(list, Value{Setting: s.path, Text: show(s.value), From: from, Live: s.live})
+		list = append(list, Setting{Name: s.path, Text: show(s.value), From: from, Live: s.live})
 	}
 	return list
 }
@@ -34,21 +37,13 @@ func (c Config) Values() []Value {
 // if there was none.
 func (c Config) File() string { return c.file }
 
-// A Change is a setting that is not what it was.
-type Change struct {
-	Setting string `json:"setting"`
-	Old     string `json:"old" doc:"Secrets are hidden"`
-	New     string `json:"new"`
-	Live    bool   `json:"live" doc:"In force without a restart"`
-}
-
 // Changes lists the settings in which two Configs differ.
-func Changes(from, to Config) []Change {
-	var list []Change
+func Changes(from, to Config) []fettle.SettingChange {
+	var list []fettle.SettingChange
 	olds, news := settingsOf(&from), settingsOf(&to)
 	for i, was := range olds {
 		if is := news[i]; !same(was.value, is.value) {
-			list = append(list, Change{Setting: was.path, Old: show(was.value), New: show(is.value), Live: was.live})
+			list = append(list, fettle.SettingChange{Setting: was.path, Old: show(was.value), New: show(is.value), Live: was.live})
 		}
 	}
 	return list
@@ -62,26 +57,30 @@ func same(a, b reflect.Value) bool {
 	return reflect.DeepEqual(a.Interface(), b.Interface())
 }
 
-// WithLive is c with the settings of another Config that need no restart.
-func (c Config) WithLive(other Config) Config {
+// Adopt is c with what has changed from one Config to another, as far as that
+// needs no restart. What c has otherwise than the first one stays: the command
+// line may have said it.
+func (c Config) Adopt(from, to Config) Config {
 	c.Units = maps.Clone(c.Units)
-	olds, news := settingsOf(&c), settingsOf(&other)
-	for i, s := range olds {
-		if s.live {
+	to.Units = maps.Clone(to.Units)
+	settings, olds, news := settingsOf(&c), settingsOf(&from), settingsOf(&to)
+	for i, s := range settings {
+		if s.live && !same(olds[i].value, news[i].value) {
 			s.value.Set(news[i].value)
 		}
 	}
 	return c
 }
 
-// Live lists the settings whose change needs no restart.
-func Live() []string {
+// Variable names the environment variable that sets a setting, and tells whether
+// it is set.
+func Variable(name string) (variable string, set bool) {
 	c := Defaults()
-	var list []string
 	for _, s := range settingsOf(&c) {
-		if s.live {
-			list = append(list, s.path)
+		if s.path == name || strings.HasPrefix(name, s.path+".") {
+			variable = s.variable()
+			_, set = os.LookupEnv(variable)
 		}
 	}
-	return slices.Clip(list)
+	return variable, set
 }
