@@ -179,7 +179,7 @@ func (c *configSetCmd) tell(ctx context.Context, out io.Writer, file string, cha
 	}
 	switch {
 	case server == nil:
-		_, err = fmt.Fprintln(out, "No server runs here; the next one has it.")
+		_, err = fmt.Fprintln(out, "No server runs on its data folder; the next one has it.")
 		return err
 	case itsFile == "":
 		_, err = fmt.Fprintf(out, "The running server was started without a file; start it with -c %s, or where %s is.\n", file, config.DefaultFile)

@@ -37,7 +37,7 @@ func (b *Book) Silence(s fettle.Silence) (fettle.Silence, error) {
 	if s.From.IsZero() {
 		s.From = now
 	}
-	s = fettle.Silence{Machine: s.Machine, Kind: s.Kind, From: s.From.UTC(), Until: s.Until.UTC(), Why: s.Why, By: s.By, Created: now}
+	s = fettle.Silence{Machine: s.Machine, Kind: s.Kind, From: s.From.UTC().Truncate(time.Microsecond), Until: s.Until.UTC().Truncate(time.Microsecond), Why: s.Why, By: s.By, Created: now}
 	if err := checkSilence(s, now); err != nil {
 		return fettle.Silence{}, err
 	}

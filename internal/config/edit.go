@@ -52,7 +52,7 @@ func Set(file, key, text string) (fettle.SettingChange, error) {
 func onlyChange(file, key string, before, after []byte) (fettle.SettingChange, error) {
 	now, err := load(file, after, nil)
 	if err != nil {
-		return fettle.SettingChange{}, err
+		return fettle.SettingChange{}, faultOf(key, err)
 	}
 	was, err := load(file, before, nil)
 	if err != nil {
@@ -74,6 +74,20 @@ func onlyChange(file, key string, before, after []byte) (fettle.SettingChange, e
 		return fettle.SettingChange{Setting: v.Name, Old: v.Text, New: v.Text, Live: v.Live}, nil
 	}
 	return fettle.SettingChange{}, UnknownSetting(key)
+}
+
+// faultOf is what is wrong with a setting alone, if that is among the faults:
+// the line it would have had is in no file.
+func faultOf(key string, err error) error {
+	var faults Faults
+	if errors.As(err, &faults) {
+		for _, f := range faults {
+			if f.Err.Field == key || strings.HasPrefix(f.Err.Field, key+"[") {
+				return f.Err
+			}
+		}
+	}
+	return err
 }
 
 // UnknownSetting says that there is no setting of a name.
