@@ -141,6 +141,32 @@ func (s *Server) Get(ctx context.Context, path string, into any) error {
 func (s *Server) ResidentBytes() (int64, error) { return memory(s.process.Process.Pid, "VmRSS:") }
 func (s *Server) PeakBytes() (int64, error)     { return memory(s.process.Process.Pid, "VmHWM:") }
 
+// tick is the unit of the processor's time in /proc, the same on every Linux that
+// Go runs on.
+const tick = 10 * time.Millisecond
+
+// CPU is the processor's time that the server has used. Linux only.
+func (s *Server) CPU() (time.Duration, error) {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", s.process.Process.Pid))
+	if err != nil {
+		return 0, err
+	}
+	_, rest, _ := strings.Cut(string(stat), ") ") // behind the name
+	fields := strings.Fields(rest)
+	if len(fields) < 13 {
+		return 0, fmt.Errorf("unexpected line %q", stat)
+	}
+	var used time.Duration
+	for _, field := range fields[11:13] { // utime, stime
+		ticks, err := strconv.ParseInt(field, 10, 64)
+		if err != nil {
+			return 0, err
+		}
+		used += time.Duration(ticks) * tick
+	}
+	return used, nil
+}
+
 func memory(pid int, field string) (int64, error) {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {
