@@ -26,6 +26,7 @@ type machineView struct {
 	Also     []alarmRow // those of them that Why does not tell
 	Answer   *alarmRow  // the most urgent unanswered one: what the button answers
 	Why      string
+	Silence  *silenceView // nil: people are told of its alarms
 	Score    string
 	Stale    bool
 	Shares   []share
@@ -81,7 +82,7 @@ func (s *Site) machine(r *http.Request, c clock) view {
 	m := machines[i]
 	return view{http.StatusOK, "machine.html", frame{
 		Title: name, Page: "machine", Section: "fleet",
-		Watch: "readings,verdict,alarm,model,training", Machine: name, Body: s.machineView(r, m, c),
+		Watch: "readings,verdict,alarm,model,training,silence", Machine: name, Body: s.machineView(r, m, c),
 	}}
 }
 
@@ -90,6 +91,7 @@ func (s *Site) machineView(r *http.Request, m fettle.Machine, c clock) machineVi
 	v := machineView{
 		Name: m.Name, Chip: machineChip(m), Why: words(m.Sentence), Score: scoreText(m), Stale: m.State == fettle.StateNoData,
 		Step: m.StepSeconds, PastHref: "/alarms?state=all&machine=" + url.QueryEscape(m.Name),
+		Silence: silenceOf(m, c),
 	}
 	v.alarms(s.deps.Alarms("all", m.Name, mostAlarms), m, c)
 	causes := s.causes(m)
