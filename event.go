@@ -17,7 +17,9 @@ const (
 	EventAlarm    EventKind = "alarm"    // Data: an Alarm
 	EventModel    EventKind = "model"    // Data: a Model
 	EventTraining EventKind = "training" // Data: a Training
-	EventTunnel   EventKind = "tunnel"
+	EventTunnel   EventKind = "tunnel"   // Data: a Tunnel
+	EventSettings EventKind = "settings" // Data: a SettingsChange
+	EventSilence  EventKind = "silence"  // Data: a Silence that has begun, or was ended
 )
 
 // Curve tells whether only the newest event of this kind and machine matters.
@@ -30,7 +32,7 @@ func (k EventKind) Curve() bool {
 type Event struct {
 	Number  uint64          `json:"number"`
 	Time    time.Time       `json:"time" doc:"Wall clock"`
-	Kind    EventKind       `json:"kind" enum:"readings,forecast,verdict,alarm,model,training,tunnel"`
+	Kind    EventKind       `json:"kind" enum:"readings,forecast,verdict,alarm,model,training,tunnel,settings,silence"`
 	Machine string          `json:"machine,omitempty"`
 	Data    json.RawMessage `json:"data"`
 }

@@ -42,4 +42,5 @@ type Machine struct {
 	Sentence    string       `json:"sentence" doc:"Why it is in this state, in words"`
 	Model       string       `json:"model,omitempty" doc:"The champion's name; absent while it has none"`
 	Alarms      []Alarm      `json:"alarms,omitempty" doc:"Its open alarms, worst first"`
+	Silence     *Silence     `json:"silence,omitempty" doc:"In force: nobody is told of its alarms"`
 }

@@ -70,7 +70,7 @@ func openBackend(ctx context.Context, d config.Data, make bool) (backend, error)
 	} else if _, err := os.Stat(d.Store()); errors.Is(err, fs.ErrNotExist) {
 		return nil, fettle.Errorf(fettle.NotFound, "there is no data in %s; `fettle serve` makes it, --data or FETTLE_DATA_DIR name another folder%s", d.Dir, demoHere(d.Dir))
 	}
-	store, err := db.Open(d.Store(), db.Options{})
+	store, err := db.Open(d.Store(), db.Options{Log: newLogger(os.Stderr, config.Log{Level: "info", Format: "text"})}) // which tells of a takeover
 	if fettle.KindOf(err) == fettle.Conflict {
 		return nil, fmt.Errorf("%w, and it cannot be asked: %w", err, remoteErr)
 	}

@@ -38,6 +38,8 @@ type cli struct {
 	Spark       sparkCmd       `cmd:"" help:"Check a Spark cluster to train on, and tell how to start its server."`
 	Backtest    backtestCmd    `cmd:"" help:"Live a machine's stored history again: how good were forecasts and alarms?"`
 	Predict     predictCmd     `cmd:"" help:"Forecast how a table (CSV) goes on."`
+	Config      configCmd      `cmd:"" help:"Show, change and check settings."`
+	Silence     silenceCmd     `cmd:"" help:"Tell nobody of a machine's alarms for a time."`
 	Key         keyCmd         `cmd:"" help:"Create, list and revoke API keys."`
 	User        userCmd        `cmd:"" help:"Add, list, change and remove users of the MQTT broker."`
 	Notify      notifyCmd      `cmd:"" help:"List and test who is told about alarms."`
@@ -55,8 +57,8 @@ type cli struct {
 
 // globals are the flags that every command understands.
 type globals struct {
-	Config string `short:"c" placeholder:"FILE" env:"FETTLE_CONFIG" help:"Configuration file. Without it, ${default_config} in the working directory if there is one."`
-	Data   string `placeholder:"DIR" help:"Data folder; wins over the configuration and $$FETTLE_DATA_DIR."`
+	ConfigFile string `name:"config" short:"c" placeholder:"FILE" env:"FETTLE_CONFIG" help:"Configuration file. Without it, ${default_config} in the working directory if there is one."`
+	Data       string `placeholder:"DIR" help:"Data folder; wins over the configuration and $$FETTLE_DATA_DIR."`
 
 	actsAs string // who this process has become; empty: it is who it was
 }
@@ -74,18 +76,38 @@ func (g *globals) config() (config.Config, error) {
 
 // load loads the configuration, and passes on what it warns of.
 func (g *globals) load() (config.Config, error) {
-	path := g.Config
-	if path == "" {
-		if _, err := os.Stat(config.DefaultFile); err == nil {
-			path = config.DefaultFile
-		}
-	}
-	cfg, err := config.Load(path)
+	cfg, err := config.Load(g.file())
 	if err != nil {
 		return config.Config{}, err
 	}
 	for _, warning := range cfg.Warnings() {
 		fmt.Fprintf(os.Stderr, "fettle: warning: %s\n", warning)
+	}
+	if g.Data != "" {
+		cfg.Data.Dir = g.Data
+	}
+	return cfg, nil
+}
+
+// file is the configuration file that a command reads; empty if there is none.
+func (g *globals) file() string {
+	if g.ConfigFile != "" {
+		return g.ConfigFile
+	}
+	if _, err := os.Stat(config.DefaultFile); err == nil {
+		return config.DefaultFile
+	}
+	return ""
+}
+
+// looseConfig is config for who is about to write the file: it may be missing,
+// or wrong, and be right afterwards.
+func (g *globals) looseConfig() (config.Config, error) {
+	cfg, err := config.Load(g.file())
+	if err != nil {
+		if cfg, err = config.Load(""); err != nil {
+			return config.Config{}, err
+		}
 	}
 	if g.Data != "" {
 		cfg.Data.Dir = g.Data

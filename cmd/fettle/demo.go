@@ -77,18 +77,19 @@ func (c *demoCmd) Run(ctx context.Context, out io.Writer, g *globals) error {
 	if err != nil {
 		return usage(err)
 	}
-	log, file, err := openLog(os.Stderr, cfg)
+	log, err := openLog(os.Stderr, cfg)
 	if err != nil {
 		return err
 	}
-	defer file.Close()
-	server, err := app.New(cfg, versionText(), log)
+	defer log.Close()
+	server, err := app.New(cfg, versionText(), log.Logger)
 	if fettle.KindOf(err) == fettle.Conflict {
 		return fmt.Errorf("%w; for a demo, --dir names another folder", err)
 	}
 	if err != nil {
 		return err
 	}
+	server.Level = log.level
 	if c.For > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, c.For)

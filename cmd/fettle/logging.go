@@ -16,31 +16,51 @@ import (
 
 // newLogger writes the log as the configuration says: coloured on a terminal,
 // else as plain text or JSON lines.
-func newLogger(to *os.File, c config.Log) *slog.Logger { return slog.New(handlerFor(to, c)) }
+func newLogger(to *os.File, c config.Log) *slog.Logger {
+	return slog.New(handlerFor(to, c, levelOf(c)))
+}
+
+// A serverLog is the log of a server, whose level may change while it runs.
+type serverLog struct {
+	*slog.Logger
+	level *slog.LevelVar
+	file  io.Closer
+}
 
 // openLog makes the log of a server: on to, and in the configuration's file. The
-// caller closes the file.
-func openLog(to *os.File, cfg config.Config) (*slog.Logger, io.Closer, error) {
-	path := cfg.LogFile()
-	if path == "" {
-		return newLogger(to, cfg.Log), io.NopCloser(nil), nil
+// caller closes it.
+func openLog(to *os.File, cfg config.Config) (serverLog, error) {
+	log := serverLog{level: new(slog.LevelVar)}
+	log.level.Set(levelOf(cfg.Log))
+	handler := handlerFor(to, cfg.Log, log.level)
+	if path := cfg.LogFile(); path != "" {
+		file, err := logfile.Open(path, int64(cfg.Log.MaxSize), cfg.Log.Keep)
+		if err != nil {
+			return serverLog{}, fmt.Errorf("%w; log.file names another, or none", err)
+		}
+		log.file, handler = file, slog.NewMultiHandler(handler, plainHandler(file, cfg.Log, log.level))
 	}
-	file, err := logfile.Open(path, int64(cfg.Log.MaxSize), cfg.Log.Keep)
-	if err != nil {
-		return nil, nil, fmt.Errorf("%w; log.file names another, or none", err)
-	}
-	return slog.New(slog.NewMultiHandler(handlerFor(to, cfg.Log), plainHandler(file, cfg.Log))), file, nil
+	log.Logger = slog.New(handler)
+	return log, nil
 }
 
-func handlerFor(to *os.File, c config.Log) slog.Handler {
+// Close closes the log's file. A log that was never opened has none.
+func (l serverLog) Close() error {
+	if l.file == nil {
+		return nil
+	}
+	return l.file.Close()
+}
+
+func handlerFor(to *os.File, c config.Log, level slog.Leveler) slog.Handler {
 	if c.Format != "json" && isTerminal(to) {
-		return tint.NewTextHandler(to, &tint.Options{Level: levelOf(c), TimeFormat: time.TimeOnly, NoColor: os.Getenv("NO_COLOR") != ""})
+		return tint.NewTextHandler(to, &tint.Options{Level: level, TimeFormat: time.TimeOnly, NoColor: os.Getenv("NO_COLOR") != ""})
 	}
-	return plainHandler(to, c)
+	return plainHandler(to, c, level)
 }
 
-func plainHandler(to io.Writer, c config.Log) slog.Handler {
-	options := &slog.HandlerOptions{Level: levelOf(c)}
+func plainHandler(to io.Writer, c config.Log, level slog.Leveler) slog.Handler {
+	options := &slog.HandlerOptions{Level: level}
 	if c.Format == "json" {
 		return slog.NewJSONHandler(to, options)
 	}

@@ -26,26 +26,25 @@ func (serveCmd) Help() string {
 // Run serves until Ctrl-C, SIGTERM, fettle stop, or the end that a service
 // manager asks for.
 func (c *serveCmd) Run(ctx context.Context, g *globals) error {
-	var file io.Closer = io.NopCloser(nil)
-	defer func() { file.Close() }()
+	var log serverLog
+	defer func() { _ = log.Close() }()
 	return service.Run(ctx, c.Kept, func() (service.Program, error) {
 		cfg, err := g.config()
 		if err != nil {
 			return service.Program{}, err
 		}
-		log, opened, err := openLog(os.Stderr, cfg)
+		if log, err = openLog(os.Stderr, cfg); err != nil {
+			return service.Program{}, err
+		}
+		server, err := app.New(cfg, versionText(), log.Logger)
 		if err != nil {
 			return service.Program{}, err
 		}
-		file = opened
-		server, err := app.New(cfg, versionText(), log)
-		if err != nil {
-			return service.Program{}, err
-		}
+		server.Level = log.level
 		says := func() string {
 			at := server.Addresses()
 			return fmt.Sprintf("page http://%s, MQTT %s", at.HTTP, at.MQTT)
 		}
-		return service.Program{Run: server.Run, Ready: server.Ready(), Says: says, Alive: server.Alive, Log: log}, nil
+		return service.Program{Run: server.Run, Ready: server.Ready(), Says: says, Alive: server.Alive, Log: log.Logger}, nil
 	})
 }

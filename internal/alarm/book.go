@@ -24,13 +24,18 @@ type Book struct {
 	emit func(fettle.Alarm)
 	id   atomic.Uint64 // of the newest alarm
 
+	limits atomic.Pointer[Limits]
+
 	// Outbox, if there is one, keeps what people are to be told. It is set
 	// before the first verdicts come.
 	Outbox Outbox
 
-	mu      sync.RWMutex     // guards what follows; held for moments, never over a commit
-	entries []*entry         // ascending by number
-	files   map[string]*file // by machine
+	silencing sync.Mutex // held while a silence is made or ended, commit included
+
+	mu       sync.RWMutex     // guards what follows; held for moments, never over a commit
+	entries  []*entry         // ascending by number
+	files    map[string]*file // by machine
+	silences []fettle.Silence // ascending by number; replaced, never changed
 }
 
 // An Outbox adds to the commit of a machine's alarms, which was judged up to a
@@ -57,7 +62,12 @@ func Open(d *db.DB, now func() time.Time, emit func(fettle.Alarm)) (*Book, error
 	if err != nil {
 		return nil, err
 	}
-	b := &Book{db: d, now: now, emit: emit, entries: entries, files: map[string]*file{}}
+	silences, err := loadSilences(d)
+	if err != nil {
+		return nil, err
+	}
+	b := &Book{db: d, now: now, emit: emit, entries: entries, silences: silences, files: map[string]*file{}}
+	b.SetLimits(DefaultLimits())
 	for _, e := range entries {
 		b.id.Store(e.Alarm.ID)
 		if e.Alarm.Open() {
@@ -67,6 +77,10 @@ func Open(d *db.DB, now func() time.Time, emit func(fettle.Alarm)) (*Book, error
 	}
 	return b, nil
 }
+
+// SetLimits changes the scores at which alarms are raised and end, for verdicts
+// that are followed from now on. An open alarm stays open until it ends.
+func (b *Book) SetLimits(l Limits) { b.limits.Store(&l) }
 
 func (b *Book) file(machine string) *file {
 	b.mu.Lock()
@@ -128,7 +142,7 @@ func (b *Book) load(f *file, name string) error {
 // copyOf is a working copy of what there is on a machine. The caller holds
 // f.work.
 func (b *Book) copyOf(f *file, name string) *machine {
-	m := &machine{name: name, rule: f.rule, newID: func() uint64 { return b.id.Add(1) }}
+	m := &machine{name: name, rule: f.rule, limits: *b.limits.Load(), newID: func() uint64 { return b.id.Add(1) }}
 	m.rule.Last = slices.Clone(f.rule.Last)
 	b.mu.RLock()
 	defer b.mu.RUnlock()

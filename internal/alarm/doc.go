@@ -10,6 +10,8 @@
 //	clear   when the score stayed below 0.9 for 5 rows
 //	high    once a score is above 2, else medium; never lowered
 //
+// The three scores are Limits, which may change at any time.
+//
 // The sensor that explains most is the alarm's cause; the others that explain
 // at least 10 % belong to the alarm too. A sensor that belongs to no open alarm
 // and leads 3 of the last 5 rows raises one of its own. So a machine has at
@@ -25,7 +27,14 @@
 // who says that what an alarm tells of is normal now clears all open alarms of
 // that machine (Accept), and has seen them.
 //
+// # Silences
+//
+// People may want to hear nothing of a machine for a time: because they know, or
+// because somebody works on it. The book keeps who silenced it, until when and
+// why; alarms live on as ever. Whoever tells of alarms asks Silenced, and whoever
+// learns from readings leaves out SilencedWithin.
+//
 // rule.go decides, book.go keeps and tells, answer.go is what people say,
-// store.go knows the records.
+// store.go knows the records, silence.go has the silences.
 // testdata/*.alarm are scripts of what happens when.
 package alarm

@@ -8,13 +8,11 @@ import (
 	"fettle"
 )
 
-// The rule's numbers. Scores above 1 are anomalous.
+// The rule's numbers.
 const (
-	raiseRows  = 3   // anomalous ones of the last window rows
+	raiseRows  = 3   // rows above Limits.RaiseAbove of the last window rows
 	window     = 5   // judged rows
-	clearBelow = 0.9 // score
 	clearRows  = 5   // judged rows in a row
-	highAbove  = 2.0 // score
 	leastShare = 0.1 // of a sensor that belongs to an alarm
 	// maxOpen bounds the open alarms of a machine. Trouble that moves through
 	// more sensors than that is one trouble.
@@ -24,18 +22,28 @@ const (
 	refreshEvery = 30 * time.Second
 )
 
+// Limits are the scores at which the rule acts. Scores above 1 are anomalous.
+type Limits struct {
+	RaiseAbove float64 // a row above it speaks for an alarm
+	HighAbove  float64 // the alarm is of high priority
+	ClearBelow float64 // a row below it speaks for the end
+}
+
+// DefaultLimits are those of a Book that nobody gave others.
+func DefaultLimits() Limits { return Limits{RaiseAbove: 1, HighAbove: 2, ClearBelow: 0.9} }
+
 // A rule follows the verdicts on one machine. It is kept with its cursor, so
 // that after a restart it goes on where it was.
 type rule struct {
 	Cursor time.Time `json:"cursor"` // event time of the newest verdict followed
 	Last   []row     `json:"last"`   // the newest judged rows, at most window of them, oldest first
-	Below  int       `json:"below"`  // judged rows in a row below clearBelow
+	Below  int       `json:"below"`  // judged rows in a row below Limits.ClearBelow
 }
 
 // A row is what the rule remembers of a judged row.
 type row struct {
-	Over   bool   `json:"over"`             // above 1
-	Leader string `json:"leader,omitempty"` // the sensor that explained most, of a row above 1
+	Over   bool   `json:"over"`             // above Limits.RaiseAbove
+	Leader string `json:"leader,omitempty"` // the sensor that explained most, of a row above it
 }
 
 // An entry is an alarm with what the rule must know of it. Once it can be seen
@@ -51,6 +59,7 @@ type entry struct {
 type machine struct {
 	name     string
 	rule     rule
+	limits   Limits
 	open     []*entry // own copies, oldest first
 	closed   []*entry // cleared meanwhile
 	told     []fettle.Alarm
@@ -69,12 +78,12 @@ func (m *machine) follow(v fettle.Verdict) {
 		return
 	}
 	m.judged = true
-	leader := m.rule.note(v)
+	leader := m.rule.note(v, m.limits)
 	for _, e := range m.open {
 		e.Alarm.Score = v.Score
 		e.Alarm.PeakScore = max(e.Alarm.PeakScore, v.Score)
 	}
-	if v.Score > 1 {
+	if v.Score > m.limits.RaiseAbove {
 		m.worsen(v, leader)
 		m.raise(v, leader)
 	}
@@ -84,8 +93,8 @@ func (m *machine) follow(v fettle.Verdict) {
 }
 
 // note remembers a row and names its leader.
-func (r *rule) note(v fettle.Verdict) (leader string) {
-	over := v.Score > 1
+func (r *rule) note(v fettle.Verdict, limits Limits) (leader string) {
+	over := v.Score > limits.RaiseAbove
 	if over && len(v.Causes) > 0 {
 		leader = v.Causes[0].Sensor
 	}
@@ -93,7 +102,7 @@ func (r *rule) note(v fettle.Verdict) (leader string) {
 		r.Last = slices.Delete(r.Last, 0, 1)
 	}
 	r.Last = append(r.Last, row{over, leader})
-	if v.Score < clearBelow {
+	if v.Score < limits.ClearBelow {
 		r.Below++
 	} else {
 		r.Below = 0
@@ -119,7 +128,7 @@ func (m *machine) worsen(v fettle.Verdict, leader string) {
 		if own := only(v.Causes, e.owns); len(own) > 0 {
 			m.describe(e, v, own)
 		}
-		if v.Score > highAbove && e.Alarm.Priority != fettle.High && e.owns(leader) {
+		if v.Score > m.limits.HighAbove && e.Alarm.Priority != fettle.High && e.owns(leader) {
 			e.Alarm.Priority = fettle.High
 			m.tell(e)
 		}
@@ -140,7 +149,7 @@ func (m *machine) raise(v fettle.Verdict, leader string) {
 		ID: m.newID(), Machine: m.name, Cause: leader, Priority: fettle.Medium, State: fettle.Raised,
 		RaisedAt: v.Time, Score: v.Score, PeakScore: v.Score,
 	}}
-	if v.Score > highAbove {
+	if v.Score > m.limits.HighAbove {
 		e.Alarm.Priority = fettle.High
 	}
 	causes := only(v.Causes, func(sensor string) bool {

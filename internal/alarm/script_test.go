@@ -26,6 +26,7 @@ import (
 //	accept vib by anna: new oil  what it tells of is normal now
 //	restart                      a stop and a start
 //	step 10s                     from now on the time between rows; 2 s at first
+//	limits 1.5 3 1.2             raise above, high above, clear below; 1, 2 and 0.9 at first
 //
 //	raised vib medium, raised vib high, high vib, acknowledged vib,
 //	updated vib, cleared vib, accepted vib
@@ -43,7 +44,7 @@ func TestScripts(t *testing.T) {
 				name += ", restarted all the time"
 			}
 			t.Run(name, func(t *testing.T) {
-				r := &runner{room: newRoom(t), step: 2 * time.Second, now: start}
+				r := &runner{room: newRoom(t), step: 2 * time.Second, limits: DefaultLimits(), now: start}
 				r.run(script, restarts)
 			})
 		}
@@ -52,9 +53,10 @@ func TestScripts(t *testing.T) {
 
 type runner struct {
 	*room
-	step time.Duration
-	now  time.Time
-	last map[uint64]fettle.Alarm // as last told
+	step   time.Duration
+	limits Limits
+	now    time.Time
+	last   map[uint64]fettle.Alarm // as last told
 }
 
 func (r *runner) run(script string, restarts bool) {
@@ -95,6 +97,9 @@ func (r *runner) play(what string) error {
 	case "step":
 		var err error
 		r.step, err = time.ParseDuration(rest)
+		return err
+	case "limits":
+		_, err := fmt.Sscan(rest, &r.limits.RaiseAbove, &r.limits.HighAbove, &r.limits.ClearBelow)
 		return err
 	case "ack":
 		return r.answer(rest, r.Acknowledge)
@@ -142,6 +147,7 @@ func (r *runner) rows(what string) error {
 		}
 		v.Causes = append(v.Causes, fettle.Cause{Sensor: sensor, Share: percent / 100})
 	}
+	r.SetLimits(r.limits)
 	for range times {
 		v.Time = r.now
 		r.now = r.now.Add(r.step)

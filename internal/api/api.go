@@ -29,8 +29,6 @@ import (
 // A Config says how the API behaves.
 type Config struct {
 	Version     string
-	Interval    time.Duration  // from one forecast to the next, as /inference/status tells it
-	Lookback    time.Duration  // of a forecast, as /inference/status tells it
 	Lines       codec.Shape    // where writers of line protocol put machine and sensors
 	LocalOpen   bool           // the local user needs no key to read, ingest and operate
 	Hosts       []string       // further names of this machine, beside localhost and loopback addresses
@@ -39,6 +37,12 @@ type Config struct {
 	KeyRate     int            // requests a minute with one key; 0: no limit
 	AddressRate int            // the same from one address that is not the local user's
 	Now         func() time.Time
+}
+
+// SetRates changes how often people may ask, from the next request on.
+func (a *API) SetRates(perKey, perAddress int) {
+	a.byKey.set(perKey)
+	a.byAddress.set(perAddress)
 }
 
 // Deps is what the API reads from and acts on. All of it is safe for concurrent
@@ -63,6 +67,11 @@ type Deps struct {
 	Users     *broker.Accounts
 	Registry  *model.Folder // Models are its versions
 	Tunnels   Tunnels
+	Settings  Settings
+	Silences  Silences
+	// Pace is how often short forecasts are made and how far they look back, as
+	// /inference/status tells it.
+	Pace func() (interval, lookback time.Duration)
 
 	Status  func() Status
 	Samples func() []Sample // what /metrics tells beside the status; may be nil

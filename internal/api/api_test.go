@@ -56,7 +56,7 @@ func newRig(t testing.TB, change ...func(*Config, *Deps)) rig {
 		t.Fatal(err)
 	}
 	rooms := &rooms{made: map[string]forecast.Made{}}
-	cfg := Config{Version: "1.2.3", Interval: time.Minute, Lookback: 10 * time.Minute, Lines: codec.OldShape(), LocalOpen: true, Hosts: []string{"Fettle.Plant.Example"}, Now: clock}
+	cfg := Config{Version: "1.2.3", Lines: codec.OldShape(), LocalOpen: true, Hosts: []string{"Fettle.Plant.Example"}, Now: clock}
 	registry, err := model.Open(t.TempDir(), clock, nil, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
@@ -67,6 +67,7 @@ func newRig(t testing.TB, change ...func(*Config, *Deps)) rig {
 		Unit:     func(sensor string) string { return map[string]string{"current": "A", "tempA": "°C"}[sensor] },
 		Readings: rooms, Ingest: rooms, Forecasts: rooms, Scores: rooms, Verdicts: verdictRoom{rooms}, Alarms: rooms, Accept: rooms.Accept, Notices: rooms,
 		Events: log, Keys: keys, Users: users, Keeping: rooms, Tunnels: rooms, Status: func() Status { return rooms.status }, Ready: func() error { return rooms.notReady },
+		Settings: rooms, Silences: rooms, Pace: func() (time.Duration, time.Duration) { return time.Minute, 10 * time.Minute },
 		AdminToken: "secret of this run",
 	}
 	for _, c := range change {
@@ -95,8 +96,32 @@ type rooms struct {
 	submit   error
 	refused  int
 	tunnel   fettle.Tunnel
+	settings SettingsState
+	change   fettle.SettingsChange
+	silences []fettle.Silence
 	held     chan fettle.Tunnel // states of the tunnel that is held; nil: it cannot be
 }
+
+func (r *rooms) Settings() SettingsState { return r.settings }
+
+func (r *rooms) Reload() fettle.SettingsChange { return r.change }
+
+func (r *rooms) Silence(s fettle.Silence) (fettle.Silence, error) {
+	s.ID = uint64(len(r.silences) + 1)
+	r.silences = append(r.silences, s)
+	return s, nil
+}
+
+func (r *rooms) EndSilence(id uint64, by string) (fettle.Silence, error) {
+	if id == 0 || id > uint64(len(r.silences)) {
+		return fettle.Silence{}, fettle.Errorf(fettle.NotFound, "no silence %d", id)
+	}
+	s := r.silences[id-1]
+	s.EndedBy = by
+	return s, nil
+}
+
+func (r *rooms) Silences(string) []fettle.Silence { return r.silences }
 
 func (r *rooms) Tunnel() fettle.Tunnel { return r.tunnel }
 

@@ -37,7 +37,7 @@ func (a *API) addEvents() {
 type eventsQuery struct {
 	After   int64              `query:"after" minimum:"-1" default:"-1" doc:"Number of the last event already seen; 0: everything still kept; absent: from now on"`
 	Wait    string             `query:"wait" default:"0s" doc:"How long a poll may wait for an event, such as 20s; at most 60s"`
-	Kinds   []fettle.EventKind `query:"kinds" enum:"readings,forecast,verdict,alarm,model,training,tunnel" doc:"Only these kinds, with commas between them"`
+	Kinds   []fettle.EventKind `query:"kinds" enum:"readings,forecast,verdict,alarm,model,training,tunnel,settings,silence" doc:"Only these kinds, with commas between them"`
 	Machine string             `query:"machine" doc:"Only events of this machine"`
 	Accept  string             `header:"Accept" hidden:"true"`
 	LastID  string             `header:"Last-Event-ID" doc:"Number of the last event already seen, as browsers send it when they resume a stream"`

@@ -15,11 +15,11 @@ const maxLimited = 50_000
 // minute's requests, which fills again steadily: who has rested may ask for
 // much at once, as a page does that is opened.
 type limiter struct {
-	perMinute float64 // 0: no limit
-	now       func() time.Time
+	now func() time.Time
 
-	mu   sync.Mutex // guards what follows
-	left map[string]allowance
+	mu        sync.Mutex // guards what follows
+	perMinute float64    // 0: no limit
+	left      map[string]allowance
 }
 
 // An allowance is what was left to a caller at a time.
@@ -32,13 +32,20 @@ func newLimiter(perMinute int, now func() time.Time) *limiter {
 	return &limiter{perMinute: float64(perMinute), now: now, left: map[string]allowance{}}
 }
 
+// set changes the limit. Nobody is left more than the new one allows.
+func (l *limiter) set(perMinute int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.perMinute = float64(perMinute)
+}
+
 // take counts a request; if it is one too many, it says how long to wait.
 func (l *limiter) take(who string) time.Duration {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	if l.perMinute == 0 {
 		return 0
 	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
 	now := l.now()
 	if _, known := l.left[who]; !known && len(l.left) >= maxLimited {
 		l.forget(now)

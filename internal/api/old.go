@@ -111,13 +111,14 @@ type inferenceBody struct {
 }
 
 func (a *API) inferenceStatus(w http.ResponseWriter, r *http.Request) {
+	interval, lookback := a.Pace()
 	message := "Inference running directly from stored readings"
 	if !a.anyActive() {
 		message = "No active workspaces found"
 	}
 	writeJSON(w, http.StatusOK, inferenceBody{
-		IntervalSeconds: int(a.cfg.Interval / time.Second),
-		LookbackMinutes: int(a.cfg.Lookback / time.Minute),
+		IntervalSeconds: int(interval / time.Second),
+		LookbackMinutes: int(lookback / time.Minute),
 		Status:          "success",
 		AvailableModels: a.modelled(),
 		Message:         message,
@@ -126,7 +127,8 @@ func (a *API) inferenceStatus(w http.ResponseWriter, r *http.Request) {
 
 // anyActive tells whether a machine has sent anything within the look-back.
 func (a *API) anyActive() bool {
-	since := a.cfg.Now().Add(-a.cfg.Lookback)
+	_, lookback := a.Pace()
+	since := a.cfg.Now().Add(-lookback)
 	for _, m := range a.Machines() {
 		if m.Arrived.After(since) {
 			return true

@@ -62,6 +62,21 @@ func TestRates(t *testing.T) {
 	ask(403, from("2001:db8:1:3::1"))
 }
 
+func TestRatesAreChanged(t *testing.T) {
+	rig := newRig(t, func(c *Config, _ *Deps) { c.KeyRate, c.AddressRate = 3000, 3000 })
+	one := withKey(rig.key(t))
+	for i, want := range []int{200, 200, 429} {
+		rig.SetRates(2, 3000) // what was left of 3000 is none of the new limit's
+		if w := rig.get("/workspaces", tunnelled, one); w.Code != want {
+			t.Errorf("request %d: got %d, want %d", i, w.Code, want)
+		}
+	}
+	rig.SetRates(0, 0)
+	if w := rig.get("/workspaces", tunnelled, one); w.Code != 200 {
+		t.Errorf("without a limit: %d", w.Code)
+	}
+}
+
 // However many callers there are, little is kept of them.
 func TestLimiterIsBounded(t *testing.T) {
 	now := noon

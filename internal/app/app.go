@@ -41,7 +41,12 @@ type App struct {
 	now     func() time.Time // the wall clock
 	lag     time.Duration    // how much later than the clock forecasts are made: past that is lived again has no live ticks
 
+	// Level, if there is one, is the log's, which may change while the server
+	// runs. It is set before Run.
+	Level *slog.LevelVar
+
 	db       *db.DB
+	settings *liveSettings
 	models   *model.Folder
 	keys     *api.Keys
 	accounts *broker.Accounts
@@ -113,6 +118,7 @@ func (a *App) open() error {
 
 // openStages makes what readings go through once they are let in.
 func (a *App) openStages() error {
+	a.settings = a.newSettings()
 	rows, err := readings.Open(a.db, a.cfg.Data.Dir, a.logOf("readings"))
 	if err != nil {
 		return err
@@ -135,6 +141,8 @@ func (a *App) openStages() error {
 	if a.flow.alarms, err = alarm.Open(a.db, a.now, a.flow.alarmed); err != nil {
 		return err
 	}
+	a.flow.alarms.SetLimits(alarmLimits(a.cfg.Alarm))
+	a.flow.judge.Silenced = a.flow.alarms.SilencedWithin
 	if a.flow.forecasts, err = forecast.New(forecast.Config{Forecasters: a.forecasters(), Steps: a.steps(), ModelBytes: int64(a.cfg.Limits.Memory) / 4, Now: func() time.Time { return a.now().Add(a.lag) }}, rows, a.models, a.db, a.logOf("forecast")); err != nil {
 		return err
 	}
@@ -233,6 +241,7 @@ func (a *App) Run(ctx context.Context) (err error) {
 	parts.Go(func() error { return a.training.Run(ctx) })
 	parts.Go(func() error { return a.watchDrift(ctx) })
 	parts.Go(func() error { return a.usage.run(ctx) })
+	parts.Go(func() error { return a.settings.run(ctx) })
 	parts.Go(func() error { return a.announce(ctx) })
 	parts.Go(func() error { return a.endWhenAsked(ctx, end) })
 	err = parts.Wait()
@@ -312,7 +321,7 @@ func (a *App) Last(machine string) time.Time {
 	return info.Last
 }
 
-func (a *App) unit(sensor string) string { return a.cfg.Units[sensor] }
+func (a *App) unit(sensor string) string { return a.current().Units[sensor] }
 
 // modelsChanged tells everybody about a folder of models that is not what it was.
 func (a *App) modelsChanged(models []fettle.Model) {

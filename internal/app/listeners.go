@@ -57,14 +57,13 @@ func (a *App) newAPI() (*api.API, error) {
 		return nil, err
 	}
 	return api.New(api.Config{
-		Version: a.version, Interval: time.Duration(a.cfg.Forecast.Interval), Lookback: time.Duration(a.cfg.Forecast.Lookback),
-		Lines: lines(a.cfg.Ingest), LocalOpen: a.cfg.Auth.Local == "open", Hosts: a.cfg.HTTP.Hosts, Now: a.now,
+		Version: a.version, Lines: lines(a.cfg.Ingest), LocalOpen: a.cfg.Auth.Local == "open", Hosts: a.cfg.HTTP.Hosts, Now: a.now,
 		Origins: a.cfg.HTTP.Origins, Proxies: networks(a.cfg.HTTP.Proxies), KeyRate: a.cfg.HTTP.KeyRate, AddressRate: a.cfg.HTTP.AddressRate,
 	}, api.Deps{
 		Machines: a.machines, Models: a.models.List, Registry: a.models, Unit: a.unit, Readings: a.flow.readings, Ingest: a.flow.gate,
 		Forecasts: a.flow.forecasts, Scores: a.flow.forecasts, Verdicts: a.flow.judge, Alarms: a.flow.alarms, Accept: a.flow.accept, Notices: a.notices, Events: a.flow.events, Keys: a.keys, Users: a.accounts, Keeping: a, Training: a.training, Workers: a.training,
 		Status: a.status, Samples: a.samples, Ready: a.isReady, Page: page.Handler(), AdminToken: a.web.token,
-		Tunnels: a.tunnels,
+		Tunnels: a.tunnels, Settings: a.settings, Silences: silences{a}, Pace: a.pace,
 	}, a.logOf("http"))
 }
 

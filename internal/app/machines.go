@@ -56,6 +56,9 @@ func (a *App) machine(info readings.Info) fettle.Machine {
 	if champion, found := a.models.Champion(info.Machine, fettle.ShortForecaster); found {
 		m.Model = champion.Name
 	}
+	if silence, found := a.flow.alarms.Silenced(info.Machine, a.now()); found {
+		m.Silence = &silence
+	}
 	v, judged := a.flow.judge.Latest(info.Machine)
 	m.Score = v.Score
 	m.State, m.Sentence = a.state(m, v, judged)

@@ -41,7 +41,7 @@ func (a *App) noticeConfig() (notify.Config, error) {
 	c := notify.Config{
 		Mail: mailConfig(a.cfg.SMTP), TLS: trust,
 		Group: time.Duration(n.Group), PerHour: n.PerHour, MaxAge: time.Duration(n.MaxAge), GiveUp: time.Duration(n.GiveUp),
-		Alert: verdict.AlertText, Page: a.pageAddress,
+		Alert: verdict.AlertText, Page: a.pageAddress, Silenced: a.silenced,
 	}
 	for _, r := range n.Receivers {
 		c.Receivers = append(c.Receivers, notify.Receiver{

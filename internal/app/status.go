@@ -43,7 +43,7 @@ func (a *App) parts(machines []fettle.Machine) []api.Part {
 	parts := []api.Part{
 		a.brokerPart(), a.outsidePart(), a.gatePart(), a.readingsPart(machines), a.forecastPart(machines), a.verdictPart(machines), a.alarmPart(), a.noticePart(), a.modelPart(), a.trainingPart(),
 		{Name: "http", State: api.PartOK, Detail: fmt.Sprintf("on %s, with a key on %s", a.web.address(), orOff(a.web.keyedAddress()))},
-		a.tunnels.part(),
+		a.tunnels.part(), a.settings.part(),
 	}
 	return append(parts, a.influxParts()...)
 }

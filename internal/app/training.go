@@ -71,11 +71,11 @@ const driftEvery = time.Minute
 
 // watchDrift asks for a training where forecasts have become worse.
 func (a *App) watchDrift(ctx context.Context) error {
-	if a.cfg.Training.Drift == "off" {
-		<-ctx.Done()
-		return nil
-	}
-	return every(ctx, driftEvery, a.lookForDrift)
+	return every(ctx, driftEvery, func() {
+		if a.current().Training.Drift != "off" {
+			a.lookForDrift()
+		}
+	})
 }
 
 func (a *App) lookForDrift() {

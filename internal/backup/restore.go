@@ -114,7 +114,7 @@ func Check(ctx context.Context, dir, store string) (report readings.Report, err 
 }
 
 func within(dir, store string, do func(*readings.Store) error) error {
-	d, err := db.Open(filepath.Join(dir, store), db.Options{})
+	d, err := db.Open(filepath.Join(dir, store), db.Options{HasCopy: true}) // the backup itself
 	if err != nil {
 		return err
 	}

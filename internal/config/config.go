@@ -8,8 +8,8 @@
 // file, and the file over the defaults.
 //
 // The package also knows server.json, the note that a running server leaves in
-// its data folder for the commands beside it. It never opens a port, and never
-// changes the file that it reads.
+// its data folder for the commands beside it. It never opens a port. Set alone
+// changes a configuration file, one value at a time.
 package config
 
 import (
@@ -31,14 +31,17 @@ type Config struct {
 	Influx    Influx            `yaml:"influx" doc:"An InfluxDB 2 next door: a bucket that is read, buckets that are written."`
 	Retention Retention         `yaml:"retention" doc:"How long readings are kept. Files go by whole days (UTC), once their day is that much older than the machine's newest reading."`
 	Forecast  Forecast          `yaml:"forecast" doc:"When machines are forecast, and from what."`
+	Alarm     Alarm             `yaml:"alarm" doc:"When a machine's score becomes an alarm. 1 is the end of what was usual."`
 	Training  Training          `yaml:"training" doc:"When models are trained, by what, and what that may take. Training runs in processes of its own at the lowest priority."`
 	Notify    Notify            `yaml:"notify" doc:"Whom alarms are told to, beside the page and MQTT. docs/notices.md tells more."`
 	SMTP      SMTP              `yaml:"smtp" doc:"The server that takes e-mails, for receivers with e-mail addresses."`
 	Limits    Limits            `yaml:"limits" doc:"What fettle may take of the computer."`
 	Log       Log               `yaml:"log" doc:"What fettle says while it runs, on standard error and in a file."`
-	Units     map[string]string `yaml:"units" doc:"The unit of a sensor, by the sensor's name, for the page and the API. Entries are added to the default ones; an empty unit removes one."`
+	Units     map[string]string `yaml:"units" live:"yes" doc:"The unit of a sensor, by the sensor's name, for the page and the API. Entries are added to the default ones; an empty unit removes one."`
 
 	warnings []string
+	file     string            // absolute; empty if there was none
+	origins  map[string]string // where a setting was set, by its path
 }
 
 // Data is the section about the disk.
@@ -70,8 +73,8 @@ type HTTP struct {
 	Hosts       []string `yaml:"hosts" doc:"Further host names under which browsers may call; localhost, addresses of this computer and the listeners' own names are always known."`
 	Origins     []string `yaml:"origins" doc:"Web pages of other origins that may call with a key (CORS), such as https://dashboard.example.com."`
 	Proxies     []string `yaml:"proxies" doc:"Addresses, or networks such as 10.0.0.0/24, of proxies elsewhere whose X-Forwarded-For and X-Forwarded-Proto are believed; those on this computer always are."`
-	KeyRate     int      `yaml:"requests_per_key" doc:"Requests a minute that may come with one key; further ones get 429 with Retry-After. 0: no limit."`
-	AddressRate int      `yaml:"requests_per_address" doc:"The same for one address. The local user has no limit. 0: no limit."`
+	KeyRate     int      `yaml:"requests_per_key" live:"yes" doc:"Requests a minute that may come with one key; further ones get 429 with Retry-After. 0: no limit."`
+	AddressRate int      `yaml:"requests_per_address" live:"yes" doc:"The same for one address. The local user has no limit. 0: no limit."`
 }
 
 // Auth is the section about keys.
@@ -148,8 +151,8 @@ type MachineRetention struct {
 
 // Forecast is the section about forecasting.
 type Forecast struct {
-	Interval    Duration      `yaml:"interval" doc:"Time of a machine's own readings from one of its short forecasts to the next."`
-	Lookback    Duration      `yaml:"lookback" doc:"How far back a short forecast looks for the readings that it is made from."`
+	Interval    Duration      `yaml:"interval" live:"yes" doc:"Time of a machine's own readings from one of its short forecasts to the next."`
+	Lookback    Duration      `yaml:"lookback" live:"yes" doc:"How far back a short forecast looks for the readings that it is made from."`
 	Machines    []MachineStep `yaml:"machines" doc:"Machines whose own step is set; of all others it is found in their readings."`
 	Forecasters []Forecaster  `yaml:"forecasters" doc:"Forecasters that every machine has beside the short one (its own step, 10 steps ahead), once it has the readings for them. A list takes the place of the default one; [] for none."`
 }
@@ -169,11 +172,18 @@ type Forecaster struct {
 	Interval Duration `yaml:"interval" doc:"Time of a machine's own readings from one of its forecasts to the next."`
 }
 
+// Alarm is the section about when a score becomes an alarm.
+type Alarm struct {
+	RaiseAbove float64 `yaml:"raise_above" live:"yes" doc:"Score above which a reading speaks for an alarm; 3 of the last 5 raise one."`
+	HighAbove  float64 `yaml:"high_above" live:"yes" doc:"Score above which it is of high priority."`
+	ClearBelow float64 `yaml:"clear_below" live:"yes" doc:"Score below which a reading speaks for its end; 5 in a row end it."`
+}
+
 // Training is the section about training models.
 type Training struct {
 	Schedule string   `yaml:"schedule" doc:"When all machines are trained anew: cron with five fields (minute, hour, day of month, month, day of week), in local time. Empty: only by hand and by drift."`
 	Stagger  Duration `yaml:"stagger" doc:"Time over which the machines of a schedule are spread, each at a place of its own."`
-	Drift    string   `yaml:"drift" enum:"on,off" doc:"Whether a machine is trained whose scored forecasts have become worse than its model was on what was held out, at most once a day."`
+	Drift    string   `yaml:"drift" live:"yes" enum:"on,off" doc:"Whether a machine is trained whose scored forecasts have become worse than its model was on what was held out, at most once a day."`
 	Preset   string   `yaml:"preset" doc:"What models are like: deployed, research, ett, or the path of a JSON file that names one of them (preset) and changes it (context, horizon, d_model, epochs and so on)."`
 	History  Duration `yaml:"history" doc:"How far back readings are learned from and judged by. Forecasters with long steps look back on 8760 of them."`
 	Parallel int      `yaml:"parallel" doc:"Machines that are trained at once on this computer."`
@@ -206,7 +216,7 @@ type Limits struct {
 
 // Log is the section about logging.
 type Log struct {
-	Level   string `yaml:"level" enum:"debug,info,warn,error" doc:"The least important lines still shown."`
+	Level   string `yaml:"level" live:"yes" enum:"debug,info,warn,error" doc:"The least important lines still shown."`
 	Format  string `yaml:"format" enum:"text,json" doc:"Text for people (coloured on a terminal), or JSON lines for programs."`
 	File    string `yaml:"file" doc:"File that has the log too, for fettle logs. A relative path starts at the data folder. Empty: none."`
 	MaxSize Bytes  `yaml:"max_size" doc:"Size of that file at which a new one is begun."`
@@ -251,6 +261,7 @@ func Defaults() Config {
 				{Name: "days", Step: Duration(time.Hour), Context: 168, Steps: 48, Interval: Duration(time.Hour)},
 			},
 		},
+		Alarm: Alarm{RaiseAbove: 1, HighAbove: 2, ClearBelow: 0.9},
 		Training: Training{
 			Schedule: "0 0 1 * *", Stagger: Duration(6 * time.Hour), Drift: "on", Preset: "deployed", History: Duration(30 * 24 * time.Hour),
 			Parallel: 1, Memory: 512 << 20, Budget: Duration(30 * time.Minute), Windows: 20_000, Margin: 0.01, Attempts: 3,
@@ -304,6 +315,12 @@ func load(path string, text []byte, environ []string) (Config, error) {
 		return Config{}, l.sortedFaults()
 	}
 	c.warnings = l.warnings
+	c.origins = l.origins()
+	if path != "" {
+		if c.file, _ = filepath.Abs(path); c.file == "" {
+			c.file = path
+		}
+	}
 	return c, nil
 }
 

@@ -89,7 +89,7 @@ func TestFaults(t *testing.T) {
 		environ []string
 		want    string
 	}{
-		{"htp: {}", nil, "fettle.yaml:1:1: htp is not a setting; expected one of data, http, auth, tunnel, mqtt, ingest, influx, retention, forecast, training, notify, smtp, limits, log, units at the top\n    1 | htp: {}\n      | ^"},
+		{"htp: {}", nil, "fettle.yaml:1:1: htp is not a setting; expected one of data, http, auth, tunnel, mqtt, ingest, influx, retention, forecast, alarm, training, notify, smtp, limits, log, units at the top\n    1 | htp: {}\n      | ^"},
 		{"http:\n  lisen: x", nil, "fettle.yaml:2:3: http.lisen is not a setting; expected one of listen, keyed_listen, hosts, origins, proxies, requests_per_key, requests_per_address in http\n    2 |   lisen: x\n      |   ^"},
 		{"forecast:\n  interval: 60", nil, "fettle.yaml:2:13: forecast.interval is \"60\"; expected a duration with its unit, such as 60s, 5m or 1h30m\n    2 |   interval: 60\n      |             ^"},
 		{"forecast: {interval: 1ms}", nil, "forecast.interval is 1ms; expected 1s to 24h"},

@@ -132,6 +132,17 @@ func (l *loader) placeOf(path string) place {
 	return place{}
 }
 
+// origins says of every place that something was written at where that is.
+func (l *loader) origins() map[string]string {
+	list := map[string]string{}
+	for path, at := range l.places {
+		if list[path] = at.variable; at.line > 0 {
+			list[path] = fmt.Sprintf("%s:%d", l.file, at.line)
+		}
+	}
+	return list
+}
+
 // sortedFaults puts the file's faults in the file's order, the environment's
 // after them.
 func (l *loader) sortedFaults() Faults {

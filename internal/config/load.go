@@ -140,6 +140,7 @@ func (l *loader) decodeStruct(path string, node ast.Node, into reflect.Value) {
 			l.fault(at, fettle.BadField("wrong value", join(path, key), "", "the path of a file, and no "+plain+" beside it"))
 			continue
 		}
+		l.places[join(path, plain)] = at
 		l.readSecret(at, join(path, key), file, secret)
 	}
 }

@@ -23,6 +23,14 @@ its line. A duration is written with its unit (` + "`60s`, `5m`, `1h30m`" + `), 
 bytes with or without (` + "`64MiB`, `500kB`, `1048576`" + `). In a variable a list is written
 ` + "`a,b`" + ` and a map ` + "`{name: value}`" + `.
 
+A running server looks at its file every second. Settings marked *live* are in
+force at once; of others that have changed it says that they need a restart. A
+file that is wrong is named in the log and changes nothing. From the command line:
+
+    fettle config show                         every setting, and where it comes from
+    fettle config set forecast.interval 300s   writes the file, keeping comments
+    fettle config check                        is the file right?
+
 A secret can stand in a file of its own: ` + "`password_file`" + ` in place of ` + "`password`" + ` holds
 the path, counted from the folder of the configuration file. fettle warns when
 other users of the computer can read a secret.
@@ -79,7 +87,10 @@ func (s setting) sentence() string {
 		text += " Each entry has the keys below."
 	}
 	if s.value.Kind() == reflect.Map {
-		return "By name."
+		text = "By name."
+	}
+	if s.live {
+		text += " *Live.*"
 	}
 	return text
 }

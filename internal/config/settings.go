@@ -15,6 +15,7 @@ type setting struct {
 	path  string // "http.listen"
 	doc   string
 	enum  []string // the only texts allowed; nil if any
+	live  bool     // a change needs no restart
 	value reflect.Value
 }
 
@@ -45,7 +46,7 @@ func settingsBelow(path string, field reflect.StructField, value reflect.Value) 
 }
 
 func newSetting(section string, field reflect.StructField, value reflect.Value) setting {
-	s := setting{path: join(section, keyOf(field)), doc: field.Tag.Get("doc"), value: value}
+	s := setting{path: join(section, keyOf(field)), doc: field.Tag.Get("doc"), live: field.Tag.Get("live") != "", value: value}
 	if enum, found := field.Tag.Lookup("enum"); found {
 		s.enum = strings.Split(enum, ",")
 	}

@@ -33,6 +33,7 @@ func (c *Config) problems() []*fettle.Error {
 	v.influx(c.Influx)
 	v.retention(c.Retention)
 	v.forecast(c.Forecast)
+	v.alarm(c.Alarm)
 	v.training(c.Training)
 	v.notify(c.Notify, c.SMTP)
 	v.check(c.Limits.Memory == 0 || within(c.Limits.Memory, 32<<20, 1<<40), "limits.memory", c.Limits.Memory.String(), "0 (no limit), or 32MiB to 1024GiB")
@@ -218,6 +219,14 @@ func (v *validator) forecast(f Forecast) {
 		v.count(one.Steps, path+".steps", 1, maxSteps)
 		v.duration(one.Interval, path+".interval", time.Second, 31*day)
 	}
+}
+
+// alarm: scores up to 1 are usual, and have no cause to be told.
+func (v *validator) alarm(a Alarm) {
+	score := func(x float64) string { return strconv.FormatFloat(x, 'g', -1, 64) }
+	v.check(a.RaiseAbove >= 1 && a.RaiseAbove <= 1000, "alarm.raise_above", score(a.RaiseAbove), "1 to 1000")
+	v.check(a.HighAbove >= a.RaiseAbove && a.HighAbove <= 1000, "alarm.high_above", score(a.HighAbove), score(a.RaiseAbove)+" (alarm.raise_above) to 1000")
+	v.check(a.ClearBelow > 0 && a.ClearBelow <= a.RaiseAbove, "alarm.clear_below", score(a.ClearBelow), "above 0, up to "+score(a.RaiseAbove)+" (alarm.raise_above)")
 }
 
 // training leaves the schedule and the preset to those who read them.

@@ -60,6 +60,9 @@ type Options struct {
 	CacheBytes    int64        // memory for blocks read from disk; 0: 4 MiB
 	MemTableBytes int64        // memory for commits before they move to a table file, held up to three times; 0: 2 MiB
 	Log           *slog.Logger // nil: silent
+	HasCopy       bool         // a store of an older format is taken over without a copy being made: there is one
+
+	steps func() []step // what takes over stores of older formats; nil: steps
 }
 
 func (o Options) withDefaults() Options {
@@ -71,6 +74,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.steps == nil {
+		o.steps = steps
 	}
 	return o
 }
@@ -90,8 +96,10 @@ type DB struct {
 	calls  sync.WaitGroup // calls under way
 }
 
-// Open opens the folder, making it if it is not there. Conflict: another
-// process holds it, a newer fettle wrote it, or it is something else's.
+// Open opens the folder, making it if it is not there. One of an older format is
+// copied (beside it, as *.formatN-TIME) and taken over, which is said in the log.
+// Conflict: another process holds it, a newer fettle wrote it, or it is something
+// else's.
 func Open(dir string, o Options) (*DB, error) {
 	return open(dir, o, vfs.Default)
 }
@@ -107,7 +115,8 @@ func open(dir string, o Options, disk vfs.FS) (*DB, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := checkFormat(dir, disk, o.Log); err != nil {
+	older, err := o.checkFormat(dir, disk)
+	if err != nil {
 		return nil, errors.Join(err, lock.Close())
 	}
 	health := newHealth(o.Log.With("folder", dir))
@@ -120,6 +129,9 @@ func open(dir string, o Options, disk vfs.FS) (*DB, error) {
 		return nil, errors.Join(err, lock.Close())
 	}
 	d.guard.watch()
+	if err := older.run(d, disk, o.Log); err != nil {
+		return nil, errors.Join(err, d.Close())
+	}
 	return d, nil
 }
 
@@ -217,7 +229,7 @@ func (d *DB) pebbleOptions(o Options) *pebble.Options {
 		CacheSize:    o.CacheBytes + 2*o.MemTableBytes,
 		MemTableSize: uint64(o.MemTableBytes),
 		MaxOpenFiles: 500,
-		// A newer format of Pebble's needs a higher formatVersion of ours, so
+		// A newer format of Pebble's needs a step of ours (format.go), so
 		// that an older binary refuses with a sentence of ours.
 		FormatMajorVersion: pebble.FormatWALSyncChunks,
 		Logger:             logger{d.health},
@@ -306,7 +318,7 @@ func (d *DB) Checkpoint(dir string) error {
 	}
 	err := d.run(func() error { return d.pebble.Checkpoint(dir, pebble.WithFlushedWAL()) })
 	if err == nil {
-		err = writeFormat(dir, d.guard.FS)
+		err = writeLine(d.guard.FS, d.guard.FS.PathJoin(dir, formatFile), fmt.Sprint(formatPrefix, formatOf(steps())))
 	}
 	if err != nil {
 		return fettle.Errorf(fettle.Unavailable, "copy store to %s: %w", dir, err)

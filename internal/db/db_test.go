@@ -228,22 +228,6 @@ func TestFormat(t *testing.T) {
 	}
 }
 
-// A folder of an older format is opened, and says from then on that it is ours.
-func TestOlderFormat(t *testing.T) {
-	dir := t.TempDir()
-	d := mustOpen(t, dir)
-	mustPut(t, d, "a=1")
-	d.Close()
-	file := filepath.Join(dir, formatFile)
-	if err := os.WriteFile(file, []byte("fettle store format 1\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	wantList(t, mustOpen(t, dir), "a=1")
-	if line, err := os.ReadFile(file); err != nil || string(line) != "fettle store format 2\n" {
-		t.Errorf("format is %q, %v", line, err)
-	}
-}
-
 // A snapshot stays as it was, in all its stretches.
 func TestSnapshot(t *testing.T) {
 	d := mustOpen(t, t.TempDir())

@@ -150,6 +150,19 @@ func (f Files) List(dir string) ([]string, error) {
 // cannot do that, copies it.
 func (f Files) Link(from, to string) error { return vfs.LinkOrCopy(f.disk, from, to) }
 
+// copy copies a file and syncs the copy.
+func (f Files) copy(from, to string) error {
+	source, _, err := f.Open(from)
+	if err != nil {
+		return err
+	}
+	err = f.Draft(to, func(w io.Writer) error {
+		_, err := io.Copy(w, source)
+		return err
+	})
+	return errors.Join(err, source.Close())
+}
+
 // SyncFolder makes the names in a folder last.
 func (f Files) SyncFolder(dir string) error {
 	folder, err := f.disk.OpenDir(dir)

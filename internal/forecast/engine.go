@@ -50,6 +50,7 @@ type Engine struct {
 	log    *slog.Logger
 	counts counts
 	shelf  *shelf
+	pace   atomic.Pointer[pace] // of the short forecaster
 
 	mu       sync.Mutex
 	memories map[string][]*memory // of every machine that was asked for and is stored, in the order of cfg.Forecasters
@@ -67,7 +68,30 @@ func New(cfg Config, rows *readings.Store, models *model.Folder, d *db.DB, log *
 			return nil, fettle.BadField("bad step", fettle.Shorten(machine), step.String(), fmt.Sprintf("1ms to %s", maxStep))
 		}
 	}
-	return &Engine{cfg: cfg, rows: rows, models: models, db: d, log: log, shelf: newShelf(cfg.ModelBytes), memories: map[string][]*memory{}}, nil
+	e := &Engine{cfg: cfg, rows: rows, models: models, db: d, log: log, shelf: newShelf(cfg.ModelBytes), memories: map[string][]*memory{}}
+	e.SetPace(cfg.Forecasters[0].Interval, cfg.Forecasters[0].Lookback)
+	return e, nil
+}
+
+// A pace is what may change of the short forecaster while the Engine works.
+type pace struct{ interval, lookback time.Duration }
+
+// SetPace changes how often short forecasts are made and how far they look
+// back, from the next tick on. Both are above zero.
+func (e *Engine) SetPace(interval, lookback time.Duration) { e.pace.Store(&pace{interval, lookback}) }
+
+func (m *memory) interval() time.Duration {
+	if m.pace != nil {
+		return m.pace.Load().interval
+	}
+	return m.plan.Interval
+}
+
+func (m *memory) lookback() time.Duration {
+	if m.pace != nil {
+		return m.pace.Load().lookback
+	}
+	return m.plan.Lookback
 }
 
 // Made is a forecast with what it was made from.
@@ -129,7 +153,7 @@ func (e *Engine) make(ctx context.Context, m *memory, info readings.Info, at tim
 	if err != nil {
 		return Made{}, err
 	}
-	look, err := e.lookBack(ctx, m, f, lookRequest{info: info, until: at, rows: f.model.Context, reach: m.plan.Lookback})
+	look, err := e.lookBack(ctx, m, f, lookRequest{info: info, until: at, rows: f.model.Context, reach: m.lookback()})
 	if err != nil {
 		return Made{}, err
 	}

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"fettle"
@@ -29,6 +30,7 @@ const recordFormat = 2
 type memory struct {
 	machine string
 	plan    Forecaster
+	pace    *atomic.Pointer[pace] // of the short one; nil: the plan's
 
 	mu sync.Mutex // guards what follows; held for moments only, never in a fit
 	record
@@ -72,6 +74,9 @@ func (e *Engine) memoriesOf(machine string) []*memory {
 	if !found {
 		for _, plan := range e.cfg.Forecasters {
 			m := &memory{machine: machine, plan: plan, loaded: map[string]*predictor{}}
+			if plan.Name == fettle.ShortForecaster {
+				m.pace = &e.pace
+			}
 			m.mu.Lock() // others wait until it is read
 			m.book.mu.Lock()
 			all = append(all, m)

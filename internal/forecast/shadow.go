@@ -113,7 +113,7 @@ func (e *Engine) shadow(ctx context.Context, m *memory, info readings.Info, at t
 	}
 	var k kept
 	if err == nil {
-		k, err = e.shadowOf(ctx, m, f, lookRequest{info: info, until: at, rows: f.model.Context, reach: m.plan.Lookback})
+		k, err = e.shadowOf(ctx, m, f, lookRequest{info: info, until: at, rows: f.model.Context, reach: m.lookback()})
 	}
 	if err == nil && !k.besides(keep) {
 		err = errors.New("its steps are not those of the champion")

@@ -133,7 +133,7 @@ func (e *Engine) skipLive(m *memory, watermark time.Time) {
 // every is the time from tick to tick: whole seconds, so that a step of
 // 299.98 s ticks every five minutes.
 func (m *memory) every() time.Duration {
-	return max(m.plan.Interval, m.plan.Step, m.Step.Round(time.Second))
+	return max(m.interval(), m.plan.Step, m.Step.Round(time.Second))
 }
 
 // next is the tick after the newest one that was consumed.

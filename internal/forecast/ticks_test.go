@@ -108,6 +108,19 @@ func TestSlowMachineTicksInItsRhythm(t *testing.T) {
 	checkTicks(t, b.ticks(b.watermark()), minutes(245, 250, 255, 260))
 }
 
+// A pace that is changed counts from the next tick on, in both directions.
+func TestPaceIsChanged(t *testing.T) {
+	b := newBench(t)
+	b.store(wave(151, 2*time.Second)) // up to 5:00
+	checkTicks(t, b.ticks(b.watermark()), minutes(2, 3, 4, 5))
+	b.engine.SetPace(5*time.Minute, 20*time.Minute)
+	b.store(wave(451, 2*time.Second)) // up to 15:00
+	checkTicks(t, b.ticks(b.watermark()), minutes(10, 15))
+	b.engine.SetPace(time.Minute, 10*time.Minute)
+	b.store(wave(511, 2*time.Second)) // up to 17:00
+	checkTicks(t, b.ticks(b.watermark()), minutes(16, 17))
+}
+
 func minutes(ticks ...int) []time.Duration {
 	after := make([]time.Duration, len(ticks))
 	for i, m := range ticks {

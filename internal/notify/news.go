@@ -32,23 +32,34 @@ type addressed struct {
 	receiver string
 }
 
-// sift finds the news in alarms of a machine that was judged up to a time.
-// Alarms of before oldest are news to nobody.
-func sift(alarms []fettle.Alarm, until, oldest time.Time, receivers []Receiver, known map[uint64]told) news {
+// sifting is what decides whether the alarms of a machine are news.
+type sifting struct {
+	until     time.Time // event time up to which the machine was judged
+	oldest    time.Time // event time; alarms of before are news to nobody
+	silent    bool      // nobody is to be told of open ones now
+	receivers []Receiver
+	known     map[uint64]told
+}
+
+// sift finds the news in alarms of one machine. An alarm that is open in a
+// silence is news later, if it still is; one that ends is news to those who know
+// of it.
+func sift(alarms []fettle.Alarm, by sifting) news {
 	s := news{told: map[uint64]told{}}
 	for i, a := range alarms {
 		was, changed := s.told[a.ID]
 		if !changed {
-			was = known[a.ID]
+			was = by.known[a.ID]
 		}
 		// Of an alarm that changes again in the same commit only its beginning
 		// is known. One that stays as it is has lasted until now.
 		last := !slices.ContainsFunc(alarms[i+1:], func(later fettle.Alarm) bool { return later.ID == a.ID })
 		switch {
 		case !a.Open():
-			s.end(a, was, receivers)
-		case last && !until.Before(oldest), !a.RaisedAt.Before(oldest):
-			s.spread(a, was, until, receivers)
+			s.end(a, was, by.receivers)
+		case by.silent:
+		case last && !by.until.Before(by.oldest), !a.RaisedAt.Before(by.oldest):
+			s.spread(a, was, by.until, by.receivers)
 		}
 	}
 	return s

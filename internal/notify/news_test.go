@@ -47,8 +47,9 @@ func TestWhatIsNews(t *testing.T) {
 	type commit struct {
 		alarms []fettle.Alarm
 		until  time.Time
+		silent bool
 	}
-	one := func(until time.Time, alarms ...fettle.Alarm) []commit { return []commit{{alarms, until}} }
+	one := func(until time.Time, alarms ...fettle.Alarm) []commit { return []commit{{alarms, until, false}} }
 	for _, c := range []struct {
 		what      string
 		receivers []Receiver
@@ -57,28 +58,33 @@ func TestWhatIsNews(t *testing.T) {
 	}{
 		{"raised", everybody, one(after, rose), "a raised 1"},
 		{"nobody is there", nil, one(after, rose), ""},
-		{"told once, however often its score changes", everybody, []commit{{[]fettle.Alarm{rose}, after}, {[]fettle.Alarm{rose}, after}}, "a raised 1"},
+		{"told once, however often its score changes", everybody, []commit{{[]fettle.Alarm{rose}, after, false}, {[]fettle.Alarm{rose}, after, false}}, "a raised 1"},
 		{"acknowledged", everybody, one(after, rose, acknowledged), "a raised 1"},
 		{"escalated", everybody, one(after, rose, worse), "a raised 1, a escalated 1"},
 		{"over", everybody, one(after, rose, cleared(rose, after)), "a raised 1, a cleared 1"},
-		{"over in a later commit", everybody, []commit{{[]fettle.Alarm{rose}, after}, {[]fettle.Alarm{cleared(rose, after)}, after}}, "a raised 1, a cleared 1"},
+		{"over in a later commit", everybody, []commit{{[]fettle.Alarm{rose}, after, false}, {[]fettle.Alarm{cleared(rose, after)}, after, false}}, "a raised 1, a cleared 1"},
 		{"two alarms", everybody, one(after, rose, open(2, fettle.High, after), cleared(rose, after)), "a raised 1, a raised 2, a cleared 1"},
 
 		{"long ago and still so", everybody, one(before, old), ""},
 		{"long ago and over", everybody, one(before, old, cleared(old, before)), ""},
-		{"lasts until the present", everybody, []commit{{[]fettle.Alarm{old}, before}, {[]fettle.Alarm{old}, after}}, "a raised 1"},
+		{"lasts until the present", everybody, []commit{{[]fettle.Alarm{old}, before, false}, {[]fettle.Alarm{old}, after, false}}, "a raised 1"},
 		{"ended while the past was caught up with", everybody, one(after, old, cleared(old, after)), ""},
-		{"its end comes late", everybody, []commit{{[]fettle.Alarm{rose}, after}, {[]fettle.Alarm{cleared(rose, before)}, before}}, "a raised 1, a cleared 1"},
+		{"its end comes late", everybody, []commit{{[]fettle.Alarm{rose}, after, false}, {[]fettle.Alarm{cleared(rose, before)}, before, false}}, "a raised 1, a cleared 1"},
 
 		{"only urgent ones", []Receiver{urgent}, one(after, rose), ""},
 		{"becomes urgent", []Receiver{urgent, all("a")}, one(after, rose, worse), "a raised 1, urgent raised 1, a escalated 1"},
 		{"some machines", []Receiver{presses, lathes}, one(after, rose, cleared(rose, after)), "presses raised 1, presses cleared 1"},
+
+		{"raised in a silence, and over in it", everybody, []commit{{[]fettle.Alarm{rose}, after, true}, {[]fettle.Alarm{cleared(rose, after)}, after, true}}, ""},
+		{"raised in a silence, and lasts", everybody, []commit{{[]fettle.Alarm{rose}, after, true}, {[]fettle.Alarm{rose}, after, true}, {[]fettle.Alarm{rose}, after, false}}, "a raised 1"},
+		{"over in a silence that came after", everybody, []commit{{[]fettle.Alarm{rose}, after, false}, {[]fettle.Alarm{cleared(rose, after)}, after, true}}, "a raised 1, a cleared 1"},
+		{"rises in a silence", everybody, []commit{{[]fettle.Alarm{rose}, after, false}, {[]fettle.Alarm{worse}, after, true}, {[]fettle.Alarm{worse}, after, false}}, "a raised 1, a escalated 1"},
 		{"wants no end", []Receiver{quiet}, one(after, rose, worse, cleared(worse, after)), "quiet raised 1"},
 	} {
 		known := map[uint64]told{}
 		var got []string
 		for _, commit := range c.commits {
-			news := sift(commit.alarms, commit.until, noon, c.receivers, known)
+			news := sift(commit.alarms, sifting{until: commit.until, oldest: noon, silent: commit.silent, receivers: c.receivers, known: known})
 			for _, n := range news.notices {
 				got = append(got, fmt.Sprint(n.receiver, " ", n.Change, " ", n.Alarm.ID))
 			}

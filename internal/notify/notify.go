@@ -46,6 +46,9 @@ type Config struct {
 
 	// Alert words the first line about an alarm, as the old system did.
 	Alert func(sensors []string, checked time.Time) string
+	// Silenced tells whether nobody is to be told of a machine's alarms now; nil:
+	// of none.
+	Silenced func(machine string) bool
 	// Page is the address of the page, such as "https://fettle.example.com".
 	Page func() string
 }
@@ -128,7 +131,10 @@ func (b *Box) Note(batch *db.Batch, until time.Time, alarms []fettle.Alarm) (com
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	now := b.now()
-	news := sift(alarms, until, now.Add(-b.cfg.MaxAge), b.cfg.Receivers, b.told)
+	news := sift(alarms, sifting{
+		until: until, oldest: now.Add(-b.cfg.MaxAge), receivers: b.cfg.Receivers, known: b.told,
+		silent: len(alarms) > 0 && b.cfg.Silenced != nil && b.cfg.Silenced(alarms[0].Machine),
+	})
 	var queued []queuedNotice
 	for _, n := range news.notices {
 		for _, a := range b.addresses {

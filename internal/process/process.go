@@ -184,6 +184,9 @@ func answer(request *http.Request, into any) error {
 func (s *Server) ResidentBytes() (int64, error) { return memory(s.process.Process.Pid, "VmRSS:") }
 func (s *Server) PeakBytes() (int64, error)     { return memory(s.process.Process.Pid, "VmHWM:") }
 
+// CPU is how much of a processor the server has used.
+func (s *Server) CPU() (time.Duration, error) { return CPU(s.process.Process.Pid) }
+
 // CPU is how much of a processor a process has used, what it started aside
 // (proc(5): utime and stime, in hundredths of a second).
 func CPU(pid int) (time.Duration, error) {

@@ -19,6 +19,11 @@ type Judge struct {
 	rows *readings.Store
 	log  *slog.Logger
 
+	// Silenced, if there is one, names further stretches of time from which
+	// nothing may be learned, ascending and apart: those in which somebody worked
+	// on the machine. It is set before the first rows come.
+	Silenced func(machine string, from, to time.Time) []fettle.Interval
+
 	fitting sync.Mutex // one fit at a time: it takes a whole core and some memory
 
 	mu       sync.Mutex // guards machines
@@ -168,11 +173,23 @@ func (j *Judge) Latest(name string) (fettle.Verdict, bool) {
 // Quarantined returns the stretches of a machine's time that have a part in
 // [from, to) and whose rows nothing may be learned from, ascending.
 func (j *Judge) Quarantined(name string, from, to time.Time) []fettle.Interval {
-	m := j.known(name)
-	if m == nil {
-		return nil
+	var judged []fettle.Interval
+	if m := j.known(name); m != nil {
+		judged = m.quarantine.within(from, to)
 	}
-	return m.quarantine.within(from, to)
+	return j.withSilences(judged, name, from, to)
+}
+
+// withSilences adds to stretches that were judged those that people named.
+func (j *Judge) withSilences(judged []fettle.Interval, name string, from, to time.Time) []fettle.Interval {
+	if j.Silenced == nil {
+		return judged
+	}
+	silenced := j.Silenced(name, from, to)
+	if len(silenced) == 0 {
+		return judged
+	}
+	return fettle.Union(append(judged, silenced...))
 }
 
 // known finds a machine for a reader; nil if there is none. A store that cannot

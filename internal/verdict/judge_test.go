@@ -252,6 +252,35 @@ func TestQuarantineHoldsTheRowsOfAFault(t *testing.T) {
 	}
 }
 
+// What was said while somebody worked on a machine is not what is usual, not even
+// if that was when it was first learned.
+func TestSilencedRowsAreNotLearnedFrom(t *testing.T) {
+	rows := healthy(1200, 6)
+	for _, work := range []int{100, 1000} {
+		change(rows, "current", work, work+100, func(_ int, v float64) float64 { return v + 10 })
+	}
+	r := newRoom(t)
+	silence := fettle.Interval{From: at(100), To: at(200)}
+	r.Judge.Silenced = func(_ string, from, to time.Time) []fettle.Interval {
+		if from.Before(silence.To) && to.After(silence.From) {
+			return []fettle.Interval{silence}
+		}
+		return nil
+	}
+	verdicts := r.live(rows)
+	for i := 1010; i < 1100; i++ {
+		if verdicts[i].Score <= 1 {
+			t.Fatalf("score at row %d is %.2f; the work was learned", i, verdicts[i].Score)
+		}
+	}
+	if got := r.Quarantined("m", at(0), at(300)); len(got) == 0 || got[0].From.After(silence.From) || got[0].To.Before(silence.To) {
+		t.Errorf("not learned from: %v, want the silence %v in it", got, silence)
+	}
+	if got := r.Quarantined("nobody", at(0), at(300)); len(got) != 1 {
+		t.Errorf("of a machine that was never judged: %v", got)
+	}
+}
+
 // A new level that lasts longer than all that was learned from is the new
 // normal: a machine must not stay in alarm for ever after a repair.
 func TestMachineThatStaysDifferentIsLearnedAnew(t *testing.T) {

@@ -112,11 +112,11 @@ func (j *Judge) fit(m *machine, from, until time.Time, before *watch) (*watch, e
 }
 
 // source hands over a machine's rows from a time up to and including another,
-// but for those in quarantine.
+// but for those in quarantine or in a silence.
 func (j *Judge) source(m *machine, from, until time.Time) source {
 	end := until.Add(time.Microsecond)
 	return func(yield func(fettle.Reading) error) error {
-		kept := skipping(m.quarantine.within(from, end))
+		kept := skipping(j.withSilences(m.quarantine.within(from, end), m.name, from, end))
 		return j.rows.Range(m.name, from, end, func(r fettle.Reading) error {
 			if kept.skips(r.Time) {
 				return nil

@@ -46,6 +46,7 @@ func TestBrowser(t *testing.T) {
 		{"acknowledge with a note", browserAcknowledgeWithNote},
 		{"acknowledge refused", browserAcknowledgeRefused},
 		{"accept as normal", browserAccept},
+		{"silence", browserSilence},
 		{"long polls where streams are held back", browserLongPolls},
 		{"not live", browserNotLive},
 		{"hidden tab", browserHidden},
@@ -186,6 +187,27 @@ func browserAcknowledgeRefused(t *testing.T, browser context.Context) {
 	b.Do(chromedp.Click(chromedp.CSS(`#answer-1`)))
 	b.Until(`document.querySelector('#failure').innerText.includes('the disk is full')`)
 	b.Until(`!document.querySelector('#answer-1').disabled`)
+}
+
+func browserSilence(t *testing.T, browser context.Context) {
+	p := sickPlant(t)
+	b := chromium.NewTab(t, browser, 1280, 860)
+	b.Visit(p.URL + "/m/Pump%2007")
+	b.Do(chromedp.Click(chromedp.CSS(`#silence`)),
+		chromedp.SetValue(chromedp.CSS(`dialog [name=for]`), "8h"), chromedp.SetValue(chromedp.CSS(`dialog [name=kind]`), "service"),
+		chromedp.SendKeys(chromedp.CSS(`dialog [name=why]`), "coupling ordered"), chromedp.SendKeys(chromedp.CSS(`dialog [name=by]`), "Ann"))
+	b.Picture("silence-dialog")
+	b.Do(chromedp.Click(chromedp.CSS(`dialog .primary`)))
+	b.Until(`document.querySelector('#says').innerText.includes('by Ann: coupling ordered')`)
+	b.Shows("#says", "SERVICE", "until")
+	b.Picture("silenced")
+	b.Do(chromedp.Click(chromedp.CSS(`#end-silence`)))
+	b.Until(`document.querySelector('#silence') && !document.querySelector('#says').innerText.includes('coupling')`)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if got := strings.Join(p.answers, ", "); got != `silence for 8h, service, why "coupling ordered" by "Ann"` {
+		t.Errorf("the server was told: %s", got)
+	}
 }
 
 func browserLongPolls(t *testing.T, browser context.Context) {

@@ -27,6 +27,7 @@ type machineView struct {
 	Answer   *alarmRow  // the most urgent unanswered one: what the button answers
 	Accept   *alarmRow  // the most urgent open one: a person may say that this is normal now
 	Why      string
+	Silence  *silenceView // nil: people are told of its alarms
 	Score    string
 	Stale    bool
 	Shares   []share
@@ -82,7 +83,7 @@ func (s *Site) machine(r *http.Request, c clock) view {
 	m := machines[i]
 	return view{http.StatusOK, "machine.html", frame{
 		Title: name, Page: "machine", Section: "fleet",
-		Watch: "readings,verdict,alarm,model,training", Machine: name, Body: s.machineView(r, m, c),
+		Watch: "readings,verdict,alarm,model,training,silence", Machine: name, Body: s.machineView(r, m, c),
 	}}
 }
 
@@ -91,6 +92,7 @@ func (s *Site) machineView(r *http.Request, m fettle.Machine, c clock) machineVi
 	v := machineView{
 		Name: m.Name, Chip: machineChip(m), Why: words(m.Sentence), Score: scoreText(m), Stale: m.State == fettle.StateNoData,
 		Step: m.StepSeconds, PastHref: "/alarms?state=all&machine=" + url.QueryEscape(m.Name),
+		Silence: silenceOf(m, c),
 	}
 	v.alarms(s.deps.Alarms("all", m.Name, mostAlarms), m, c)
 	causes := s.causes(m)

@@ -220,11 +220,12 @@ func (p *plant) forecast(machine, forecaster string) fettle.Forecast {
 	return f
 }
 
+func answer(w http.ResponseWriter, body any) {
+	w.Header().Set("Content-Type", "application/json")
+	json.NewEncoder(w).Encode(body)
+}
+
 func (p *plant) api(mux *http.ServeMux) {
-	answer := func(w http.ResponseWriter, body any) {
-		w.Header().Set("Content-Type", "application/json")
-		json.NewEncoder(w).Encode(body)
-	}
 	mux.HandleFunc("GET /api/v1/machines/{machine}/readings", func(w http.ResponseWriter, r *http.Request) {
 		p.mu.Lock()
 		defer p.mu.Unlock()
@@ -267,7 +268,37 @@ func (p *plant) api(mux *http.ServeMux) {
 	})
 	mux.HandleFunc("POST /api/v1/alarms/{id}/acknowledge", p.acknowledge)
 	mux.HandleFunc("POST /api/v1/alarms/{id}/accept", p.acknowledge)
+	mux.HandleFunc("POST /api/v1/machines/{machine}/silences", p.silence)
+	mux.HandleFunc("DELETE /api/v1/silences/{id}", p.endSilence)
 	mux.HandleFunc("GET /api/v1/events", p.serveEvents)
+}
+
+func (p *plant) silence(w http.ResponseWriter, r *http.Request) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var body struct{ For, Kind, Why, By string }
+	if err := json.NewDecoder(r.Body).Decode(&body); err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	p.answers = append(p.answers, fmt.Sprintf("silence for %s, %s, why %q by %q", body.For, body.Kind, body.Why, body.By))
+	length, _ := time.ParseDuration(body.For)
+	s := fettle.Silence{ID: 5, Machine: r.PathValue("machine"), Kind: fettle.SilenceKind(body.Kind), From: time.Now(), Until: time.Now().Add(length), Why: body.Why, By: body.By}
+	p.machines[p.index(s.Machine)].Silence = &s
+	p.emit(fettle.EventSilence, s.Machine, s)
+	answer(w, s)
+}
+
+func (p *plant) endSilence(w http.ResponseWriter, r *http.Request) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for i, m := range p.machines {
+		if m.Silence != nil && fmt.Sprint(m.Silence.ID) == r.PathValue("id") {
+			p.machines[i].Silence = nil
+			p.emit(fettle.EventSilence, m.Name, *m.Silence)
+			answer(w, *m.Silence)
+		}
+	}
 }
 
 func (p *plant) acknowledge(w http.ResponseWriter, r *http.Request) {

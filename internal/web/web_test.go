@@ -94,6 +94,11 @@ func raised(id uint64, machine string, priority fettle.Priority) fettle.Alarm {
 	}
 }
 
+func silenced(m fettle.Machine, kind fettle.SilenceKind) fettle.Machine {
+	m.Silence = &fettle.Silence{ID: 3, Machine: m.Name, Kind: kind, Until: noon.Add(time.Hour), Why: "coupling ordered", By: "Ann"}
+	return m
+}
+
 func acknowledged(a fettle.Alarm, by string) fettle.Alarm {
 	at := noon.Add(-time.Minute)
 	a.AcknowledgedAt, a.AcknowledgedBy = &at, by
@@ -214,6 +219,8 @@ func TestMachineSays(t *testing.T) {
 			[]string{"Pump 07 Medium raised 13:38, 22 min ago, unanswered Acknowledge", "What current is 15 A; 12–14 usual. Also High tempA is 81.2 °C"}, nil},
 		{"the past", normal("Pump 07"), []fettle.Alarm{acknowledged(cleared(high), "Ann")},
 			[]string{"Past alarms High tempA is 81.2 °C; 61.0–70.3 usual. 13:38, lasted 20 min"}, nil},
+		{"silenced", silenced(normal("Pump 07"), fettle.SilenceNotices), nil, []string{"Silenced until 15:00, by Ann: coupling ordered End"}, []string{"Silence…"}},
+		{"in service", silenced(alarmed("Pump 07", high), fettle.SilenceService), []fettle.Alarm{high}, []string{"unanswered Acknowledge", "Service until 15:00, by Ann: coupling ordered"}, nil},
 		{"silent", silent("Pump 07"), nil, []string{"Pump 07 No data", "Score –"}, []string{"Normal"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -4,6 +4,7 @@
 import { startAcknowledge } from './acknowledge.js';
 import { follow } from './live.js';
 import { afterRefresh, refresh } from './refresh.js';
+import { startSilence } from './silence.js';
 import { clock, now, tick } from './time.js';
 import { startTraining } from './training.js';
 
@@ -77,6 +78,7 @@ function startCopying() {
 startAcknowledge();
 startCopying();
 startTraining();
+startSilence();
 setInterval(tick, 1000);
 tick();
 if (watch) {
