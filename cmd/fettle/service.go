@@ -82,16 +82,16 @@ func (c *serviceInstallCmd) spec(m service.Manager, g *globals) (service.Spec, e
 	if err != nil {
 		return service.Spec{}, err
 	}
-	if g.Config != "" {
-		if spec.Config, err = filepath.Abs(g.Config); err != nil {
+	if g.ConfigFile != "" {
+		if spec.Config, err = filepath.Abs(g.ConfigFile); err != nil {
 			return service.Spec{}, err
 		}
 	}
 	settings := spec.Config
-	if _, err := os.Stat(settings); errors.Is(err, fs.ErrNotExist) && g.Config == "" {
+	if _, err := os.Stat(settings); errors.Is(err, fs.ErrNotExist) && g.ConfigFile == "" {
 		settings = ""
 	}
-	cfg, err := (&globals{Config: settings}).load()
+	cfg, err := (&globals{ConfigFile: settings}).load()
 	if err != nil {
 		return service.Spec{}, err
 	}
@@ -217,7 +217,7 @@ func (c *serviceLogsCmd) Run(ctx context.Context, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	err = (&logsCmd{Part: c.Part, Follow: c.Follow, Lines: c.Lines}).Run(ctx, &globals{Config: spec.Config, Data: spec.Data}, out)
+	err = (&logsCmd{Part: c.Part, Follow: c.Follow, Lines: c.Lines}).Run(ctx, &globals{ConfigFile: spec.Config, Data: spec.Data}, out)
 	switch {
 	case errors.Is(err, fs.ErrPermission):
 		return fettle.Errorf(fettle.Forbidden, "%w; the log is the service's alone: %sfettle service logs", err, service.Sudo)

@@ -156,8 +156,8 @@ func (f Files) copy(from, to string) error {
 	if err != nil {
 		return err
 	}
-	err = f.Draft(to, func(w io.Writer) error {
-		_, err := io.Copy(w, source)
+	err = f.Draft([]string{to}, func(w []io.Writer) error {
+		_, err := io.Copy(w[0], source)
 		return err
 	})
 	return errors.Join(err, source.Close())

@@ -177,7 +177,7 @@ func copyStore(files Files, dir, to string) error {
 	if err := files.SyncFolder(draft); err != nil {
 		return err
 	}
-	return files.Move(draft, to)
+	return files.Move(Rename{draft, to})
 }
 
 // startFormat is for a folder without a version. It gets ours before Pebble
@@ -222,11 +222,11 @@ func readNumber(disk vfs.FS, name, prefix string) (int, error) {
 // writeLine writes a file of one line, whole or not at all.
 func writeLine(disk vfs.FS, name, line string) error {
 	files := Files{disk}
-	if err := files.Draft(name+".new", func(w io.Writer) error {
-		_, err := fmt.Fprintln(w, line)
+	if err := files.Draft([]string{name + ".new"}, func(w []io.Writer) error {
+		_, err := fmt.Fprintln(w[0], line)
 		return err
 	}); err != nil {
 		return err
 	}
-	return files.Move(name+".new", name)
+	return files.Move(Rename{name + ".new", name})
 }
