@@ -206,8 +206,11 @@ func (m systemd) bring(ctx context.Context, verb, done string) error {
 	}
 	began := time.Now()
 	if err := m.ctl(ctx, verb, Name); err != nil {
-		first, _, _ := strings.Cut(err.Error(), "\n") // the rest says where else to look
-		return fettle.Errorf(fettle.Unavailable, "%s It said:\n\n%s\nsystemd goes on trying; `%sfettle service stop` ends that", first, m.journal(ctx, began), Sudo)
+		said := m.journal(ctx, began)
+		if said == "" {
+			said = err.Error()
+		}
+		return fettle.Errorf(fettle.Unavailable, "the service did not come up; it said:\n\n    %s\n\nsystemd goes on trying; `%sfettle service stop` ends that", strings.ReplaceAll(said, "\n", "\n    "), Sudo)
 	}
 	m.say("%s the service; it was ready after %s", done, time.Since(began).Round(10*time.Millisecond))
 	return nil
@@ -232,13 +235,14 @@ func (m systemd) changeable(verb string) error {
 	return err
 }
 
-// journal is the end of what the service itself has said since a time.
+// journal is the end of what the service itself has said since a time; empty if
+// that cannot be had.
 func (systemd) journal(ctx context.Context, since time.Time) string {
-	text, err := exec.CommandContext(ctx, "journalctl", "_SYSTEMD_UNIT="+Name+".service", fmt.Sprintf("--since=@%d", since.Unix()), "--lines=12", "--output=cat", "--no-pager").Output()
-	if err != nil || len(text) == 0 {
-		return "    (nothing that the journal has)\n"
+	text, err := exec.CommandContext(ctx, "journalctl", "_SYSTEMD_UNIT="+Name+".service", fmt.Sprintf("--since=@%d", since.Unix()), "--lines=12", "--output=cat", "--no-pager", "--quiet").Output()
+	if err != nil {
+		return ""
 	}
-	return "    " + strings.ReplaceAll(strings.TrimSpace(string(text)), "\n", "\n    ") + "\n"
+	return strings.TrimSpace(string(text))
 }
 
 func (m systemd) Status(ctx context.Context) (Status, error) {
