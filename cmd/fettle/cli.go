@@ -1,8 +1,10 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"github.com/alecthomas/kong"
@@ -57,7 +59,7 @@ type cli struct {
 
 // globals are the flags that every command understands.
 type globals struct {
-	ConfigFile string `name:"config" short:"c" placeholder:"FILE" env:"FETTLE_CONFIG" help:"Configuration file. Without it, ${default_config} in the working directory if there is one."`
+	ConfigFile string `name:"config" short:"c" placeholder:"FILE" env:"FETTLE_CONFIG" help:"Configuration file. Without it, the service's for the service's data folder, else ${default_config} in the working directory if there is one."`
 	Data       string `placeholder:"DIR" help:"Data folder; wins over the configuration and $$FETTLE_DATA_DIR."`
 
 	actsAs string // who this process has become; empty: it is who it was
@@ -94,8 +96,21 @@ func (g *globals) file() string {
 	if g.ConfigFile != "" {
 		return g.ConfigFile
 	}
+	if settings := g.settingsOfService(); settings != "" {
+		return settings
+	}
 	if _, err := os.Stat(config.DefaultFile); err == nil {
 		return config.DefaultFile
+	}
+	return ""
+}
+
+// settingsOfService are the settings of the service's data folder, if it is that
+// folder that a command is to work on; empty otherwise.
+func (g *globals) settingsOfService() string {
+	dir := cmp.Or(g.Data, os.Getenv("FETTLE_DATA_DIR"))
+	if spec, err := service.Here(nil).Installed(); err == nil && dir != "" && filepath.Clean(dir) == filepath.Clean(spec.Data) {
+		return spec.Config
 	}
 	return ""
 }

@@ -131,7 +131,26 @@ func (serviceUninstallCmd) Run(ctx context.Context, out io.Writer) error {
 
 type serviceStartCmd struct{}
 
-func (serviceStartCmd) Run(ctx context.Context, out io.Writer) error { return here(out).Start(ctx) }
+func (serviceStartCmd) Run(ctx context.Context, out io.Writer) error {
+	if err := settingsOfService(out); err != nil {
+		return err
+	}
+	return here(out).Start(ctx)
+}
+
+// settingsOfService reads the service's settings: what is wrong with them had
+// better be known before it is stopped, and by whoever can mend it.
+func settingsOfService(out io.Writer) error {
+	spec, err := here(out).Installed()
+	if err != nil {
+		return err
+	}
+	_, err = (&globals{Config: spec.Config}).load()
+	if errors.Is(err, fs.ErrPermission) {
+		return nil // it is root who may go on
+	}
+	return err
+}
 
 type serviceStopCmd struct{}
 
@@ -139,7 +158,12 @@ func (serviceStopCmd) Run(ctx context.Context, out io.Writer) error { return her
 
 type serviceRestartCmd struct{}
 
-func (serviceRestartCmd) Run(ctx context.Context, out io.Writer) error { return here(out).Restart(ctx) }
+func (serviceRestartCmd) Run(ctx context.Context, out io.Writer) error {
+	if err := settingsOfService(out); err != nil {
+		return fmt.Errorf("%w\nThe service was left as it is", err)
+	}
+	return here(out).Restart(ctx)
+}
 
 type serviceStatusCmd struct {
 	JSON bool `help:"Print JSON."`
@@ -183,7 +207,7 @@ func printService(out io.Writer, s service.Status) error {
 		t.row("", "it says: "+s.Says)
 	}
 	if s.Restarts > 0 {
-		t.row("", fmt.Sprintf("started again %d times after it died or hung; the log says why", s.Restarts))
+		t.row("", fmt.Sprintf("after it died or hung it was started again, %d in all; the log says why", s.Restarts))
 	}
 	if s.Memory > 0 {
 		t.row("memory", size(s.Memory)+", with all that it has started")

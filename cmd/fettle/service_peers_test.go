@@ -212,8 +212,13 @@ func TestService(t *testing.T) {
 
 	// Settings that are wrong are told of where they matter.
 	b.run("sh", "-c", "echo 'forecast: {interval: soon}' >>/etc/fettle/fettle.yaml")
-	b.says("forecast.interval", false, "fettle", "service", "restart")
+	b.says("The service was left as it is", false, "fettle", "service", "restart")
 	b.says("forecast.interval", false, "/root/fettle", "service", "install")
+	b.says("active (running)", true, "fettle", "service", "status")
+	b.run("sed", "-i", "$ d", "/etc/fettle/fettle.yaml")
+	b.run("sh", "-c", "echo 'http: {listen: 127.0.0.1:80}' >>/etc/fettle/fettle.yaml")
+	b.says("listen on 127.0.0.1:80 (http.listen)", false, "fettle", "service", "restart")           // which takes more than it may do
+	b.says("127.0.0.1:80 may not be taken", false, "fettle", "doctor", "--data", "/var/lib/fettle") // with the service's settings
 	b.run("sed", "-i", "$ d", "/etc/fettle/fettle.yaml")
 	b.says("ready after", true, "/root/fettle", "service", "install", "--writes", "/mnt")
 	b.run("chown", "fettle", "/mnt")

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net"
 	"net/http"
@@ -114,6 +115,9 @@ func (l *listeners) listen() error {
 
 func listenOn(setting, address string) (net.Listener, error) {
 	listener, err := net.Listen("tcp", address)
+	if errors.Is(err, fs.ErrPermission) {
+		return nil, fmt.Errorf("listen on %s (%s): %w; ports below 1024 are the system's: choose another in %s, and let a proxy or a tunnel lead there", address, setting, err, setting)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("listen on %s (%s): %w; stop what holds the port, or choose another in %s (0 takes a free one)", address, setting, err, setting)
 	}

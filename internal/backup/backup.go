@@ -75,6 +75,9 @@ func (s Source) Make(ctx context.Context, dir string, now time.Time) (Note, erro
 	if err := mustBeFree(dir); err != nil {
 		return Note{}, err
 	}
+	if err := os.MkdirAll(dir+partial, 0o700); err != nil {
+		return Note{}, fettle.Errorf(fettle.Conflict, "back up to %s: %w; whoever makes the backup must be allowed to write there, and with a running server that is the server (a service: fettle service install --writes FOLDER)", dir, err)
+	}
 	note, err := s.fill(ctx, dir+partial, now)
 	if err == nil {
 		err = place(dir+partial, dir)
@@ -85,10 +88,8 @@ func (s Source) Make(ctx context.Context, dir string, now time.Time) (Note, erro
 	return note, nil
 }
 
+// fill copies everything into a folder, and notes what it is.
 func (s Source) fill(ctx context.Context, dir string, now time.Time) (Note, error) {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return Note{}, fettle.Errorf(fettle.Conflict, "%w; whoever makes the backup must be allowed to write there, and with a running server that is the server (its service is by `fettle service install --writes FOLDER`)", err)
-	}
 	if err := s.Readings.Copy(ctx, dir, filepath.Join(dir, s.Store)); err != nil {
 		return Note{}, err
 	}

@@ -14,6 +14,7 @@ import (
 	"fettle/internal/db"
 	"fettle/internal/model"
 	"fettle/internal/readings"
+	"fettle/internal/service"
 )
 
 // facts are what more than one check needs to know, whoever told it.
@@ -30,10 +31,15 @@ type facts struct {
 	problems  []model.Unusable
 	modelsErr error
 	trainings []fettle.Training
+	keeper    service.Status // what keeps the server
+	keeperErr error          // why that is not known
 }
 
 func gather(ctx context.Context, p Patient) *facts {
 	f := &facts{Patient: p}
+	if p.Service != nil {
+		f.keeper, f.keeperErr = p.Service(ctx)
+	}
 	if p.Ask != nil {
 		f.askServer(ctx)
 		return f

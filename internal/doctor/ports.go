@@ -3,7 +3,9 @@ package doctor
 import (
 	"context"
 	"encoding/hex"
+	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"os"
 	"path/filepath"
@@ -56,6 +58,8 @@ func port(ctx context.Context, setting, wanted, has string, f *facts) (finding F
 	switch {
 	case err != nil && f.silent != nil && holder(want).pid == f.PID:
 		return Finding{check, Warning, fmt.Sprintf("%s is held by the server that does not answer (pid %d)", wanted, f.PID), "see the line server"}, true
+	case errors.Is(err, fs.ErrPermission):
+		return Finding{check, Error, wanted + " may not be taken by this user", "ports below 1024 are the system's: choose another in " + setting + ", and let a proxy or a tunnel lead there"}, true
 	case err != nil:
 		return Finding{check, Error, fmt.Sprintf("%s is taken: %s", wanted, holder(want)),
 			"stop what holds it, or choose another in " + setting + " (FETTLE_" + strings.ToUpper(strings.ReplaceAll(setting, ".", "_")) + ")"}, true

@@ -19,15 +19,15 @@ func server(_ context.Context, f *facts) []Finding {
 	switch {
 	case f.silent != nil:
 		return one("server", Error, fmt.Sprintf("the server (pid %d) does not answer: %v", f.PID, f.silent),
-			fmt.Sprintf("`fettle logs` may say why; if it hangs, end process %d and start `fettle serve` again: what was acknowledged is on disk", f.PID))
+			fmt.Sprintf("`fettle logs` may say why; if it hangs, end process %d and then %s: what was acknowledged is on disk", f.PID, f.start()))
 	case f.folder != nil && fettle.KindOf(f.folder) == fettle.Conflict:
 		return one("server", Error, f.folder.Error(), "end the process that holds the folder, or name another folder with --data")
 	case f.folder != nil:
 		return one("server", Error, fmt.Sprintf("the data folder cannot be opened: %v", f.folder), "`fettle check` tells more; `fettle restore` makes a folder of a backup")
 	case f.fresh:
-		return one("server", Warning, "no server runs, and there is no data in "+dir+" yet", "start `fettle serve`, or name another folder with --data")
+		return one("server", Warning, "no server runs, and there is no data in "+dir+" yet", f.start()+" starts one; --data names another folder")
 	case f.status == nil:
-		return one("server", Warning, "no server runs on "+dir, "start `fettle serve`")
+		return one("server", Warning, "no server runs on "+dir, f.start()+" starts one")
 	}
 	return one("server", OK, fmt.Sprintf("fettle %s runs, pid %d, data in %s", f.status.Version, f.status.PID, f.status.DataDir), "")
 }
@@ -37,7 +37,7 @@ func server(_ context.Context, f *facts) []Finding {
 func listeners(ctx context.Context, f *facts) []Finding {
 	if f.status == nil {
 		return one("http", Error, "nothing of fettle answers on "+f.Config.HTTP.Listen+": a tunnel or proxy in front of it says 502 Bad Gateway",
-			"start `fettle serve`; the line ports tells who else holds the port")
+			f.start()+" starts it; the line ports tells who else holds the port")
 	}
 	var found []Finding
 	for _, door := range []struct{ name, address string }{{"http", f.status.Addresses.HTTP}, {"http with a key", f.status.Addresses.KeyedHTTP}} {
@@ -48,7 +48,7 @@ func listeners(ctx context.Context, f *facts) []Finding {
 		code, err := call(ctx, door.address, "/healthz", nil)
 		switch {
 		case err != nil:
-			found = append(found, Finding{door.name, Error, fmt.Sprintf("%s does not answer (%v): a tunnel or proxy in front of it says 502 Bad Gateway", door.address, err), "stop and start `fettle serve`"})
+			found = append(found, Finding{door.name, Error, fmt.Sprintf("%s does not answer (%v): a tunnel or proxy in front of it says 502 Bad Gateway", door.address, err), "stop it, then " + f.start()})
 		case code != http.StatusOK:
 			found = append(found, Finding{door.name, Error, fmt.Sprintf("%s answers /healthz with %d", door.address, code), "another program may answer there; see the line ports"})
 		default:

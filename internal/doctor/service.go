@@ -11,18 +11,17 @@ import (
 
 // kept tells whether the operating system keeps the server, so that it comes
 // back with the computer.
-func kept(ctx context.Context, f *facts) []Finding {
+func kept(_ context.Context, f *facts) []Finding {
 	if f.Service == nil {
 		return nil
 	}
-	s, err := f.Service(ctx)
-	dir, dirErr := filepath.Abs(f.Config.Data.Dir)
+	s, err := f.keeper, f.keeperErr
 	switch {
 	case fettle.KindOf(err) == fettle.NotFound:
 		return one("service", Off, "none: nobody starts the server with the computer", "`"+service.Sudo+"fettle service install`")
 	case err != nil:
 		return one("service", Warning, fmt.Sprintf("cannot tell: %v", err), "")
-	case dirErr != nil || filepath.Clean(s.Data) != dir:
+	case !f.isKept():
 		return one("service", Off, "the service that is installed is for another data folder, "+s.Data, "--data "+s.Data+" looks that one over")
 	case !s.Running:
 		return one("service", Error, "it does not run: "+s.State, "`"+service.Sudo+"fettle service logs` may say why; `"+service.Sudo+"fettle service start` starts it")
@@ -32,4 +31,19 @@ func kept(ctx context.Context, f *facts) []Finding {
 		return one("service", Warning, fmt.Sprintf("%s; it was started again %d times because it died or hung", s.State, s.Restarts), "`"+service.Sudo+"fettle service logs` may say why")
 	}
 	return one("service", OK, s.State+", starts with the computer", "")
+}
+
+// isKept tells whether a service is installed that runs on the data folder that
+// is looked at.
+func (f *facts) isKept() bool {
+	dir, err := filepath.Abs(f.Config.Data.Dir)
+	return f.Service != nil && f.keeperErr == nil && err == nil && filepath.Clean(f.keeper.Data) == dir
+}
+
+// start is how the server is started here.
+func (f *facts) start() string {
+	if f.isKept() {
+		return "`" + service.Sudo + "fettle service restart`"
+	}
+	return "`fettle serve`"
 }

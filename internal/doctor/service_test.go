@@ -31,4 +31,9 @@ func TestKept(t *testing.T) {
 		patient.Service = func(context.Context) (service.Status, error) { return c.status, c.err }
 		wants(t, Examine(t.Context(), patient), "service", c.state, c.says...)
 	}
+
+	// Where there is a service, it is the service that is to be started.
+	patient.Ask, patient.Absent = nil, fettle.Errorf(fettle.NotFound, "no server")
+	patient.Service = func(context.Context) (service.Status, error) { return service.Status{Data: here}, nil }
+	wants(t, Examine(t.Context(), patient), "server", Warning, "fettle service restart")
 }

@@ -164,6 +164,17 @@ func TestNobodyListens(t *testing.T) {
 	}
 }
 
+// Why a program ended is told.
+func TestEndedByAnError(t *testing.T) {
+	heard := asSystemd(t)
+	p, _ := patient(nil)
+	p.Run = func(context.Context) error { return errors.New("port taken") }
+	if err := start(t, p)(); err == nil {
+		t.Error("no error")
+	}
+	hear(t, heard, "STATUS=port taken")
+}
+
 // What keeps a program from opening is told too; it never was ready.
 func TestNotOpened(t *testing.T) {
 	heard := asSystemd(t)

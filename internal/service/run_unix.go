@@ -22,5 +22,9 @@ func Run(ctx context.Context, _ bool, open func() (Program, error)) error {
 		systemd.tell("STATUS=" + line(err.Error()))
 		return err
 	}
-	return run(ctx, p, systemd)
+	err = run(ctx, p, systemd)
+	if err != nil {
+		systemd.tell("STATUS=" + line(err.Error()))
+	}
+	return err
 }

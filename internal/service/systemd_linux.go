@@ -206,7 +206,11 @@ func (m systemd) bring(ctx context.Context, verb, done string) error {
 	}
 	began := time.Now()
 	if err := m.ctl(ctx, verb, Name); err != nil {
-		return fettle.Errorf(fettle.Unavailable, "the service did not come up (%w). It said last:\n\n%s\nsystemd goes on trying; `fettle service stop` ends that", err, m.journal(ctx))
+		said := m.journal(ctx, began)
+		if said == "" {
+			said = err.Error()
+		}
+		return fettle.Errorf(fettle.Unavailable, "the service did not come up; it said:\n\n    %s\n\nsystemd goes on trying; `%sfettle service stop` ends that", strings.ReplaceAll(said, "\n", "\n    "), Sudo)
 	}
 	m.say("%s the service; it was ready after %s", done, time.Since(began).Round(10*time.Millisecond))
 	return nil
@@ -231,13 +235,14 @@ func (m systemd) changeable(verb string) error {
 	return err
 }
 
-// journal is the end of what the service has said on standard error.
-func (systemd) journal(ctx context.Context) string {
-	text, err := exec.CommandContext(ctx, "journalctl", "--unit="+Name, "--lines=12", "--output=cat", "--no-pager").Output()
-	if err != nil || len(text) == 0 {
-		return "    (nothing in the journal)\n"
+// journal is the end of what the service itself has said since a time; empty if
+// that cannot be had.
+func (systemd) journal(ctx context.Context, since time.Time) string {
+	text, err := exec.CommandContext(ctx, "journalctl", "_SYSTEMD_UNIT="+Name+".service", fmt.Sprintf("--since=@%d", since.Unix()), "--lines=12", "--output=cat", "--no-pager", "--quiet").Output()
+	if err != nil {
+		return ""
 	}
-	return "    " + strings.ReplaceAll(strings.TrimSpace(string(text)), "\n", "\n    ") + "\n"
+	return strings.TrimSpace(string(text))
 }
 
 func (m systemd) Status(ctx context.Context) (Status, error) {
@@ -265,7 +270,10 @@ func statusOfShow(text string) Status {
 	}
 	s := Status{
 		State:   says["ActiveState"] + " (" + says["SubState"] + ")",
-		Running: says["ActiveState"] == "active", Enabled: says["UnitFileState"] == "enabled", Says: says["StatusText"],
+		Running: says["ActiveState"] == "active", Enabled: says["UnitFileState"] == "enabled",
+	}
+	if says["ActiveState"] != "inactive" { // else it is long ago
+		s.Says = says["StatusText"]
 	}
 	if result := says["Result"]; result != "" && result != "success" {
 		s.State += ", its last end: " + result

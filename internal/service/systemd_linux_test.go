@@ -22,6 +22,10 @@ func TestStatusOfShow(t *testing.T) {
 			Status{State: "active (running)", Running: true, Enabled: true, PID: 4711, Since: since, Restarts: 2, Says: "page http://127.0.0.1:8000", Memory: 100 << 20},
 		},
 		{
+			"MainPID=0\nStatusText=stopping\nResult=success\nActiveState=inactive\nSubState=dead\nUnitFileState=enabled\n",
+			Status{State: "inactive (dead)", Enabled: true},
+		},
+		{
 			"MainPID=0\nNRestarts=0\nMemoryCurrent=[not set]\nStatusText=\nResult=watchdog\nActiveState=activating\nSubState=auto-restart\nUnitFileState=disabled\nActiveEnterTimestamp=\n",
 			Status{State: "activating (auto-restart), its last end: watchdog"},
 		},
