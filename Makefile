@@ -29,6 +29,7 @@ vet: $(STATICCHECK) ## gofmt, go vet (Linux and Windows), staticcheck
 	@unformatted=$$(gofmt -l $$(git ls-files -co --exclude-standard '*.go')); [ -z "$$unformatted" ] || { echo "gofmt -w $$unformatted"; exit 1; }
 	go vet -tags 'browser peers_light peers story' ./...
 	GOOS=windows go vet ./...
+	cd tools && go vet ./compose
 	$(STATICCHECK) -tags 'browser peers_light peers story' ./...
 
 $(STATICCHECK): tools/go.mod
@@ -49,7 +50,7 @@ peers: ## Builds or fetches the heavy real peers, all of them, into the cache ou
 	@for script in scripts/peers/*.sh; do echo "$$script"; $$script -c pass >/dev/null || exit 1; done
 
 test-peers: ## The heavy real peers; what they need is cached outside the tree
-	go test -tags peers -timeout 55m ./patchtst ./internal/model ./cmd/fettle
+	go test -tags peers -timeout 55m ./patchtst ./internal/model ./scripts/dist ./cmd/fettle
 
 torture: needs ## kill -9 and power cuts at random moments under load: 50 and 200 rounds, or $$FETTLE_TORTURE_ROUNDS of each
 	FETTLE_TORTURE_ROUNDS=$${FETTLE_TORTURE_ROUNDS:-50} go test -count=1 -timeout 30m -v -run 'TestPowerCut$$|TestKill$$' ./internal/readings
