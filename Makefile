@@ -29,6 +29,7 @@ vet: $(STATICCHECK) ## gofmt, go vet (Linux and Windows), staticcheck
 	@unformatted=$$(gofmt -l $$(git ls-files -co --exclude-standard '*.go')); [ -z "$$unformatted" ] || { echo "gofmt -w $$unformatted"; exit 1; }
 	go vet -tags 'browser peers_light peers story' ./...
 	GOOS=windows go vet ./...
+	cd tools && go vet ./compose
 	$(STATICCHECK) -tags 'browser peers_light peers story' ./...
 
 $(STATICCHECK): tools/go.mod
@@ -49,7 +50,7 @@ peers: ## Builds or fetches the heavy real peers, all of them, into the cache ou
 	@for script in scripts/peers/*.sh; do echo "$$script"; $$script -c pass >/dev/null || exit 1; done
 
 test-peers: ## The heavy real peers; what they need is cached outside the tree
-	go test -tags peers -timeout 55m ./patchtst ./internal/model ./internal/spark ./cmd/fettle
+	go test -tags peers -timeout 55m ./patchtst ./internal/model ./internal/spark ./scripts/dist ./cmd/fettle
 
 spark-matrix: ## The client of Spark Connect on the oldest and the newest Spark that it is for ($$FETTLE_SPARK: on that one)
 	for version in $${FETTLE_SPARK:-4.0.1 4.3.0}; do FETTLE_SPARK=$$version go test -count=1 -tags peers -timeout 30m -v -run 'TestSpark$$' ./internal/spark || exit 1; done

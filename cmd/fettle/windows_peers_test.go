@@ -34,10 +34,13 @@ func TestWindows(t *testing.T) {
 	t.Run("kill", w.kill)
 	t.Run("tunnel", w.tunnel)
 	t.Run("training", w.training)
+	t.Run("rooms", w.rooms)
 }
 
 // windows has the programs for Windows.
 type windows struct {
+	wine        string // runs a program
+	overlay     string // of Go's library, for what is built
 	fettle      string // runs it, here
 	cloudflared string // the fake, by its name there
 }
@@ -52,8 +55,8 @@ func newWindows(t *testing.T) windows {
 	}
 	wine := strings.TrimSpace(string(said))
 	stayOn(t, wine)
-	dir := filepath.Join(t.TempDir(), "Fräs Werk")
-	build := exec.Command("go", "build", "-trimpath", "-overlay", deletesUnderWine(t), "-o", dir+"/", ".", "../../internal/tunnel/fake/cloudflared")
+	dir, overlay := filepath.Join(t.TempDir(), "Fräs Werk"), deletesUnderWine(t)
+	build := exec.Command("go", "build", "-trimpath", "-overlay", overlay, "-o", dir+"/", ".", "../../internal/tunnel/fake/cloudflared")
 	build.Env = append(build.Environ(), "CGO_ENABLED=0", "GOOS=windows", "GOARCH=amd64")
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
@@ -63,7 +66,7 @@ func newWindows(t *testing.T) windows {
 	if err := os.WriteFile(run, []byte(text), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	return windows{fettle: run, cloudflared: "Z:" + strings.ReplaceAll(filepath.Join(dir, "cloudflared.exe"), "/", `\`)}
+	return windows{wine: wine, overlay: overlay, fettle: run, cloudflared: "Z:" + strings.ReplaceAll(filepath.Join(dir, "cloudflared.exe"), "/", `\`)}
 }
 
 // stayOn keeps Wine's own processes there until the test is over. Each would
@@ -359,4 +362,19 @@ func (w windows) training(t *testing.T) {
 		t.Errorf("%+v", run)
 	}
 	w.stop(t, server)
+}
+
+// rooms: what is written for Windows alone passes its own tests there.
+func (w windows) rooms(t *testing.T) {
+	for _, c := range []struct{ room, run string }{
+		{"child", "."}, {"config", "Server"}, {"db", "NoSpace|Scan|Checkpoint|FullDisk"}, {"logfile", "."}, {"rename", "."},
+		{"tunnel", "."}, {"backup", "WhereNot"}, {"model", "Publish"},
+	} {
+		test := exec.CommandContext(t.Context(), "go", "test", "-count=1", "-trimpath", "-overlay", w.overlay, "-exec", w.wine, "-run", c.run, "../../internal/"+c.room)
+		test.Env = append(test.Environ(), "CGO_ENABLED=0", "GOOS=windows", "GOARCH=amd64")
+		out, err := test.CombinedOutput()
+		if err != nil || strings.Contains(string(out), "no tests to run") {
+			t.Errorf("%s: %v\n%s", c.room, err, out)
+		}
+	}
 }

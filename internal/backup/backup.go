@@ -113,7 +113,12 @@ func (s Source) fill(ctx context.Context, dir string, now time.Time) (Note, erro
 // mustBeFree says that a folder can be made: there is nothing, or an empty one.
 func mustBeFree(dir string) error {
 	entries, err := os.ReadDir(dir)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if errors.Is(err, fs.ErrNotExist) {
+		if _, statErr := os.Lstat(dir); statErr != nil {
+			err = nil // else it is a file, of which Windows says the same
+		}
+	}
+	if err != nil {
 		return fettle.Errorf(fettle.Conflict, "%s is no folder that can be filled: %w", dir, err)
 	}
 	if len(entries) > 0 {

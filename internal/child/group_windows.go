@@ -2,6 +2,7 @@ package child
 
 import (
 	"errors"
+	"fmt"
 	"os/exec"
 	"reflect"
 	"runtime"
@@ -17,12 +18,13 @@ type Group struct {
 	pid uint32
 }
 
-// Start starts a process in a group of its own; cmd.Wait waits for it.
+// Start starts a process in a group of its own; cmd.Wait waits for it. It runs
+// only once it is in its job, so that nothing it starts is outside of it.
 func Start(cmd *exec.Cmd) (Group, error) {
 	if cmd.SysProcAttr == nil {
 		cmd.SysProcAttr = &syscall.SysProcAttr{}
 	}
-	cmd.SysProcAttr.CreationFlags |= windows.CREATE_NEW_PROCESS_GROUP
+	cmd.SysProcAttr.CreationFlags |= windows.CREATE_NEW_PROCESS_GROUP | windows.CREATE_SUSPENDED
 	job, err := newJob()
 	if err != nil {
 		return Group{}, err
@@ -34,10 +36,37 @@ func Start(cmd *exec.Cmd) (Group, error) {
 	if err == nil {
 		err = errors.Join(windows.AssignProcessToJobObject(job, process), windows.CloseHandle(process))
 	}
+	if err == nil {
+		err = resume(uint32(cmd.Process.Pid))
+	}
 	if err != nil {
 		return Group{}, errors.Join(err, cmd.Process.Kill(), cmd.Wait(), windows.CloseHandle(job))
 	}
 	return Group{job, uint32(cmd.Process.Pid)}, nil
+}
+
+// resume lets a process run that was started suspended. It has one thread, which
+// os/exec does not tell.
+func resume(pid uint32) (err error) {
+	snapshot, err := windows.CreateToolhelp32Snapshot(windows.TH32CS_SNAPTHREAD, 0)
+	if err != nil {
+		return fmt.Errorf("list threads: %w", err)
+	}
+	defer func() { err = errors.Join(err, windows.CloseHandle(snapshot)) }()
+	var entry windows.ThreadEntry32
+	entry.Size = uint32(reflect.TypeOf(entry).Size())
+	for err = windows.Thread32First(snapshot, &entry); err == nil; err = windows.Thread32Next(snapshot, &entry) {
+		if entry.OwnerProcessID != pid {
+			continue
+		}
+		thread, err := windows.OpenThread(windows.THREAD_SUSPEND_RESUME, false, entry.ThreadID)
+		if err != nil {
+			return fmt.Errorf("open its thread: %w", err)
+		}
+		_, err = windows.ResumeThread(thread)
+		return errors.Join(err, windows.CloseHandle(thread))
+	}
+	return fmt.Errorf("find its thread: %w", err)
 }
 
 // newJob makes a job object whose processes end with its last handle, which is

@@ -66,7 +66,7 @@ func Show(ctx context.Context, path string, what What, yield func(line string) e
 type reader struct {
 	path   string
 	file   os.FileInfo // the file that was read last; nil before the first
-	offset int64       // behind its last whole line that was read
+	offset int64       // in it, behind the last whole line that was read
 }
 
 // old reads everything, the oldest file first.
@@ -79,7 +79,6 @@ func (r *reader) old(yield func(string) error) error {
 		count++
 	}
 	for i := count; i >= 0; i-- {
-		r.file, r.offset = nil, 0
 		if err := r.read(numbered(r.path, i), yield); err != nil {
 			return err
 		}
@@ -91,33 +90,42 @@ func (r *reader) old(yield func(string) error) error {
 // may have been renamed meanwhile.
 func (r *reader) more(yield func(string) error) error {
 	now, err := os.Stat(r.path)
-	if err != nil {
+	switch {
+	case err != nil:
 		return nil // between two files
-	}
-	if r.file != nil && !os.SameFile(now, r.file) {
-		for i := 1; ; i++ {
-			older, err := os.Stat(numbered(r.path, i))
-			if err != nil {
-				break // it is gone, with what was not read of it
-			}
-			if os.SameFile(older, r.file) {
-				for ; i > 0; i-- {
-					if err := r.read(numbered(r.path, i), yield); err != nil {
-						return err
-					}
-					r.file, r.offset = nil, 0
-				}
-				break
-			}
+	case r.file == nil:
+		return r.old(yield) // there was none yet; by now there may be several
+	case !os.SameFile(now, r.file):
+		if err := r.behind(yield); err != nil {
+			return err
 		}
-		r.offset = 0
-	} else if now.Size() < r.offset {
+	case now.Size() < r.offset:
 		r.offset = 0 // begun anew in its place
 	}
 	return r.read(r.path, yield)
 }
 
-// read gives the whole lines of a file from the offset on.
+// behind reads on in older files, from the one that was read last.
+func (r *reader) behind(yield func(string) error) error {
+	for i := 1; ; i++ {
+		older, err := os.Stat(numbered(r.path, i))
+		if err != nil {
+			return nil // it is gone, with what was not read of it
+		}
+		if !os.SameFile(older, r.file) {
+			continue
+		}
+		for ; i > 0; i-- {
+			if err := r.read(numbered(r.path, i), yield); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+}
+
+// read gives the whole lines of a file: of the one that was read last from the
+// offset on, of another from its beginning.
 func (r *reader) read(path string, yield func(string) error) (err error) {
 	file, err := open(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -127,8 +135,12 @@ func (r *reader) read(path string, yield func(string) error) (err error) {
 		return fmt.Errorf("read log: %w", err)
 	}
 	defer func() { err = errors.Join(err, file.Close()) }()
-	if r.file, err = file.Stat(); err != nil {
+	info, err := file.Stat()
+	if err != nil {
 		return fmt.Errorf("read log: %w", err)
+	}
+	if r.file == nil || !os.SameFile(info, r.file) {
+		r.file, r.offset = info, 0
 	}
 	if _, err := file.Seek(r.offset, io.SeekStart); err != nil {
 		return fmt.Errorf("read log: %w", err)

@@ -182,7 +182,7 @@ func (f *Folder) place(dir string, c card, stamp time.Time) (string, error) {
 			if err == nil {
 				return name, syncFolder(f.dir)
 			}
-			if !errors.Is(err, fs.ErrExist) {
+			if !errors.Is(err, fs.ErrExist) && !exists(path) { // Windows says that access is denied
 				return "", err
 			}
 		}
