@@ -1,6 +1,7 @@
 package spark
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -117,7 +118,7 @@ func (e *examination) settings(ctx context.Context) error {
 	var missing []string
 	for _, s := range wanted {
 		if s.Must && have[s.Name] != s.Value {
-			missing = append(missing, fmt.Sprintf("%s is %s, not %s (%s)", s.Name, orElse(have[s.Name], "not set"), s.Value, s.Why))
+			missing = append(missing, fmt.Sprintf("%s is %s, not %s (%s)", s.Name, cmp.Or(have[s.Name], "not set"), s.Value, s.Why))
 		}
 	}
 	if len(missing) > 0 {
@@ -128,16 +129,9 @@ func (e *examination) settings(ctx context.Context) error {
 	return nil
 }
 
-func orElse(s, instead string) string {
-	if s == "" {
-		return instead
-	}
-	return s
-}
-
 // page says where Spark's own page about the session's work is.
 func (e *examination) page(have map[string]string) {
-	host, port := have["spark.driver.host"], orElse(have["spark.ui.port"], "4040")
+	host, port := have["spark.driver.host"], cmp.Or(have["spark.ui.port"], "4040")
 	if ip := net.ParseIP(host); host == "" || host == "localhost" || ip != nil && ip.IsLoopback() {
 		host = e.session.target.host
 	}
@@ -257,7 +251,7 @@ func (e *examination) judgeSlots(tasks []task) {
 	}
 	e.add("slots", state, says, do)
 	const enough = 512 << 20 // a training of the usual size takes 100 to 200 MiB
-	says = fmt.Sprintf("%.1f GiB are free for trainings where there is least, beside the executors' own (spark.executor.memory=%s)", float64(free)/(1<<30), orElse(e.memory, "1g"))
+	says = fmt.Sprintf("%.1f GiB are free for trainings where there is least, beside the executors' own (spark.executor.memory=%s)", float64(free)/(1<<30), cmp.Or(e.memory, "1g"))
 	if free < enough*int64(slots) {
 		e.add("memory", Warning, says, fmt.Sprintf("have %.1f GiB free for each training that runs at once", float64(enough)/(1<<30)))
 		return

@@ -153,6 +153,15 @@ func eventually(t *testing.T, what string, holds func() bool) {
 	}
 }
 
+// gone waits until a process has ended.
+func gone(t *testing.T, what string, pid int) {
+	t.Helper()
+	eventually(t, what+" to be gone", func() bool {
+		_, err := os.Stat(fmt.Sprintf("/proc/%d", pid))
+		return errors.Is(err, os.ErrNotExist)
+	})
+}
+
 func refused(t *testing.T, c cluster) {
 	for _, x := range []struct {
 		name, url, token string
@@ -377,10 +386,7 @@ func interrupted(t *testing.T, c cluster) {
 	if rows, err := op.Result(t.Context(), nil); !errors.Is(err, spark.ErrInterrupted) {
 		t.Errorf("%q, %v", rows, err)
 	}
-	eventually(t, "the interrupted process to be gone", func() bool {
-		_, err := os.Stat(fmt.Sprintf("/proc/%d", pid))
-		return errors.Is(err, os.ErrNotExist)
-	})
+	gone(t, "the interrupted process", pid)
 	t.Logf("gone %s after it was interrupted", time.Since(began).Round(100*time.Millisecond))
 	if err := op.Release(t.Context()); err != nil {
 		t.Error(err)
@@ -436,9 +442,7 @@ func workerKilled(t *testing.T, c cluster) {
 			c.KillWorker(number)
 		}
 	}
-	if _, err := os.Stat(fmt.Sprintf("/proc/%d", pid)); err == nil {
-		t.Fatalf("the task in %s outlived its worker", folder)
-	}
+	gone(t, "the task's process, with its worker", pid)
 	again, _ := c.waiting(t, "gate", 2)
 	c.open(t, "gate")
 	if rows, err := op.Result(t.Context(), nil); err != nil || len(rows) != 1 || rows[0] != "all the same" {

@@ -65,6 +65,14 @@ func TestAddress(t *testing.T) {
 	}
 }
 
+func TestNames(t *testing.T) {
+	for id, good := range map[string]bool{NewID(): true, strings.ToUpper(NewID()): true, "": false, "x": false, strings.Repeat("-", 36): false, strings.Repeat("0", 36): false, NewID()[:35] + "g": false} {
+		if err := checkID("operation", id); (err == nil) != good {
+			t.Errorf("%q: %v", id, err)
+		}
+	}
+}
+
 func TestVersion(t *testing.T) {
 	for version, good := range map[string]bool{"4.0.1": true, "4.3.0-SNAPSHOT": true, "5.0": true, "3.5.9": false, "": false, "x": false} {
 		if err := checkVersion(version); (err == nil) != good {
