@@ -80,14 +80,17 @@ func (s *Spark) AddWorker() {
 		"--cores", "1", "--memory", "2g", "--work-dir", filepath.Join(s.Folder, name), s.Master))
 }
 
-// StartConnect starts the Connect server, again after KillConnect, at a new
+// StartConnect starts the Connect server, again after KillConnect, at the same
 // address.
 func (s *Spark) StartConnect(ctx context.Context) error {
-	address, err := freeAddress()
-	if err != nil {
-		return err
+	address := strings.TrimPrefix(s.URL, "sc://")
+	if address == "" {
+		var err error
+		if address, err = freeAddress(); err != nil {
+			return err
+		}
+		s.URL = "sc://" + address
 	}
-	s.URL = "sc://" + address
 	_, port, err := net.SplitHostPort(address)
 	if err != nil {
 		return err
@@ -189,7 +192,7 @@ func (p *java) listens(ctx context.Context, address string) error {
 	return waitFor(ctx, sparkStartsWithin, "Spark's "+p.name+" to listen", func() (bool, error) {
 		select {
 		case <-p.ended:
-			return false, fmt.Errorf("Spark's %s has ended: %w\n%s", p.name, p.err, p.log.String())
+			return false, fmt.Errorf("the %s of Spark has ended: %w\n%s", p.name, p.err, p.log.String())
 		default:
 		}
 		conn, err := net.Dial("tcp", address)

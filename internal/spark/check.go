@@ -8,6 +8,7 @@ import (
 	"net"
 	"strconv"
 	"strings"
+	"time"
 
 	"fettle"
 )
@@ -41,19 +42,26 @@ func Check(ctx context.Context, c Config) ([]Finding, error) {
 		e.add("server", Error, err.Error(), adviseDial(err))
 		return e.findings, ctx.Err()
 	}
+	defer func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeWithin)
+		defer cancel()
+		if err := s.Close(ctx); err != nil {
+			s.log.Warn("cannot close the session of a check; the server forgets it after an hour", "err", err)
+		}
+	}()
 	e.session = s
 	e.add("server", OK, fmt.Sprintf("Spark %s at %s; a session could be opened%s", s.Version(), s.target.address, confsSet(c.Confs)), "")
 	e.access()
 	for _, look := range []func(context.Context) error{e.settings, e.binary, e.slots} {
 		if err := look(ctx); err != nil {
-			return e.findings, errors.Join(err, ctx.Err())
+			return e.findings, err
 		}
-	}
-	if err := s.Close(ctx); err != nil {
-		e.add("session", Warning, "the session could not be closed: "+err.Error(), "nothing: the server forgets it after an hour")
 	}
 	return e.findings, ctx.Err()
 }
+
+// closeWithin is the patience for closing a session when nobody waits for it.
+const closeWithin = 10 * time.Second
 
 func confsSet(confs map[string]string) string {
 	if len(confs) == 0 {
