@@ -5,7 +5,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"math"
 	"net"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -206,14 +209,14 @@ func (e *examination) binary(ctx context.Context) error {
 	return nil
 }
 
-// probe is what a task says of its executor: processor, cores, free memory
+// probe is what a task says of its executor: processor, computer, free memory
 // (KiB), the most a container gives (bytes or max), when it began and ended
 // (seconds since its computer's start), and its folder, which no other executor
 // has.
-const probe = `read -r begin x < /proc/uptime; sleep 2; read -r end x < /proc/uptime; ` +
+const probe = `read -r begin x < /proc/uptime; sleep 2; read -r end x < /proc/uptime; read -r host < /proc/sys/kernel/hostname; ` +
 	`while read -r name value x; do if [ $name = MemAvailable: ]; then free=$value; fi; done < /proc/meminfo; ` +
 	`limit=max; if [ -r /sys/fs/cgroup/memory.max ]; then read -r limit < /sys/fs/cgroup/memory.max; fi; ` +
-	`echo $(uname -m) $(nproc) $free $limit $begin $end $(pwd)`
+	`echo $(uname -m) $host $free $limit $begin $end $(pwd)`
 
 const (
 	firstTasks = 8   // of a probe; four times as many, if all ran at once
@@ -240,39 +243,58 @@ func (e *examination) slots(ctx context.Context) error {
 }
 
 func (e *examination) judgeSlots(tasks []task) {
-	slots, folders, machines := atOnce(tasks), map[string]bool{}, map[string]bool{}
-	free := tasks[0].free
+	executors, kinds, hosts := map[string]bool{}, map[string]bool{}, map[string][]task{}
 	for _, t := range tasks {
-		folders[t.folder], machines[t.machine], free = true, true, min(free, t.free)
+		executors[t.folder], kinds[t.machine] = true, true
+		hosts[t.host] = append(hosts[t.host], t)
 	}
-	var kinds []string
-	for kind := range machines {
-		kinds = append(kinds, kind)
-	}
-	says := fmt.Sprintf("%d tasks at once on %d executors, %s", slots, len(folders), strings.Join(kinds, " and "))
+	says := fmt.Sprintf("tasks at once: %d; executors: %d; computers: %d, of the kind %s", atOnce(tasks), len(executors), len(hosts), strings.Join(slices.Sorted(maps.Keys(kinds)), " and "))
 	if e.dynamic {
-		says += "; executors come and go with the work, as far as the cluster has cores"
+		says += ". Executors come and go with the work, as far as the cluster has cores"
 	}
 	state, do := OK, ""
 	if len(kinds) > 1 {
-		state, do = Warning, "one program runs on one kind of processor; keep the session to workers of one kind"
+		state, do = Warning, "one program runs on one kind of processor: keep the server to workers of one kind"
 	}
 	e.add("slots", state, says, do)
-	const enough = 512 << 20 // a training of the usual size takes 100 to 200 MiB
-	says = fmt.Sprintf("%.1f GiB are free for trainings where there is least, beside the executors' own (spark.executor.memory=%s)", float64(free)/(1<<30), cmp.Or(e.memory, "1g"))
-	if free < enough*int64(slots) {
-		e.add("memory", Warning, says, fmt.Sprintf("have %.1f GiB free for each training that runs at once", float64(enough)/(1<<30)))
-		return
+	e.judgeMemory(hosts)
+}
+
+// enough memory for a training of the usual size, which takes 100 to 200 MiB.
+const enough = 512 << 20
+
+// judgeMemory looks at the computer that has least for each training.
+func (e *examination) judgeMemory(hosts map[string][]task) {
+	least, where, slots := int64(math.MaxInt64), "", 0
+	for _, host := range slices.Sorted(maps.Keys(hosts)) {
+		n := atOnce(hosts[host])
+		for _, t := range hosts[host] {
+			if each := t.free / int64(n); each < least {
+				least, where, slots = each, host, n
+			}
+		}
 	}
-	e.add("memory", OK, says, "")
+	state, do := OK, ""
+	if least < enough {
+		state, do = Warning, fmt.Sprintf("have %d MiB free for each training that runs at once, or fewer cores there", enough>>20)
+	}
+	e.add("memory", state, fmt.Sprintf("%s are free for each of the trainings that run at once (%d on %s, where there is least), beside the executors' own (spark.executor.memory=%s)",
+		memory(least), slots, where, cmp.Or(e.memory, "1g")), do)
+}
+
+// memory writes bytes for people.
+func memory(bytes int64) string {
+	if bytes < 1<<30 {
+		return fmt.Sprintf("%d MiB", bytes>>20)
+	}
+	return fmt.Sprintf("%.1f GiB", float64(bytes)/(1<<30))
 }
 
 // A task is what one task of a probe has said.
 type task struct {
-	machine, folder string
-	cores           int
-	free            int64 // bytes
-	begin, end      float64
+	machine, host, folder string
+	free                  int64 // bytes
+	begin, end            float64
 }
 
 func readTasks(rows []string) ([]task, error) {
@@ -282,14 +304,13 @@ func readTasks(rows []string) ([]task, error) {
 		if len(parts) != 7 {
 			return nil, fettle.Errorf(fettle.Internal, "an executor answers %q; expected seven words", fettle.Shorten(row))
 		}
-		cores, err1 := strconv.Atoi(parts[1])
-		free, err2 := strconv.ParseInt(parts[2], 10, 64)
-		begin, err3 := strconv.ParseFloat(parts[4], 64)
-		end, err4 := strconv.ParseFloat(parts[5], 64)
-		if err := errors.Join(err1, err2, err3, err4); err != nil {
+		free, err1 := strconv.ParseInt(parts[2], 10, 64)
+		begin, err2 := strconv.ParseFloat(parts[4], 64)
+		end, err3 := strconv.ParseFloat(parts[5], 64)
+		if err := errors.Join(err1, err2, err3); err != nil {
 			return nil, fettle.Errorf(fettle.Internal, "an executor answers %q: %w", fettle.Shorten(row), err)
 		}
-		t := task{machine: parts[0], cores: cores, free: free << 10, begin: begin, end: end, folder: parts[6]}
+		t := task{machine: parts[0], host: parts[1], free: free << 10, begin: begin, end: end, folder: parts[6]}
 		if limit, err := strconv.ParseInt(parts[3], 10, 64); err == nil {
 			t.free = min(t.free, limit)
 		}

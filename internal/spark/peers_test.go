@@ -276,7 +276,7 @@ func check(t *testing.T, c cluster) {
 			t.Errorf("%+v", f)
 		}
 	}
-	for _, want := range []string{"server ok Spark 4.", "access ok a token", "settings ok", "program ok it was uploaded, and runs on an executor: fettle version here", "tasks at once on", "memory ok"} {
+	for _, want := range []string{"server ok Spark 4.", "access ok a token", "settings ok", "program ok it was uploaded, and runs on an executor: fettle version here", "slots ok tasks at once: ", "memory ok"} {
 		if !strings.Contains(text.String(), want) {
 			t.Errorf("found no %q in\n%s", want, &text)
 		}
