@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -76,6 +77,43 @@ func gone(t *testing.T, what string, pid int) {
 		_, err := os.Stat(fmt.Sprintf("/proc/%d", pid))
 		return errors.Is(err, os.ErrNotExist)
 	})
+}
+
+// cutOff: connections break while a statement runs, and nothing is lost or done
+// twice; so while nothing runs.
+func cutOff(t *testing.T, c cluster) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := forward(listener, c)
+	defer f.close()
+	s, err := spark.Dial(t.Context(), spark.Config{URL: "sc://" + f.Addr().String(), Token: token})
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.cut()
+	op := start(t, s, c.gate("gate"), "whole")
+	seen := 0
+	rows, err := op.Result(t.Context(), func(spark.Progress) {
+		if seen++; seen <= 3 {
+			f.cut()
+		}
+		if seen == 5 {
+			c.waiting(t, "gate", 1)
+			c.open(t, "gate")
+		}
+	})
+	if err != nil || len(rows) != 1 || rows[0] != "whole" {
+		t.Errorf("%q, %v", rows, err)
+	}
+	if visits, _ := filepath.Glob(filepath.Join(c.scratch, "gate.*")); len(visits) != 1 {
+		t.Errorf("it has run %d times", len(visits))
+	}
+	f.cut()
+	if err := errors.Join(op.Release(t.Context()), s.Close(t.Context())); err != nil {
+		t.Error(err)
+	}
 }
 
 // resumed: a client is gone; another finds its session, its upload and its

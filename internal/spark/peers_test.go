@@ -33,9 +33,11 @@ type cluster struct {
 }
 
 // TestSpark tries the client on a real standalone cluster of two workers and its
-// Connect server. What is destroyed, is destroyed last.
+// Connect server, which ends streams of answers sooner than it would. What is
+// destroyed, is destroyed last.
 func TestSpark(t *testing.T) {
-	real, err := process.StartSpark(t.Context(), "../../scripts/peers/spark.sh", t.TempDir(), process.SparkOptions{Workers: 2, Token: token})
+	options := process.SparkOptions{Workers: 2, Token: token, Settings: []string{"spark.connect.execute.reattachable.senderMaxStreamDuration=3s"}}
+	real, err := process.StartSpark(t.Context(), "../../scripts/peers/spark.sh", t.TempDir(), options)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -54,6 +56,7 @@ func TestSpark(t *testing.T) {
 		{"statements", statements},
 		{"upload", upload},
 		{"large", large},
+		{"cut off", cutOff},
 		{"resumed", resumed},
 		{"interrupted", interrupted},
 		{"check", check},
@@ -134,9 +137,7 @@ func overTLS(t *testing.T, c cluster) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	forwarded := forward(proxy, strings.TrimPrefix(c.URL, "sc://"))
-	defer forwarded.Wait()
-	defer proxy.Close()
+	defer forward(proxy, c).close()
 	address := "sc://" + proxy.Addr().String()
 
 	s, err := spark.Dial(t.Context(), spark.Config{URL: address + "/;use_ssl=true;token=" + token, CAFile: ca})
@@ -157,32 +158,57 @@ func overTLS(t *testing.T, c cluster) {
 	}
 }
 
-// forward passes connections on to an address, until the listener is closed and
-// they have ended.
-func forward(from net.Listener, to string) *sync.WaitGroup {
-	var all sync.WaitGroup
-	all.Go(func() {
+// A forwarder stands between a client and the server.
+type forwarder struct {
+	net.Listener
+	all  sync.WaitGroup
+	mu   sync.Mutex
+	held []net.Conn
+}
+
+// forward passes connections on to the Connect server.
+func forward(from net.Listener, c cluster) *forwarder {
+	f := &forwarder{Listener: from}
+	f.all.Go(func() {
 		for {
 			in, err := from.Accept()
 			if err != nil {
 				return
 			}
-			all.Go(func() {
-				defer in.Close()
-				out, err := net.Dial("tcp", to)
-				if err != nil {
-					return
-				}
-				defer out.Close()
-				all.Go(func() {
-					_, _ = io.Copy(in, out) // whoever ends it
+			out, err := net.Dial("tcp", strings.TrimPrefix(c.URL, "sc://"))
+			if err != nil {
+				in.Close()
+				continue
+			}
+			f.mu.Lock()
+			f.held = append(f.held, in, out)
+			f.mu.Unlock()
+			for _, way := range [][2]net.Conn{{in, out}, {out, in}} {
+				f.all.Go(func() {
+					_, _ = io.Copy(way[0], way[1]) // whoever ends it
 					in.Close()
+					out.Close()
 				})
-				_, _ = io.Copy(out, in)
-			})
+			}
 		}
 	})
-	return &all
+	return f
+}
+
+// cut ends all connections that there are; new ones can be made.
+func (f *forwarder) cut() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, conn := range f.held {
+		conn.Close()
+	}
+	f.held = nil
+}
+
+func (f *forwarder) close() {
+	f.Close()
+	f.cut()
+	f.all.Wait()
 }
 
 func statements(t *testing.T, c cluster) {

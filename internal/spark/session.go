@@ -149,11 +149,10 @@ func (s *Session) Leave() { s.connection.close() }
 // was uploaded.
 func (s *Session) Close(ctx context.Context) error {
 	defer s.Leave()
-	_, err := s.connection.call(ctx, "ReleaseSession", s.request(0, 3))
-	if err != nil && strings.HasPrefix(class(err), "INVALID_HANDLE.") {
-		return nil // it is gone already
+	if _, err := s.ask(ctx, "ReleaseSession", s.request(0, 3)); !errors.Is(err, ErrLost) {
+		return err
 	}
-	return s.target.explain(err)
+	return nil // it is gone already
 }
 
 // request begins a request; observed and client are the numbers of these two
