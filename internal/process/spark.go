@@ -131,11 +131,13 @@ func (s *Spark) Log() string {
 	return text.String()
 }
 
-// Stop ends all of them, and waits.
+// Stop ends all of them, waits, and takes the folder away.
 func (s *Spark) Stop() {
 	for _, p := range s.processes {
 		p.kill()
 	}
+	// Executors that are being killed may write for a moment more.
+	_ = waitFor(context.Background(), time.Minute, "", func() (bool, error) { return os.RemoveAll(s.Folder) == nil, nil }) // then it stays
 }
 
 // A java is one of the cluster's processes.
@@ -192,7 +194,7 @@ func (p *java) listens(ctx context.Context, address string) error {
 	return waitFor(ctx, sparkStartsWithin, "Spark's "+p.name+" to listen", func() (bool, error) {
 		select {
 		case <-p.ended:
-			return false, fmt.Errorf("Spark's %s has ended: %w\n%s", p.name, p.err, p.log.String())
+			return false, fmt.Errorf("the %s of Spark has ended: %w\n%s", p.name, p.err, p.log.String())
 		default:
 		}
 		conn, err := net.Dial("tcp", address)
