@@ -112,6 +112,9 @@ func (c *sparkCheckCmd) Run(ctx context.Context, out io.Writer) error {
 		}
 		config.Confs[name] = value
 	}
+	if isTerminal(os.Stderr) {
+		note("Looking; a cluster at rest takes up to a minute to start executors.")
+	}
 	findings, err := spark.Check(ctx, config)
 	if err != nil {
 		return err

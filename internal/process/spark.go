@@ -192,7 +192,7 @@ func (p *java) listens(ctx context.Context, address string) error {
 	return waitFor(ctx, sparkStartsWithin, "Spark's "+p.name+" to listen", func() (bool, error) {
 		select {
 		case <-p.ended:
-			return false, fmt.Errorf("Spark's %s has ended: %w\n%s", p.name, p.err, p.log.String())
+			return false, fmt.Errorf("the %s of Spark has ended: %w\n%s", p.name, p.err, p.log.String())
 		default:
 		}
 		conn, err := net.Dial("tcp", address)

@@ -1,12 +1,17 @@
 package spark
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"math"
 	"net"
+	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"fettle"
 )
@@ -40,19 +45,26 @@ func Check(ctx context.Context, c Config) ([]Finding, error) {
 		e.add("server", Error, err.Error(), adviseDial(err))
 		return e.findings, ctx.Err()
 	}
+	defer func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeWithin)
+		defer cancel()
+		if err := s.Close(ctx); err != nil {
+			s.log.Warn("cannot close the session of a check; the server forgets it after an hour", "err", err)
+		}
+	}()
 	e.session = s
 	e.add("server", OK, fmt.Sprintf("Spark %s at %s; a session could be opened%s", s.Version(), s.target.address, confsSet(c.Confs)), "")
 	e.access()
 	for _, look := range []func(context.Context) error{e.settings, e.binary, e.slots} {
 		if err := look(ctx); err != nil {
-			return e.findings, errors.Join(err, ctx.Err())
+			return e.findings, err
 		}
-	}
-	if err := s.Close(ctx); err != nil {
-		e.add("session", Warning, "the session could not be closed: "+err.Error(), "nothing: the server forgets it after an hour")
 	}
 	return e.findings, ctx.Err()
 }
+
+// closeWithin is the patience for closing a session when nobody waits for it.
+const closeWithin = 10 * time.Second
 
 func confsSet(confs map[string]string) string {
 	if len(confs) == 0 {
@@ -117,7 +129,7 @@ func (e *examination) settings(ctx context.Context) error {
 	var missing []string
 	for _, s := range wanted {
 		if s.Must && have[s.Name] != s.Value {
-			missing = append(missing, fmt.Sprintf("%s is %s, not %s (%s)", s.Name, orElse(have[s.Name], "not set"), s.Value, s.Why))
+			missing = append(missing, fmt.Sprintf("%s is %s, not %s (%s)", s.Name, cmp.Or(have[s.Name], "not set"), s.Value, s.Why))
 		}
 	}
 	if len(missing) > 0 {
@@ -128,16 +140,9 @@ func (e *examination) settings(ctx context.Context) error {
 	return nil
 }
 
-func orElse(s, instead string) string {
-	if s == "" {
-		return instead
-	}
-	return s
-}
-
 // page says where Spark's own page about the session's work is.
 func (e *examination) page(have map[string]string) {
-	host, port := have["spark.driver.host"], orElse(have["spark.ui.port"], "4040")
+	host, port := have["spark.driver.host"], cmp.Or(have["spark.ui.port"], "4040")
 	if ip := net.ParseIP(host); host == "" || host == "localhost" || ip != nil && ip.IsLoopback() {
 		host = e.session.target.host
 	}
@@ -204,14 +209,14 @@ func (e *examination) binary(ctx context.Context) error {
 	return nil
 }
 
-// probe is what a task says of its executor: processor, cores, free memory
+// probe is what a task says of its executor: processor, computer, free memory
 // (KiB), the most a container gives (bytes or max), when it began and ended
 // (seconds since its computer's start), and its folder, which no other executor
 // has.
-const probe = `read -r begin x < /proc/uptime; sleep 2; read -r end x < /proc/uptime; ` +
+const probe = `read -r begin x < /proc/uptime; sleep 2; read -r end x < /proc/uptime; read -r host < /proc/sys/kernel/hostname; ` +
 	`while read -r name value x; do if [ $name = MemAvailable: ]; then free=$value; fi; done < /proc/meminfo; ` +
 	`limit=max; if [ -r /sys/fs/cgroup/memory.max ]; then read -r limit < /sys/fs/cgroup/memory.max; fi; ` +
-	`echo $(uname -m) $(nproc) $free $limit $begin $end $(pwd)`
+	`echo $(uname -m) $host $free $limit $begin $end $(pwd)`
 
 const (
 	firstTasks = 8   // of a probe; four times as many, if all ran at once
@@ -238,39 +243,58 @@ func (e *examination) slots(ctx context.Context) error {
 }
 
 func (e *examination) judgeSlots(tasks []task) {
-	slots, folders, machines := atOnce(tasks), map[string]bool{}, map[string]bool{}
-	free := tasks[0].free
+	executors, kinds, hosts := map[string]bool{}, map[string]bool{}, map[string][]task{}
 	for _, t := range tasks {
-		folders[t.folder], machines[t.machine], free = true, true, min(free, t.free)
+		executors[t.folder], kinds[t.machine] = true, true
+		hosts[t.host] = append(hosts[t.host], t)
 	}
-	var kinds []string
-	for kind := range machines {
-		kinds = append(kinds, kind)
-	}
-	says := fmt.Sprintf("%d tasks at once on %d executors, %s", slots, len(folders), strings.Join(kinds, " and "))
+	says := fmt.Sprintf("tasks at once: %d; executors: %d; computers: %d, of the kind %s", atOnce(tasks), len(executors), len(hosts), strings.Join(slices.Sorted(maps.Keys(kinds)), " and "))
 	if e.dynamic {
-		says += "; executors come and go with the work, as far as the cluster has cores"
+		says += ". Executors come and go with the work, as far as the cluster has cores"
 	}
 	state, do := OK, ""
 	if len(kinds) > 1 {
-		state, do = Warning, "one program runs on one kind of processor; keep the session to workers of one kind"
+		state, do = Warning, "one program runs on one kind of processor: keep the server to workers of one kind"
 	}
 	e.add("slots", state, says, do)
-	const enough = 512 << 20 // a training of the usual size takes 100 to 200 MiB
-	says = fmt.Sprintf("%.1f GiB are free for trainings where there is least, beside the executors' own (spark.executor.memory=%s)", float64(free)/(1<<30), orElse(e.memory, "1g"))
-	if free < enough*int64(slots) {
-		e.add("memory", Warning, says, fmt.Sprintf("have %.1f GiB free for each training that runs at once", float64(enough)/(1<<30)))
-		return
+	e.judgeMemory(hosts)
+}
+
+// enough memory for a training of the usual size, which takes 100 to 200 MiB.
+const enough = 512 << 20
+
+// judgeMemory looks at the computer that has least for each training.
+func (e *examination) judgeMemory(hosts map[string][]task) {
+	least, where, slots := int64(math.MaxInt64), "", 0
+	for _, host := range slices.Sorted(maps.Keys(hosts)) {
+		n := atOnce(hosts[host])
+		for _, t := range hosts[host] {
+			if each := t.free / int64(n); each < least {
+				least, where, slots = each, host, n
+			}
+		}
 	}
-	e.add("memory", OK, says, "")
+	state, do := OK, ""
+	if least < enough {
+		state, do = Warning, fmt.Sprintf("have %d MiB free for each training that runs at once, or fewer cores there", enough>>20)
+	}
+	e.add("memory", state, fmt.Sprintf("%s are free for each of the trainings that run at once (%d on %s, where there is least), beside the executors' own (spark.executor.memory=%s)",
+		memory(least), slots, where, cmp.Or(e.memory, "1g")), do)
+}
+
+// memory writes bytes for people.
+func memory(bytes int64) string {
+	if bytes < 1<<30 {
+		return fmt.Sprintf("%d MiB", bytes>>20)
+	}
+	return fmt.Sprintf("%.1f GiB", float64(bytes)/(1<<30))
 }
 
 // A task is what one task of a probe has said.
 type task struct {
-	machine, folder string
-	cores           int
-	free            int64 // bytes
-	begin, end      float64
+	machine, host, folder string
+	free                  int64 // bytes
+	begin, end            float64
 }
 
 func readTasks(rows []string) ([]task, error) {
@@ -280,14 +304,13 @@ func readTasks(rows []string) ([]task, error) {
 		if len(parts) != 7 {
 			return nil, fettle.Errorf(fettle.Internal, "an executor answers %q; expected seven words", fettle.Shorten(row))
 		}
-		cores, err1 := strconv.Atoi(parts[1])
-		free, err2 := strconv.ParseInt(parts[2], 10, 64)
-		begin, err3 := strconv.ParseFloat(parts[4], 64)
-		end, err4 := strconv.ParseFloat(parts[5], 64)
-		if err := errors.Join(err1, err2, err3, err4); err != nil {
+		free, err1 := strconv.ParseInt(parts[2], 10, 64)
+		begin, err2 := strconv.ParseFloat(parts[4], 64)
+		end, err3 := strconv.ParseFloat(parts[5], 64)
+		if err := errors.Join(err1, err2, err3); err != nil {
 			return nil, fettle.Errorf(fettle.Internal, "an executor answers %q: %w", fettle.Shorten(row), err)
 		}
-		t := task{machine: parts[0], cores: cores, free: free << 10, begin: begin, end: end, folder: parts[6]}
+		t := task{machine: parts[0], host: parts[1], free: free << 10, begin: begin, end: end, folder: parts[6]}
 		if limit, err := strconv.ParseInt(parts[3], 10, 64); err == nil {
 			t.free = min(t.free, limit)
 		}

@@ -18,9 +18,9 @@ type Operation struct {
 	id      string
 	start   body // of the request that starts it; none once the server has it
 	stream  *stream
-	cancel  context.CancelFunc // ends the stream
-	last    string             // the response that was read last
-	first   []byte             // a response that was read ahead
+	cancel  context.CancelCauseFunc // ends the stream
+	last    string                  // the response that was read last
+	first   []byte                  // a response that was read ahead
 }
 
 // Progress is how far an operation is. Spark counts failed attempts of tasks as
@@ -42,12 +42,14 @@ func (s *Session) Start(ctx context.Context, op, sql string, values ...string) (
 	if len(values) > 1 {
 		return nil, fettle.BadField("too many values", "values", fmt.Sprint(len(values)), "one at most")
 	}
+	if err := checkID("operation", op); err != nil {
+		return nil, err
+	}
 	o := &Operation{session: s, id: op, start: s.executePlan(op, sql, values)}
 	if o.start.size > MaxMessage {
 		return nil, fettle.Errorf(fettle.Invalid, "a statement of %d bytes for Spark; expected at most %d (128 MiB)", o.start.size, MaxMessage)
 	}
-	err := o.begin(ctx)
-	if err != nil {
+	if err := o.begin(ctx); err != nil {
 		return nil, err
 	}
 	return o, nil
@@ -56,6 +58,9 @@ func (s *Session) Start(ctx context.Context, op, sql string, values ...string) (
 // Reattach finds an operation that was started before. ErrLost: there is none of
 // that name any more.
 func (s *Session) Reattach(ctx context.Context, op string) (*Operation, error) {
+	if err := checkID("operation", op); err != nil {
+		return nil, err
+	}
 	o := &Operation{session: s, id: op}
 	if err := o.begin(ctx); err != nil {
 		return nil, err
@@ -110,11 +115,9 @@ func (o *Operation) next(ctx context.Context) ([]byte, error) {
 			o.leave()
 			return nil, ctx.Err()
 		case err == io.EOF:
-			// More is to come; the statement's end says so itself.
+			// More is to come: the statement's end would have said so itself.
 			o.leave()
-			if !r.again(ctx, &fault{io.ErrUnexpectedEOF}) {
-				return nil, o.session.target.explain(&fault{err})
-			}
+			pause(ctx, firstWait)
 			continue
 		}
 		o.leave()
@@ -131,9 +134,9 @@ func (o *Operation) read(ctx context.Context) ([]byte, error) {
 			return nil, err
 		}
 	}
-	stop := context.AfterFunc(ctx, o.cancel)
+	stop := context.AfterFunc(ctx, func() { o.cancel(ctx.Err()) })
 	defer stop()
-	silence := time.AfterFunc(silentFor, o.cancel)
+	silence := time.AfterFunc(silentFor, func() { o.cancel(&fault{fmt.Errorf("silent for %s", silentFor)}) })
 	defer silence.Stop()
 	response, err := o.stream.next()
 	if err != nil {
@@ -149,8 +152,8 @@ func (o *Operation) read(ctx context.Context) ([]byte, error) {
 
 // open starts the statement, or listens to it where it is.
 func (o *Operation) open(ctx context.Context) error {
-	own, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	stop := context.AfterFunc(ctx, cancel)
+	own, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, func() { cancel(ctx.Err()) })
 	defer stop()
 	var err error
 	o.cancel = cancel
@@ -160,7 +163,7 @@ func (o *Operation) open(ctx context.Context) error {
 		o.stream, err = o.reattach(own)
 	}
 	if err != nil {
-		cancel()
+		cancel(nil)
 	}
 	return err
 }
@@ -174,7 +177,7 @@ func (o *Operation) reattach(ctx context.Context) (*stream, error) {
 // leave ends the stream, not the operation.
 func (o *Operation) leave() {
 	if o.cancel != nil {
-		o.cancel()
+		o.cancel(nil)
 	}
 	if o.stream != nil {
 		o.stream.close()

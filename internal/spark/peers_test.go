@@ -17,7 +17,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"fettle"
 	"fettle/internal/process"
@@ -34,9 +33,11 @@ type cluster struct {
 }
 
 // TestSpark tries the client on a real standalone cluster of two workers and its
-// Connect server. What is destroyed, is destroyed last.
+// Connect server, which ends streams of answers sooner than it would. What is
+// destroyed, is destroyed last.
 func TestSpark(t *testing.T) {
-	real, err := process.StartSpark(t.Context(), "../../scripts/peers/spark.sh", t.TempDir(), process.SparkOptions{Workers: 2, Token: token})
+	options := process.SparkOptions{Workers: 2, Token: token, Settings: []string{"spark.connect.execute.reattachable.senderMaxStreamDuration=3s"}}
+	real, err := process.StartSpark(t.Context(), "../../scripts/peers/spark.sh", t.TempDir(), options)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -55,6 +56,7 @@ func TestSpark(t *testing.T) {
 		{"statements", statements},
 		{"upload", upload},
 		{"large", large},
+		{"cut off", cutOff},
 		{"resumed", resumed},
 		{"interrupted", interrupted},
 		{"check", check},
@@ -100,59 +102,6 @@ func run(t *testing.T, s *spark.Session, command, job string) ([]string, error) 
 	return rows, err
 }
 
-// A gate is a command that says on which executor it is, and waits.
-func (c cluster) gate(name string) (command string) {
-	at := filepath.Join(c.scratch, name)
-	return fmt.Sprintf("%s; until [ -e %s-open ]; do sleep 0.1; done; cat", c.visit(name), at)
-}
-
-// visit is a command that leaves word of itself at a gate.
-func (c cluster) visit(name string) string {
-	at := filepath.Join(c.scratch, name)
-	return fmt.Sprintf("echo $(pwd) $$ > %[1]s-$$ && mv %[1]s-$$ %[1]s.$$", at)
-}
-
-func (c cluster) open(t *testing.T, name string) {
-	t.Helper()
-	if err := os.WriteFile(filepath.Join(c.scratch, name+"-open"), nil, 0o600); err != nil {
-		t.Fatal(err)
-	}
-}
-
-// waiting waits until somebody new stands at a gate: on which executor, as which
-// process.
-func (c cluster) waiting(t *testing.T, name string, visits int) (folder string, pid int) {
-	t.Helper()
-	eventually(t, "the task to begin", func() bool {
-		files, err := filepath.Glob(filepath.Join(c.scratch, name+".[0-9]*"))
-		if err != nil || len(files) < visits {
-			return false
-		}
-		newest := time.Time{}
-		for _, file := range files {
-			info, err := os.Stat(file)
-			text, err2 := os.ReadFile(file)
-			if err != nil || err2 != nil || info.ModTime().Before(newest) {
-				continue
-			}
-			newest = info.ModTime()
-			fmt.Sscan(string(text), &folder, &pid)
-		}
-		return pid != 0
-	})
-	return folder, pid
-}
-
-// eventually is as patient as a busy machine needs.
-func eventually(t *testing.T, what string, holds func() bool) {
-	t.Helper()
-	for end := time.Now().Add(10 * time.Minute); !holds(); time.Sleep(50 * time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatalf("waited in vain for %s", what)
-		}
-	}
-}
-
 func refused(t *testing.T, c cluster) {
 	for _, x := range []struct {
 		name, url, token string
@@ -188,9 +137,7 @@ func overTLS(t *testing.T, c cluster) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	forwarded := forward(proxy, strings.TrimPrefix(c.URL, "sc://"))
-	defer forwarded.Wait()
-	defer proxy.Close()
+	defer forward(proxy, c).close()
 	address := "sc://" + proxy.Addr().String()
 
 	s, err := spark.Dial(t.Context(), spark.Config{URL: address + "/;use_ssl=true;token=" + token, CAFile: ca})
@@ -211,32 +158,57 @@ func overTLS(t *testing.T, c cluster) {
 	}
 }
 
-// forward passes connections on to an address, until the listener is closed and
-// they have ended.
-func forward(from net.Listener, to string) *sync.WaitGroup {
-	var all sync.WaitGroup
-	all.Go(func() {
+// A forwarder stands between a client and the server.
+type forwarder struct {
+	net.Listener
+	all  sync.WaitGroup
+	mu   sync.Mutex
+	held []net.Conn
+}
+
+// forward passes connections on to the Connect server.
+func forward(from net.Listener, c cluster) *forwarder {
+	f := &forwarder{Listener: from}
+	f.all.Go(func() {
 		for {
 			in, err := from.Accept()
 			if err != nil {
 				return
 			}
-			all.Go(func() {
-				defer in.Close()
-				out, err := net.Dial("tcp", to)
-				if err != nil {
-					return
-				}
-				defer out.Close()
-				all.Go(func() {
-					_, _ = io.Copy(in, out) // whoever ends it
+			out, err := net.Dial("tcp", strings.TrimPrefix(c.URL, "sc://"))
+			if err != nil {
+				in.Close()
+				continue
+			}
+			f.mu.Lock()
+			f.held = append(f.held, in, out)
+			f.mu.Unlock()
+			for _, way := range [][2]net.Conn{{in, out}, {out, in}} {
+				f.all.Go(func() {
+					_, _ = io.Copy(way[0], way[1]) // whoever ends it
 					in.Close()
+					out.Close()
 				})
-				_, _ = io.Copy(out, in)
-			})
+			}
 		}
 	})
-	return &all
+	return f
+}
+
+// cut ends all connections that there are; new ones can be made.
+func (f *forwarder) cut() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, conn := range f.held {
+		conn.Close()
+	}
+	f.held = nil
+}
+
+func (f *forwarder) close() {
+	f.Close()
+	f.cut()
+	f.all.Wait()
 }
 
 func statements(t *testing.T, c cluster) {
@@ -313,86 +285,6 @@ func large(t *testing.T, c cluster) {
 	}
 }
 
-// resumed: a client is gone; another finds its session, its upload and its
-// statement, which has run once.
-func resumed(t *testing.T, c cluster) {
-	gone := c.dial(t)
-	op := start(t, gone, c.gate("gate"), "once")
-	ctx, stop := context.WithCancel(t.Context())
-	_, err := op.Result(ctx, func(spark.Progress) { stop() })
-	if !errors.Is(err, context.Canceled) {
-		t.Fatal(err)
-	}
-	gone.Leave()
-
-	s, err := spark.Resume(t.Context(), c.config(), gone.ID())
-	if err != nil {
-		t.Fatal(err)
-	}
-	again, err := s.Reattach(t.Context(), op.ID())
-	if err != nil {
-		t.Fatal(err)
-	}
-	c.waiting(t, "gate", 1)
-	c.open(t, "gate")
-	if rows, err := again.Result(t.Context(), nil); err != nil || len(rows) != 1 || rows[0] != "once" {
-		t.Errorf("%q, %v", rows, err)
-	}
-	if visits, _ := filepath.Glob(filepath.Join(c.scratch, "gate.*")); len(visits) != 1 {
-		t.Errorf("it has run %d times", len(visits))
-	}
-	if s.Version() != gone.Version() || s.ServerSideID() != gone.ServerSideID() {
-		t.Errorf("another session: %q, %q", s.ServerSideID(), gone.ServerSideID())
-	}
-	// What has been released, and what never was, is lost.
-	if err := again.Release(t.Context()); err != nil {
-		t.Error(err)
-	}
-	for _, id := range []string{op.ID(), spark.NewID()} {
-		if _, err := s.Reattach(t.Context(), id); !errors.Is(err, spark.ErrLost) {
-			t.Errorf("reattached to nothing: %v", err)
-		}
-	}
-	if err := s.Close(t.Context()); err != nil {
-		t.Error(err)
-	}
-	for _, id := range []string{gone.ID(), spark.NewID()} {
-		if _, err := spark.Resume(t.Context(), c.config(), id); !errors.Is(err, spark.ErrLost) || fettle.KindOf(err) != fettle.NotFound {
-			t.Errorf("resumed nothing: %v", err)
-		}
-	}
-}
-
-// interrupted: a program that ends with its parent, as the trainer does, is gone
-// soon; that which Spark cannot end itself, ends with its executor. Others go on.
-func interrupted(t *testing.T, c cluster) {
-	s := c.dial(t)
-	// Field 4 of the status is the parent, which changes when it dies.
-	op := start(t, s, c.visit("gate")+`; while [ "$(cut -d" " -f4 /proc/$$/stat)" = $PPID ]; do sleep 0.2; done`, "x")
-	_, pid := c.waiting(t, "gate", 1)
-	began := time.Now()
-	if err := op.Interrupt(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	if rows, err := op.Result(t.Context(), nil); !errors.Is(err, spark.ErrInterrupted) {
-		t.Errorf("%q, %v", rows, err)
-	}
-	eventually(t, "the interrupted process to be gone", func() bool {
-		_, err := os.Stat(fmt.Sprintf("/proc/%d", pid))
-		return errors.Is(err, os.ErrNotExist)
-	})
-	t.Logf("gone %s after it was interrupted", time.Since(began).Round(100*time.Millisecond))
-	if err := op.Release(t.Context()); err != nil {
-		t.Error(err)
-	}
-	if err := op.Interrupt(t.Context()); err != nil {
-		t.Errorf("a second time: %v", err)
-	}
-	if rows, err := run(t, s, "cat", "goes on"); err != nil || len(rows) != 1 {
-		t.Errorf("%q, %v", rows, err)
-	}
-}
-
 func check(t *testing.T, c cluster) {
 	config := c.config()
 	config.Binary = func() (io.ReadCloser, int64, error) {
@@ -410,7 +302,7 @@ func check(t *testing.T, c cluster) {
 			t.Errorf("%+v", f)
 		}
 	}
-	for _, want := range []string{"server ok Spark 4.", "access ok a token", "settings ok", "program ok it was uploaded, and runs on an executor: fettle version here", "tasks at once on", "memory ok"} {
+	for _, want := range []string{"server ok Spark 4.", "access ok a token", "settings ok", "program ok it was uploaded, and runs on an executor: fettle version here", "slots ok tasks at once: ", "memory ok"} {
 		if !strings.Contains(text.String(), want) {
 			t.Errorf("found no %q in\n%s", want, &text)
 		}
@@ -423,53 +315,5 @@ func check(t *testing.T, c cluster) {
 	findings, err = spark.Check(t.Context(), config)
 	if err != nil || len(findings) < 5 || findings[4].State != spark.Error || !strings.Contains(findings[4].Says, "another processor") {
 		t.Errorf("%+v, %v", findings, err)
-	}
-}
-
-// workerKilled: the computer of a task is gone; the task is done on another.
-func workerKilled(t *testing.T, c cluster) {
-	s := c.dial(t)
-	op := start(t, s, c.gate("gate"), "all the same")
-	folder, pid := c.waiting(t, "gate", 1)
-	for number := range 2 {
-		if strings.HasPrefix(folder, c.WorkerFolder(number)) {
-			c.KillWorker(number)
-		}
-	}
-	if _, err := os.Stat(fmt.Sprintf("/proc/%d", pid)); err == nil {
-		t.Fatalf("the task in %s outlived its worker", folder)
-	}
-	again, _ := c.waiting(t, "gate", 2)
-	c.open(t, "gate")
-	if rows, err := op.Result(t.Context(), nil); err != nil || len(rows) != 1 || rows[0] != "all the same" {
-		t.Errorf("%q, %v", rows, err)
-	}
-	if filepath.Dir(filepath.Dir(again)) == filepath.Dir(filepath.Dir(folder)) {
-		t.Errorf("it ran in %s again", again)
-	}
-	c.AddWorker()
-}
-
-// serverKilled: whoever waits is told; the new server knows nothing of the old
-// one's sessions.
-func serverKilled(t *testing.T, c cluster) {
-	s := c.dial(t)
-	op := start(t, s, c.gate("gate"), "x")
-	c.waiting(t, "gate", 1)
-	c.KillConnect()
-	if rows, err := op.Result(t.Context(), nil); fettle.KindOf(err) != fettle.Unavailable || !strings.Contains(err.Error(), "no Spark Connect server runs at") {
-		t.Errorf("%q, %v", rows, err)
-	}
-	if _, err := spark.Dial(t.Context(), c.config()); fettle.KindOf(err) != fettle.Unavailable {
-		t.Errorf("dialled nobody: %v", err)
-	}
-	if err := c.StartConnect(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := spark.Resume(t.Context(), c.config(), s.ID()); !errors.Is(err, spark.ErrLost) {
-		t.Errorf("resumed a session of the killed server: %v", err)
-	}
-	if rows, err := run(t, c.dial(t), "cat", "anew"); err != nil || len(rows) != 1 {
-		t.Errorf("%q, %v", rows, err)
 	}
 }

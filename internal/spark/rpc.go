@@ -50,6 +50,8 @@ func connect(t target) *connection {
 	return &connection{target: t, http: &http.Transport{
 		Protocols: protocols, TLSClientConfig: t.tls, DialContext: dialer.DialContext,
 		TLSHandshakeTimeout: dialWithin, DisableCompression: true, MaxResponseHeaderBytes: 1 << 20,
+		// Servers take pings amiss while nothing runs, so an idle connection is soon closed.
+		IdleConnTimeout: time.Minute, HTTP2: &http.HTTP2Config{SendPingTimeout: time.Minute, PingTimeout: dialWithin},
 	}}
 }
 

@@ -72,7 +72,9 @@ func Dial(ctx context.Context, c Config) (*Session, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := s.askVersion(ctx); err != nil {
+	if err := s.askVersion(ctx); s.version != "" && err != nil {
+		return nil, errors.Join(err, s.Close(ctx))
+	} else if err != nil {
 		s.Leave()
 		return nil, err
 	}
@@ -86,8 +88,8 @@ func Dial(ctx context.Context, c Config) (*Session, error) {
 // Resume goes on with a session that another process has opened and left.
 // ErrLost: there is none of that name any more.
 func Resume(ctx context.Context, c Config, sessionID string) (*Session, error) {
-	if len(sessionID) != len("00112233-4455-6677-8899-aabbccddeeff") {
-		return nil, fettle.BadField("bad session", "session", sessionID, "the UUID of a session")
+	if err := checkID("session", sessionID); err != nil {
+		return nil, err
 	}
 	s, err := newSession(c, sessionID)
 	if err != nil {
@@ -115,6 +117,16 @@ func NewID() string {
 	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
 }
 
+// checkID wants the name of a session or an operation to be a UUID, as the server
+// does.
+func checkID(what, id string) error {
+	digits := strings.Trim(strings.ToLower(id), "0123456789abcdef-") == "" && strings.Count(id, "-") == 4
+	if !digits || len(id) != 36 || id[8] != '-' || id[13] != '-' || id[18] != '-' || id[23] != '-' {
+		return fettle.BadField("bad name", what, id, "a UUID, such as "+NewID())
+	}
+	return nil
+}
+
 // ID is the session's name, by which another process can Resume it.
 func (s *Session) ID() string { return s.id }
 
@@ -137,11 +149,10 @@ func (s *Session) Leave() { s.connection.close() }
 // was uploaded.
 func (s *Session) Close(ctx context.Context) error {
 	defer s.Leave()
-	_, err := s.connection.call(ctx, "ReleaseSession", s.request(0, 3))
-	if err != nil && strings.HasPrefix(class(err), "INVALID_HANDLE.") {
-		return nil // it is gone already
+	if _, err := s.ask(ctx, "ReleaseSession", s.request(0, 3)); !errors.Is(err, ErrLost) {
+		return err
 	}
-	return s.target.explain(err)
+	return nil // it is gone already
 }
 
 // request begins a request; observed and client are the numbers of these two
@@ -213,17 +224,17 @@ func (r *retry) again(ctx context.Context, err error) bool {
 		return false
 	}
 	r.session.log.Debug("Spark server out of reach; asking again", "err", err, "wait", r.wait)
-	select {
-	case <-ctx.Done():
-		return false
-	case <-time.After(r.wait):
-	}
+	pause(ctx, r.wait)
 	r.wait = min(2*r.wait, longWait)
-	return true
+	return ctx.Err() == nil
 }
 
-// over says that the trouble is over.
-func (r *retry) over() { r.began = time.Time{} }
+func pause(ctx context.Context, d time.Duration) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(d):
+	}
+}
 
 // askVersion opens the session, if there is none of its name, and learns what
 // the server is.

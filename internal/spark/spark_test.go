@@ -65,6 +65,14 @@ func TestAddress(t *testing.T) {
 	}
 }
 
+func TestNames(t *testing.T) {
+	for id, good := range map[string]bool{NewID(): true, strings.ToUpper(NewID()): true, "": false, "x": false, strings.Repeat("-", 36): false, strings.Repeat("0", 36): false, NewID()[:35] + "g": false} {
+		if err := checkID("operation", id); (err == nil) != good {
+			t.Errorf("%q: %v", id, err)
+		}
+	}
+}
+
 func TestVersion(t *testing.T) {
 	for version, good := range map[string]bool{"4.0.1": true, "4.3.0-SNAPSHOT": true, "5.0": true, "3.5.9": false, "": false, "x": false} {
 		if err := checkVersion(version); (err == nil) != good {
@@ -287,18 +295,39 @@ func TestUpload(t *testing.T) {
 	}
 }
 
-func TestAtOnce(t *testing.T) {
-	rows := []string{
-		"x86_64 4 1000 max 100.00 102.00 /work/app/0",
-		"x86_64 4 1000 max 101.00 103.00 /work/app/0",
-		"x86_64 4 1000 max 103.00 105.00 /work/app/0",
-		"x86_64 4 900 102400 7.00 9.00 /work/with a space/1",
+// TestSlots: what the tasks of a probe say, and what is made of it.
+func TestSlots(t *testing.T) {
+	const row0 = "x86_64 a 2000000 max 100.00 102.00 /work/app/0"
+	for _, x := range []struct {
+		rows []string
+		want []Finding
+	}{
+		{
+			[]string{row0, "x86_64 a 1900000 max 101.00 103.00 /work/app/0", "x86_64 a 3000000 max 103.00 105.00 /work/app/0", "x86_64 b 9000000 max 7.00 9.00 /work/with a space/1"},
+			[]Finding{
+				{"slots", OK, "tasks at once: 3; executors: 2; computers: 2, of the kind x86_64", ""},
+				{"memory", OK, "927 MiB are free for each of the trainings that run at once (2 on a, where there is least), beside the executors' own (spark.executor.memory=1g)", ""},
+			},
+		},
+		{
+			[]string{row0, "aarch64 b 9000000 104857600 7.00 9.00 /work/app/1"},
+			[]Finding{
+				{"slots", Warning, "tasks at once: 2; executors: 2; computers: 2, of the kind aarch64 and x86_64", "one program runs on one kind of processor: keep the server to workers of one kind"},
+				{"memory", Warning, "100 MiB are free for each of the trainings that run at once (1 on b, where there is least), beside the executors' own (spark.executor.memory=1g)", "have 512 MiB free for each training that runs at once, or fewer cores there"},
+			},
+		},
+	} {
+		tasks, err := readTasks(x.rows)
+		if err != nil {
+			t.Fatal(err)
+		}
+		e := &examination{}
+		e.judgeSlots(tasks)
+		if fmt.Sprintf("%+v", e.findings) != fmt.Sprintf("%+v", x.want) {
+			t.Errorf("%+v\nexpected %+v", e.findings, x.want)
+		}
 	}
-	tasks, err := readTasks(rows)
-	if err != nil || len(tasks) != 4 || atOnce(tasks) != 3 || tasks[0].free != 1000<<10 || tasks[3].free != 102400 || tasks[3].folder != "/work/with a space/1" {
-		t.Errorf("%+v, %v: %d at once", tasks, err, atOnce(tasks))
-	}
-	for _, rows := range [][]string{nil, {"x"}, {"x86_64 4 much max 1 2 /w"}} {
+	for _, rows := range [][]string{nil, {"x"}, {"x86_64 a much max 1 2 /w"}} {
 		if _, err := readTasks(rows); err == nil {
 			t.Errorf("%q was read", rows)
 		}

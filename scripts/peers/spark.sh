@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Prints the folder of a real Spark (its SPARK_HOME), and fetches it the first
 # time, from PyPI's pyspark, of which only the Java part is kept: about a minute,
-# 450 MB. $FETTLE_SPARK is the version. It lands under $FETTLE_CACHE
+# 420 MB. $FETTLE_SPARK is the version. It lands under $FETTLE_CACHE
 # (~/.cache/fettle). Spark needs Java 17 or newer.
 set -euo pipefail
 
@@ -26,7 +26,7 @@ fetch() {
 	rm -rf "$cache/download" "$cache/home"
 	mkdir -p "$cache/download" "$cache/home"
 	retry python3 -m pip download --quiet --disable-pip-version-check --no-deps -d "$cache/download" "pyspark==$version"
-	tar -xzf "$cache/download/pyspark-$version.tar.gz" -C "$cache/home" --strip-components 2 "pyspark-$version/deps/bin" "pyspark-$version/deps/jars"
+	tar -xzf "$cache/download/pyspark-$version.tar.gz" -C "$cache/home" --strip-components 2 --exclude "*/connect-repl" "pyspark-$version/deps/bin" "pyspark-$version/deps/jars"
 	rm -rf "$cache/download"
 	touch "$cache/done"
 }
