@@ -34,7 +34,7 @@ func small(epochs int) string {
 const (
 	quick   = 2
 	enough  = 30 // to be better than a ridge at what bends
-	lasting = 1500
+	lasting = 600
 	endless = 1_000_000
 )
 
