@@ -34,7 +34,7 @@ func small(epochs int) string {
 const (
 	quick   = 2
 	enough  = 30 // to be better than a ridge at what bends
-	lasting = 1500
+	lasting = 600
 	endless = 1_000_000
 )
 
@@ -54,6 +54,7 @@ type sparkStory struct {
 // TestTrainingOnSpark trains on a real standalone cluster of two workers, and
 // has go wrong what can, the worst last.
 func TestTrainingOnSpark(t *testing.T) {
+	binary := buildFettle(t)
 	cluster, err := process.StartSpark(t.Context(), "../../scripts/peers/spark.sh", t.TempDir(), process.SparkOptions{Workers: 2, Token: sparkToken})
 	if err != nil {
 		t.Fatal(err)
@@ -64,7 +65,7 @@ func TestTrainingOnSpark(t *testing.T) {
 			t.Log(cluster.Log())
 		}
 	})
-	s := &sparkStory{T: t, whole: t, cluster: cluster, binary: buildFettle(t), folder: filepath.Join(t.TempDir(), "data"), door: newDoorway(t)}
+	s := &sparkStory{T: t, whole: t, cluster: cluster, binary: binary, folder: filepath.Join(t.TempDir(), "data"), door: newDoorway(t)}
 	t.Setenv("FETTLE_TRAINING_SPARK_URL", cluster.URL)
 	t.Setenv("FETTLE_TRAINING_SPARK_TOKEN", sparkToken)
 	t.Setenv("FETTLE_TRAINING_SPARK_FETTLE_URL", s.door.url())

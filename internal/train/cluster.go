@@ -270,6 +270,9 @@ func (c *cluster) giveUp(dir string) error {
 
 // meaning says what a cluster's fault means for a run.
 func (c *cluster) meaning(dir string, err error) error {
+	if err == nil {
+		return nil
+	}
 	switch fettle.KindOf(err) {
 	case fettle.Unavailable, fettle.Busy:
 		return &absentError{err}

@@ -27,6 +27,7 @@ const (
 	// POST less often.
 	reportEvery = 500 * time.Millisecond
 	postEvery   = 5 * time.Second
+	postEpochs  = time.Second // an epoch may take no time
 	// postWithin is how long a POST may take: training waits for it.
 	postWithin = 5 * time.Second
 	// mostPause is the longest time between two POSTs.
@@ -52,17 +53,19 @@ func newReporter(job *Job, out io.Writer) *reporter {
 
 // step is patchtst's Progress.
 func (r *reporter) step(p patchtst.Progress) {
-	now, every := time.Now(), reportEvery
+	now, every, everyEpoch := time.Now(), reportEvery, time.Duration(0)
 	if r.job.Report != nil {
 		every = max(postEvery, r.pause)
+		everyEpoch = max(postEpochs, r.pause)
 	}
 	if r.began.IsZero() {
 		r.began, r.first = now, p.Step-1
 	}
 	if p.ValidationScore != nil {
 		r.validation = &p.ValidationScore.MSE
+		every = everyEpoch
 	}
-	if now.Sub(r.told) < every && (p.ValidationScore == nil || r.pause > 0) {
+	if now.Sub(r.told) < every {
 		return
 	}
 	r.told = now
