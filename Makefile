@@ -79,7 +79,7 @@ bench-outside: build ## Messages a second from a Mosquitto next door, each on di
 bench-bands: ## How well the bands of forecasts hold: simulated machines, wandering series, NAB ($$FETTLE_DATA); about 3 minutes
 	go run ./bench/bands $(if $(FETTLE_DATA),-nab $(FETTLE_DATA)/nab/machine_temperature_system_failure.csv)
 
-bench-neighbours: build ## Line protocol beside a real InfluxDB, and mirroring into it; about 4 minutes, alone on the machine
+bench-neighbours: build ## Line protocol beside a real InfluxDB, mirroring into it, moving in from it and out again; about 6 minutes, alone on the machine
 	scripts/peers/influxd.sh >/dev/null
 	go run ./bench/neighbours -fettle bin/fettle
 

@@ -49,6 +49,7 @@ func (b *bench) migrate(ctx context.Context) error {
 	}
 	row(fmt.Sprintf("moving in: %d days, 3 machines, 6 sensors, compared", migrateDays), "%.0f s", took.Seconds(), "<= 120")
 	row("  that is", "%.0f rows/s", float64(rows)/took.Seconds(), "")
+	row("  processor time, without InfluxDB's", "%.0f s", (command.ProcessState.UserTime() + command.ProcessState.SystemTime()).Seconds(), "")
 	row("  memory at its peak", "%.0f MB", peakMB(command), "")
 	return b.leave(ctx, rows)
 }

@@ -28,6 +28,7 @@ type standIn struct {
 	asked  []string            // requests: method, path and query, and the body
 	refuse func(string) string // what to refuse a request with: "429 message"; "" for nothing
 	answer string              // of queries
+	reply  func(string) string // the same, by what was asked; nil: answer
 }
 
 func newStandIn(t *testing.T) *standIn {
@@ -62,7 +63,11 @@ func (s *standIn) serve(w http.ResponseWriter, r *http.Request) {
 	case "/api/v2/write":
 		w.WriteHeader(http.StatusNoContent)
 	case "/api/v2/query":
-		_, _ = io.WriteString(w, s.answer)
+		answer := s.answer
+		if s.reply != nil {
+			answer = s.reply(asked)
+		}
+		_, _ = io.WriteString(w, answer)
 	case "/api/v2/orgs":
 		_, _ = io.WriteString(w, `{"orgs":[{"id":"0123"}]}`)
 	case "/api/v2/buckets":

@@ -150,13 +150,18 @@ func (s *survey) fieldsOf(kind string) string {
 }
 
 // records asks a query and yields its records: cells by column, and the type of
-// the column _value.
+// the column _value, as InfluxDB names it.
 func (c *Client) records(ctx context.Context, flux string, yield func(cells map[string]string, datatype string) error) (err error) {
 	answer, err := c.Query(ctx, flux)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, answer.Close()) }()
+	return eachRecord(answer, yield)
+}
+
+// eachRecord yields the records of an answer in annotated CSV.
+func eachRecord(answer io.Reader, yield func(cells map[string]string, datatype string) error) error {
 	bounded := &boundedRecords{from: answer}
 	table := csv.NewReader(bounded)
 	table.FieldsPerRecord = -1
