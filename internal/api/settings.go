@@ -21,7 +21,7 @@ type Settings interface {
 // SettingsState is what a server runs with.
 type SettingsState struct {
 	File     string                 `json:"file,omitempty" doc:"The configuration file; absent: there is none"`
-	Settings []config.Setting         `json:"settings" doc:"In force now"`
+	Settings []config.Setting       `json:"settings" doc:"In force now"`
 	Waiting  []fettle.SettingChange `json:"waiting" doc:"What the file says otherwise, and what a restart puts in force"`
 	Error    string                 `json:"error,omitempty" doc:"What is wrong with the file as it is now; the old settings go on"`
 }
