@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs the real programs that the tests talk to, where they are missing:
-# Chromium, Mosquitto and its clients, a websocket MQTT client, a mail server, and
-# systemd's tools;
+# Chromium, curl, Mosquitto and its clients, a websocket MQTT client, a mail server,
+# and systemd's tools;
 # with the argument "bench" what the benchmarks stand beside, the Mosquitto broker.
 # Debian only; elsewhere install them by hand, the tests only look on the PATH.
 set -euo pipefail
@@ -10,6 +10,7 @@ missing=()
 case "${1:-test}" in
 test)
 	command -v chromium >/dev/null || missing+=(chromium)
+	command -v curl >/dev/null || missing+=(curl)
 	command -v mosquitto_pub >/dev/null || missing+=(mosquitto-clients)
 	/usr/bin/python3 -c 'import aiosmtpd' 2>/dev/null || missing+=(python3-aiosmtpd)
 	/usr/bin/python3 -c 'import paho.mqtt.client' 2>/dev/null || missing+=(python3-paho-mqtt)

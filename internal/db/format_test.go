@@ -6,8 +6,12 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"fettle"
 )
@@ -177,5 +181,74 @@ func TestStoreThatCannotBeCopiedStaysAsItIs(t *testing.T) {
 	mustClose(t, d)
 	if all := backupsOf(t, dir); len(all) != 0 {
 		t.Errorf("beside the store are %v", all)
+	}
+}
+
+// A camera keeps what a power cut would have left of a disk before each change
+// of a name on it.
+type camera struct {
+	vfs.FS
+	mem    *vfs.MemFS
+	mu     sync.Mutex
+	frames []*vfs.MemFS
+}
+
+func (c *camera) shoot() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.frames = append(c.frames, c.mem.CrashClone(vfs.CrashCloneCfg{}))
+}
+
+func (c *camera) Create(name string, category vfs.DiskWriteCategory) (vfs.File, error) {
+	c.shoot()
+	return c.FS.Create(name, category)
+}
+
+func (c *camera) Rename(from, to string) error { c.shoot(); return c.FS.Rename(from, to) }
+func (c *camera) Link(from, to string) error   { c.shoot(); return c.FS.Link(from, to) }
+func (c *camera) Remove(name string) error     { c.shoot(); return c.FS.Remove(name) }
+
+// Whenever the power fails in a takeover, the next start brings it to its end,
+// and what was there before is in a copy.
+func TestPowerCutInATakeover(t *testing.T) {
+	mem := vfs.NewCrashableMem()
+	d, err := open("/db", formats(1, never), mem)
+	if err != nil {
+		t.Fatal(err)
+	}
+	mustPut(t, d, "a=1")
+	mustClose(t, d)
+	film := &camera{FS: mem, mem: mem}
+	d, err = open("/db", formats(3, never), film)
+	if err != nil {
+		t.Fatal(err)
+	}
+	mustClose(t, d)
+	if len(film.frames) < 10 {
+		t.Fatalf("only %d power cuts", len(film.frames))
+	}
+	for i, frame := range film.frames {
+		d, err := open("/db", formats(3, never), frame)
+		if err != nil {
+			t.Errorf("power cut %d: %v", i, err)
+			continue
+		}
+		wantList(t, d, "a=1", "step2=taken", "step3=taken")
+		mustClose(t, d)
+		names, err := frame.List("/")
+		if err != nil {
+			t.Fatal(err)
+		}
+		copies := slices.DeleteFunc(names, func(name string) bool { return !strings.HasPrefix(name, "db.format1-") })
+		if len(copies) == 0 {
+			t.Errorf("power cut %d: no copy", i)
+			continue
+		}
+		if d, err = open("/"+copies[0], formats(1, never), frame); err != nil {
+			t.Errorf("power cut %d: the copy: %v", i, err)
+			continue
+		}
+		wantList(t, d, "a=1")
+		mustClose(t, d)
 	}
 }
