@@ -44,9 +44,10 @@ type Deps struct {
 	Models      *model.Folder
 	DB          *db.DB
 	Quarantined func(machine string, from, to time.Time) []fettle.Interval
-	Runner      Runner                // where jobs are done
-	Changed     func(fettle.Training) // is told of every change; must not call back
-	Now         func() time.Time      // wall clock
+	Runner      Runner                                                  // where jobs are done
+	Trial       func(machine, forecaster string) (forecast.Trial, bool) // how a challenger does; nil: nobody knows
+	Changed     func(fettle.Training)                                   // is told of every change; must not call back
+	Now         func() time.Time                                        // wall clock
 }
 
 // A Runner does jobs somewhere: in child processes, or on a cluster.
