@@ -7,7 +7,7 @@ CONCURRENT := ./internal/db ./internal/readings ./internal/backup ./internal/ing
 	./internal/child ./internal/tunnel ./internal/service ./internal/events ./internal/model ./internal/forecast ./internal/verdict ./internal/alarm ./internal/notify ./internal/train ./internal/spark ./internal/influx ./internal/api ./internal/app
 STATICCHECK = $(CURDIR)/bin/staticcheck
 
-.PHONY: help build dist dist-check run quick vet test needs race peers test-peers spark-matrix torture bench-readings story bench bench-outside bench-bands bench-neighbours bench-engine bench-spark bench-learning ett picture gen docs clean
+.PHONY: help build dist dist-check run quick vet test needs race peers test-peers spark-matrix torture bench-readings story bench bench-outside bench-bands bench-neighbours bench-engine bench-spark bench-learning ett ett-choice picture gen docs clean
 .DEFAULT_GOAL := help
 
 help: ## This list
@@ -97,6 +97,10 @@ bench-spark: build ## What training on a Spark cluster costs over training here,
 ett: ## PatchTST on the ETTh1 benchmark ($$FETTLE_DATA) beside published results; about 5 minutes
 	@test -n "$(FETTLE_DATA)" || { echo "FETTLE_DATA is not set: name the folder that holds ett/ETTh1.csv"; exit 1; }
 	FETTLE_DATA=$(abspath $(FETTLE_DATA)) go run ./bench/ett
+
+ett-choice: ## Which model fettle would let serve on ETTh1 ($$FETTLE_DATA), at all four horizons or up to $$FETTLE_HORIZON, beside the goal
+	@test -n "$(FETTLE_DATA)" || { echo "FETTLE_DATA is not set: name the folder that holds ett/ETTh1.csv"; exit 1; }
+	FETTLE_DATA=$(abspath $(FETTLE_DATA)) go run ./bench/ett -choice $(or $(FETTLE_HORIZON),720)
 
 picture: needs ## docs/page.png anew: the page of a machine in the demo that overheats, in Chromium
 	pictures=$$(mktemp -d) && FETTLE_PICTURES=$$pictures go test -count=1 -tags browser -run DemoInBrowser ./cmd/fettle && cp $$pictures/page.png docs/

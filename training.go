@@ -51,8 +51,28 @@ type Training struct {
 	Model    string `json:"model,omitempty" doc:"Name of the version that came of it"`
 	Promoted bool   `json:"promoted" doc:"That version serves the machine"`
 	Waits    bool   `json:"waits,omitempty" doc:"That version is forecast in the shadow of what serves; then it is promoted or refused"`
-	Reason   string `json:"reason,omitempty" doc:"Why it was promoted or not, or why it failed"`
-	Advice   string `json:"advice,omitempty" doc:"What to do about a failure"`
+
+	Shadow *TrainingShadow `json:"shadow,omitempty" doc:"How that version does while it waits; absent before its first forecast"`
+	Reason string          `json:"reason,omitempty" doc:"Why it was promoted or not, or why it failed"`
+	Advice string          `json:"advice,omitempty" doc:"What to do about a failure"`
+}
+
+// A TrainingShadow is how a version does that is forecast in the shadow of what
+// serves. Errors are means over the steps that both forecast, in ranges of what
+// the version was trained on.
+type TrainingShadow struct {
+	Beside    string    `json:"beside" doc:"Name of the version that serves"`
+	Began     time.Time `json:"began" doc:"Event time"`
+	Until     time.Time `json:"until" doc:"Event time of the newest forecast"`
+	EndsAt    time.Time `json:"ends_at" doc:"Event time; it is then decided on if there were enough forecasts"`
+	Forecasts int64     `json:"forecasts" doc:"Made by both, of which readings have come"`
+	Needed    int64     `json:"needed" doc:"Forecasts that it takes"`
+	Missed    int64     `json:"missed,omitempty" doc:"Times at which it gave no forecast"`
+	Trouble   string    `json:"trouble,omitempty" doc:"Why, the last time"`
+	MSE       float64   `json:"mse"`
+	MAE       float64   `json:"mae"`
+	BesideMSE float64   `json:"beside_mse"`
+	BesideMAE float64   `json:"beside_mae"`
 }
 
 // A TrainingPlan is what a run will take, as far as that is known before.

@@ -29,10 +29,10 @@ const (
 	mostFleet = 16_000
 )
 
-// fleet lets 1,000 machines send every two seconds over MQTT and be judged and
-// forecast every minute, and twice as many, until forecasts are left out.
+// fleet lets machines send every two seconds over MQTT and be judged and forecast
+// every minute, and twice as many, until forecasts are left out.
 func (b *bench) fleet(ctx context.Context) error {
-	for n := 1000; n <= mostFleet; n *= 2 {
+	for n := b.machines; n <= mostFleet; n *= 2 {
 		carried, err := b.fleetOf(ctx, n)
 		if err != nil || !carried {
 			return err

@@ -26,17 +26,18 @@ const rounds = 5
 func main() {
 	binary := flag.String("fettle", "bin/fettle", "the built, stripped program")
 	part := flag.String("part", "", "only this: server, throughput, latency or outside; empty: all of them. Or fleet or training, which take long")
+	machines := flag.Int("machines", 1000, "with how many the part fleet begins")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	if err := run(ctx, *binary, *part); err != nil {
+	if err := run(ctx, *binary, *part, *machines); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		stop()
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, binary, only string) error {
+func run(ctx context.Context, binary, only string, machines int) error {
 	info, err := os.Stat(binary)
 	if err != nil {
 		return err
@@ -48,7 +49,7 @@ func run(ctx context.Context, binary, only string) error {
 		return err
 	}
 	defer os.RemoveAll(folder)
-	b := &bench{binary: binary, folder: folder}
+	b := &bench{binary: binary, folder: folder, machines: machines}
 	fmt.Printf("%s, %d cores, %s; peer: %s; medians of %d interleaved rounds%s\n\n",
 		process.Processor(), runtime.NumCPU(), runtime.Version(), process.MosquittoVersion(ctx), rounds, loadBefore())
 	fmt.Printf("%-62s %12s %14s\n", "", "measured", "goal")
@@ -74,6 +75,7 @@ func run(ctx context.Context, binary, only string) error {
 // A bench runs servers of one binary, each over a new folder.
 type bench struct {
 	binary, folder string
+	machines       int // of the smallest fleet
 	started        int
 }
 

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -112,7 +113,28 @@ func sendPast(ctx context.Context, s *process.Server, machines *plant.Plant) (ne
 	return newest, nil
 }
 
+// post sends readings, and sends them again if the server asks for it: on a busy
+// computer a commit may take longer than it waits, and a reading with its time is
+// stored once however often it comes.
 func post(ctx context.Context, s *process.Server, payloads [][]byte) error {
+	for {
+		err := postOnce(ctx, s, payloads)
+		var busy busyError
+		if !errors.As(err, &busy) {
+			return err
+		}
+		if err := waitUntil(ctx, time.Now().Add(time.Second)); err != nil {
+			return err
+		}
+	}
+}
+
+// A busyError is an answer that asks for the same once more.
+type busyError string
+
+func (e busyError) Error() string { return string(e) }
+
+func postOnce(ctx context.Context, s *process.Server, payloads [][]byte) error {
 	body := fmt.Appendf(nil, "[%s]", bytes.Join(payloads, []byte(",")))
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+s.HTTP+"/api/v1/readings", bytes.NewReader(body))
 	if err != nil {
@@ -126,7 +148,11 @@ func post(ctx context.Context, s *process.Server, payloads [][]byte) error {
 	defer response.Body.Close()
 	if response.StatusCode != http.StatusNoContent {
 		text, _ := io.ReadAll(response.Body)
-		return fmt.Errorf("POST readings: %s: %s", response.Status, text)
+		said := fmt.Sprintf("POST readings: %s: %s", response.Status, text)
+		if response.StatusCode == http.StatusServiceUnavailable || response.StatusCode == http.StatusTooManyRequests {
+			return busyError(said)
+		}
+		return errors.New(said)
 	}
 	return nil
 }

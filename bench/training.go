@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -97,7 +98,7 @@ func startTraining(ctx context.Context, s *process.Server, machine string) error
 // askAll asks the server in turns, at a steady rate, and prints how long answers
 // took.
 func askAll(ctx context.Context, s *process.Server, machines []string, training bool) error {
-	routes := []string{"/api/v1/machines", "/predict/%s", "/api/v1/machines/%s", "/api/v1/machines/%s/readings?last=50", "/api/v1/alarms"}
+	routes := []string{"/api/v1/machines", "/predict/MACHINE", "/api/v1/machines/MACHINE", "/api/v1/machines/MACHINE/readings?last=50", "/api/v1/alarms"}
 	took := make([][]time.Duration, len(routes))
 	var mu sync.Mutex // guards took
 	tickets := make(chan int)
@@ -108,7 +109,7 @@ func askAll(ctx context.Context, s *process.Server, machines []string, training 
 			var failed error
 			for i := range tickets { // to the end: nobody else would take them
 				route, due := i%len(routes), begin.Add(time.Duration(i)*askEvery)
-				if err := ask(ctx, "http://"+s.HTTP+fmt.Sprintf(routes[route]+"%.0s", machines[i%len(machines)])); err != nil {
+				if err := ask(ctx, "http://"+s.HTTP+strings.ReplaceAll(routes[route], "MACHINE", machines[i%len(machines)])); err != nil {
 					failed = err
 				}
 				mu.Lock()
@@ -136,7 +137,7 @@ func askAll(ctx context.Context, s *process.Server, machines []string, training 
 	row(fmt.Sprintf("200 requests/s, %s: median", when), "%.2f ms", quantile(all, 0.5), "")
 	row("  99 of 100 within", "%.2f ms", quantile(all, 0.99), goal)
 	for i, route := range routes {
-		row("    of "+fmt.Sprintf(route+"%.0s", "M"), "%.2f ms", quantile(took[i], 0.99), "")
+		row("    of "+route, "%.2f ms", quantile(took[i], 0.99), "")
 	}
 	return nil
 }

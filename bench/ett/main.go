@@ -1,4 +1,6 @@
-// Command ett trains the PatchTST of the PatchTST paper on the ETTh1 benchmark
+// Command ett has two parts: with -choice it shows which model fettle itself would
+// let serve at each horizon, and how good that choice is (choice.go). Without, it
+// trains the PatchTST of the PatchTST paper on the ETTh1 benchmark
 // at horizon 96, and says how well it forecasts the test part and how long it
 // took, beside what others published. Hourly readings of a transformer's seven
 // channels come in from $FETTLE_DATA/ett/ETTh1.csv; a report goes out.
@@ -36,6 +38,7 @@ func main() {
 	seed := flag.Uint64("seed", 1, "of the weights, the windows' order and dropout")
 	threads := flag.Int("threads", 0, "threads to train on; 0: one for each processor")
 	epochs := flag.Int("epochs", 0, "epochs at most; 0: the paper's")
+	choice := flag.Int("choice", 0, "instead: which model would serve at the horizons up to this one (96, 192, 336, 720)")
 	precision := flag.String("precision", string(patchtst.Float32), "of the products: float32, or bfloat16, which is faster where the processor has it")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
@@ -45,7 +48,7 @@ func main() {
 	if *epochs > 0 {
 		o.Epochs = *epochs
 	}
-	if err := run(ctx, os.Stdout, o, *quick); err != nil {
+	if err := run(ctx, os.Stdout, o, *quick, *choice); err != nil {
 		fmt.Fprintf(os.Stderr, "ett: %v\n", err)
 		os.Exit(1)
 	}
@@ -73,7 +76,7 @@ func options(quick bool) patchtst.Options {
 	return o
 }
 
-func run(ctx context.Context, out io.Writer, o patchtst.Options, quick bool) error {
+func run(ctx context.Context, out io.Writer, o patchtst.Options, quick bool, upTo int) error {
 	dir := os.Getenv("FETTLE_DATA")
 	if dir == "" {
 		return fmt.Errorf("FETTLE_DATA is not set: name the folder that holds ett/ETTh1.csv")
@@ -81,6 +84,9 @@ func run(ctx context.Context, out io.Writer, o patchtst.Options, quick bool) err
 	data, err := read(filepath.Join(dir, "ett", "ETTh1.csv"))
 	if err != nil {
 		return err
+	}
+	if upTo > 0 {
+		return choose(ctx, out, data, o, upTo)
 	}
 	c := config()
 	training, validation, test := data.parts(c.ContextLength)

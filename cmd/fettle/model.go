@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"fettle"
@@ -54,6 +56,7 @@ func withModels(ctx context.Context, g *globals, do func(modelBook) error) error
 
 type modelListCmd struct {
 	Machine string `placeholder:"NAME" help:"Only those of this machine."`
+	All     bool   `help:"Every version, however many there are."`
 	JSON    bool   `help:"Print JSON."`
 }
 
@@ -73,13 +76,46 @@ func (c *modelListCmd) Run(ctx context.Context, g *globals, out io.Writer) error
 			_, err := fmt.Fprintln(out, "There are no models yet; each machine gets its first one after 120 readings.")
 			return err
 		}
-		t := newTable(out)
-		t.row("NAME", "MACHINE", "FORECASTER", "FAMILY", "STATE", "SINCE (UTC)", "WHY")
-		for _, m := range list {
-			t.row(m.Name, m.Machine, m.Forecaster, m.Family, m.State, m.Since.UTC().Format("2006-01-02 15:04:05"), cmp.Or(m.Reason, "-"))
+		if c.All || c.Machine != "" || len(list) <= mostVersions {
+			return printVersions(out, list)
 		}
-		return t.Flush()
+		return summarize(out, list)
 	})
+}
+
+// mostVersions are listed without being asked for.
+const mostVersions = 60
+
+func printVersions(out io.Writer, list []fettle.Model) error {
+	t := newTable(out)
+	t.row("NAME", "MACHINE", "FORECASTER", "FAMILY", "STATE", "SINCE (UTC)", "WHY")
+	for _, m := range list {
+		t.row(m.Name, m.Machine, m.Forecaster, m.Family, m.State, m.Since.UTC().Format("2006-01-02 15:04:05"), cmp.Or(m.Reason, "-"))
+	}
+	return t.Flush()
+}
+
+// summarize counts versions that are too many to be listed.
+func summarize(out io.Writer, list []fettle.Model) error {
+	type kind struct{ forecaster, family, state string }
+	counts, machines := map[kind]int{}, map[string]bool{}
+	for _, m := range list {
+		counts[kind{m.Forecaster, m.Family, string(m.State)}]++
+		machines[m.Machine] = true
+	}
+	kinds := slices.SortedFunc(maps.Keys(counts), func(a, b kind) int {
+		return cmp.Or(cmp.Compare(a.forecaster, b.forecaster), cmp.Compare(a.state, b.state), cmp.Compare(a.family, b.family))
+	})
+	t := newTable(out)
+	t.row("FORECASTER", "STATE", "FAMILY", "VERSIONS")
+	for _, k := range kinds {
+		t.row(k.forecaster, k.state, k.family, counts[k])
+	}
+	if err := t.Flush(); err != nil {
+		return err
+	}
+	_, err := fmt.Fprintf(out, "%d versions of %d machines; --machine NAME lists those of one, --all every one.\n", len(list), len(machines))
+	return err
 }
 
 type modelShowCmd struct {

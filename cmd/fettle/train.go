@@ -62,8 +62,8 @@ func (c *trainStartCmd) Run(ctx context.Context, out io.Writer, g *globals) erro
 	if err := server.call(ctx, http.MethodPost, "/api/v1/training", api.TrainingRequest{Machines: c.Machine, Forecaster: c.Forecaster, Preset: preset, On: c.cluster(), Confs: c.Conf}, &answer); err != nil {
 		return err
 	}
-	for _, r := range answer.Refused {
-		note("not trained: %s", r.Reason)
+	for _, line := range refusalLines(answer.Refused) {
+		note("not trained: %s", line)
 	}
 	if c.Wait {
 		for i := range answer.Trainings {
@@ -75,7 +75,7 @@ func (c *trainStartCmd) Run(ctx context.Context, out io.Writer, g *globals) erro
 	if c.JSON {
 		err = printJSON(out, answer)
 	} else {
-		err = printRuns(out, answer.Trainings)
+		err = printFewRuns(out, answer.Trainings)
 	}
 	if err != nil || !c.Wait {
 		return err
@@ -91,6 +91,32 @@ func (c *trainStartCmd) cluster() string {
 	}
 	base, params, _ := strings.Cut(c.On, ";")
 	return strings.TrimRight(base, "/") + "/;token=" + url.PathEscape(c.Token) + ";" + params
+}
+
+// Of many machines only the first lines are printed; JSON has them all.
+const (
+	mostRefusals = 10
+	mostRuns     = 50
+)
+
+func refusalLines(refused []train.Refusal) []string {
+	var lines []string
+	for i, r := range refused {
+		if i == mostRefusals && len(refused) > mostRefusals+1 {
+			return append(lines, fmt.Sprintf("and %d more; --json has all reasons", len(refused)-i))
+		}
+		lines = append(lines, r.Reason)
+	}
+	return lines
+}
+
+// printFewRuns prints the first runs, and what there is beside them.
+func printFewRuns(out io.Writer, list []fettle.Training) error {
+	err := printRuns(out, list[:min(len(list), mostRuns)])
+	if more := len(list) - mostRuns; err == nil && more > 0 {
+		_, err = fmt.Fprintf(out, "and %d more; fettle train status --machine NAME tells of one machine\n", more)
+	}
+	return err
 }
 
 // failedOf is an error if a run came to nothing.
@@ -149,7 +175,7 @@ func (c *trainStatusCmd) Run(ctx context.Context, out io.Writer, g *globals) err
 		_, err := fmt.Fprintln(out, "Nothing was trained yet. fettle train does it.")
 		return err
 	}
-	return printRuns(out, list.Trainings)
+	return printFewRuns(out, list.Trainings)
 }
 
 // trainingChange is a command that changes one run.
@@ -288,7 +314,7 @@ func printRun(out io.Writer, r fettle.Training, asJSON bool) error {
 	t := newTable(out)
 	t.row(fmt.Sprintf("Training %d of %s, forecaster %s: %s", r.ID, r.Machine, r.Forecaster, stateWords(r)))
 	for _, line := range []struct{ what, text string }{
-		{"Why", r.Reason}, {"What to do", r.Advice}, {"Model", r.Model}, {"Where", r.On}, {"Progress", runningWords(r)},
+		{"Why", r.Reason}, {"What to do", r.Advice}, {"Model", r.Model}, {"Where", r.On}, {"Progress", runningWords(r)}, {"In the shadow", shadowWords(r.Shadow)},
 	} {
 		if line.text != "" {
 			t.row(line.what, line.text)
@@ -308,6 +334,21 @@ func printRun(out io.Writer, r fettle.Training, asJSON bool) error {
 		}
 	}
 	return t.Flush()
+}
+
+// shadowWords say how a version does that waits beside what serves.
+func shadowWords(s *fettle.TrainingShadow) string {
+	if s == nil {
+		return ""
+	}
+	text := fmt.Sprintf("%d of at least %d forecasts beside %s, until %s at the earliest", s.Forecasts, s.Needed, s.Beside, stamp(s.EndsAt))
+	if s.Forecasts > 0 {
+		text += fmt.Sprintf("; MSE %.4g beside %.4g", s.MSE, s.BesideMSE)
+	}
+	if s.Missed > 0 {
+		text += fmt.Sprintf("; it gave none %d times: %s", s.Missed, s.Trouble)
+	}
+	return text
 }
 
 func runningWords(t fettle.Training) string {

@@ -33,7 +33,7 @@ func (a *App) spark() train.SparkConnect {
 
 func (a *App) trainingDeps() train.Deps {
 	return train.Deps{
-		Rows: a.flow.readings, Models: a.models, DB: a.db, Quarantined: a.flow.judge.Quarantined,
+		Rows: a.flow.readings, Models: a.models, DB: a.db, Quarantined: a.flow.judge.Quarantined, Trial: a.flow.forecasts.Trial,
 		Runner: train.Children{Quiet: hangsAfter}, Spark: a.spark(), Now: a.now,
 		Changed: func(t fettle.Training) { a.flow.say(fettle.EventTraining, t.Machine, t) },
 	}

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"fettle"
@@ -43,12 +44,41 @@ func (s *Set) champion(c *Champion, size Size) (contender, error) {
 	config := network.Config()
 	places, same := s.placesOf(c.Sensors)
 	switch {
-	case !same, config.Channels != s.Channels(), scaler.Width() != s.Channels():
+	case !same:
+		return contender{}, errors.New(otherSensors(c.Sensors, s.Sensors))
+	case config.Channels != s.Channels(), scaler.Width() != s.Channels():
 		return contender{}, fmt.Errorf("it forecasts the sensors %q, not %q", c.Sensors, s.Sensors)
 	case config.ContextLength > size.Context || config.PredictionLength < size.Horizon:
 		return contender{}, fmt.Errorf("it looks back %d rows and ahead %d, not %d and %d", config.ContextLength, config.PredictionLength, size.Context, size.Horizon)
 	}
 	return contender{ChampionName, s.translated(network, scaler, places, size)}, nil
+}
+
+// otherSensors says how a champion's sensors differ from those of its challenger.
+func otherSensors(theirs, ours []string) string {
+	without := func(list, other []string) string {
+		var rest []string
+		for _, sensor := range list {
+			if !slices.Contains(other, sensor) {
+				rest = append(rest, sensor)
+			}
+		}
+		if len(rest) > 5 {
+			rest = append(rest[:5], fmt.Sprintf("%d more", len(rest)-5))
+		}
+		return strings.Join(rest, ", ")
+	}
+	lacks, has := without(ours, theirs), without(theirs, ours)
+	switch {
+	case lacks != "" && has != "":
+		return "it forecasts other sensors: " + has + ", but not " + lacks
+	case lacks != "":
+		return "it does not forecast " + lacks
+	case has != "":
+		return "it also forecasts " + has
+	default:
+		return "it forecasts a sensor twice"
+	}
 }
 
 // placesOf is where each of a model's sensors is among the set's, if they are

@@ -12,13 +12,13 @@ import (
 // better.
 const sureEnough = 0.95
 
-// decide says whether a model is to serve, and why, in words. It has to beat
+// Decide says whether a model is to serve, and why, in words. It has to beat
 // what serves and the ridge that every machine has, on the same held-out windows:
 // by the margin in the mean squared error, on 95 % of the resampled stretches,
 // and without a higher mean absolute error. If neither could be judged it has to
 // beat the last value. What needs no model is never left unsaid. kept is the
 // family of what serves, "" if nothing does.
-func decide(j Judgement, kept string, margin float64) (promote bool, reason string) {
+func Decide(j Judgement, kept string, margin float64) (promote bool, reason string) {
 	if len(j.Scores) == 0 {
 		return false, "not promoted: " + j.Missing
 	}

@@ -30,7 +30,7 @@ func TestDecide(t *testing.T) {
 		{"nothing serves", j(1.2, 1.1, Duel{"ridge", -0.2, 0}), "", false, "not better on 100 held-out windows: MSE 1.2"},
 		{"nothing to judge by", Judgement{Missing: "no window"}, "ridge", false, "not promoted: no window"},
 	} {
-		promote, reason := decide(c.j, c.kept, 0.01)
+		promote, reason := Decide(c.j, c.kept, 0.01)
 		if promote != c.promote || !strings.Contains(reason, c.want) {
 			t.Errorf("%s: %v, %s", c.what, promote, reason)
 		}

@@ -46,10 +46,11 @@ type Deps struct {
 	Models      *model.Folder
 	DB          *db.DB
 	Quarantined func(machine string, from, to time.Time) []fettle.Interval
-	Runner      Runner                // does jobs here
-	Spark       Spark                 // gets at clusters that do jobs
-	Changed     func(fettle.Training) // is told of every change; must not call back
-	Now         func() time.Time      // wall clock
+	Runner      Runner                                                  // does jobs here
+	Spark       Spark                                                   // gets at clusters that do jobs
+	Trial       func(machine, forecaster string) (forecast.Trial, bool) // how a challenger does; nil: nobody knows
+	Changed     func(fettle.Training)                                   // is told of every change; must not call back
+	Now         func() time.Time                                        // wall clock
 }
 
 // A Runner does jobs somewhere: in child processes, or on a cluster.

@@ -24,7 +24,7 @@ func (m *Manager) publish(t fettle.Training, job *Job, r *Result) error {
 			return err
 		}
 	}
-	promote, reason := decide(r.Judgement, champion.Family, m.cfg.Margin)
+	promote, reason := Decide(r.Judgement, champion.Family, m.cfg.Margin)
 	if serves && job.overtaken(champion) {
 		promote, reason = false, fmt.Sprintf("not promoted: %s has come to serve meanwhile, with which it was not compared; train again", champion.Name)
 	}

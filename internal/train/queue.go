@@ -87,6 +87,14 @@ type Filter struct {
 
 // List returns runs, the newest first.
 func (m *Manager) List(f Filter) []fettle.Training {
+	list := m.list(f)
+	for i := range list {
+		m.addShadow(&list[i])
+	}
+	return list
+}
+
+func (m *Manager) list(f Filter) []fettle.Training {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	list := []fettle.Training{}
@@ -106,11 +114,15 @@ func (m *Manager) List(f Filter) []fettle.Training {
 // forgotten.
 func (m *Manager) Get(id uint64) (fettle.Training, error) {
 	m.mu.Lock()
-	defer m.mu.Unlock()
-	if t, known := m.runs[id]; known {
-		return *t, nil
+	t, known := m.runs[id]
+	if !known {
+		m.mu.Unlock()
+		return fettle.Training{}, unknownRun(id)
 	}
-	return fettle.Training{}, unknownRun(id)
+	run := *t
+	m.mu.Unlock()
+	m.addShadow(&run)
+	return run, nil
 }
 
 func unknownRun(id uint64) error {

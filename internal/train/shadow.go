@@ -42,6 +42,22 @@ func (m *Manager) Tried(t forecast.Trial) error {
 	return nil
 }
 
+// addShadow tells with a run how its version does in the shadow.
+func (m *Manager) addShadow(t *fettle.Training) {
+	if !t.Waits || m.Trial == nil {
+		return
+	}
+	trial, found := m.Trial(t.Machine, t.Forecaster)
+	if !found || trial.Model != t.Model {
+		return
+	}
+	t.Shadow = &fettle.TrainingShadow{
+		Beside: trial.Champion, Began: trial.Began, Until: trial.Until, EndsAt: trial.Began.Add(m.cfg.Shadow),
+		Forecasts: trial.Ticks, Needed: trialTicks, Missed: trial.Missed, Trouble: trial.Trouble,
+		MSE: trial.Own.MSE, MAE: trial.Own.MAE, BesideMSE: trial.Champions.MSE, BesideMAE: trial.Champions.MAE,
+	}
+}
+
 // A trialVerdict says what is to become of a challenger, and why.
 type trialVerdict struct {
 	over, promote bool

@@ -65,6 +65,29 @@ func (p praising) Run(ctx context.Context, job string, told func(Progress)) ([]b
 	return json.Marshal(r)
 }
 
+// mustTellTrial wants how a version does in the shadow to be told with its run.
+func (w *works) mustTellTrial(run fettle.Training, beside string) {
+	w.t.Helper()
+	if run.Shadow != nil {
+		w.t.Errorf("before its first forecast: %+v", run.Shadow)
+	}
+	w.Manager.Trial = func(machine, forecaster string) (forecast.Trial, bool) {
+		return forecast.Trial{
+			Machine: machine, Forecaster: forecaster, Model: run.Model, Champion: beside, Began: time.Unix(0, 0), Ticks: 12,
+			Own: forecast.TrialError{MSE: 1, MAE: 2}, Champions: forecast.TrialError{MSE: 3, MAE: 4},
+		}, true
+	}
+	defer func() { w.Manager.Trial = nil }()
+	told, err := w.Get(run.ID)
+	want := fettle.TrainingShadow{Beside: beside, Began: time.Unix(0, 0), EndsAt: time.Unix(3600, 0), Forecasts: 12, Needed: 30, MSE: 1, MAE: 2, BesideMSE: 3, BesideMAE: 4}
+	if err != nil || told.Shadow == nil || *told.Shadow != want {
+		w.t.Errorf("in the shadow: %+v, %v", told.Shadow, err)
+	}
+	if listed := w.List(Filter{}); listed[0].Shadow == nil || listed[1].Shadow != nil {
+		w.t.Errorf("listed with %+v and %+v", listed[0].Shadow, listed[1].Shadow)
+	}
+}
+
 // A model that is better waits in the shadow; what becomes of it there, or by
 // hand, or while no server ran, is written into its run.
 func TestShadow(t *testing.T) {
@@ -105,6 +128,7 @@ func TestShadow(t *testing.T) {
 		w.Decided([]fettle.Model{v.Model})
 	}
 	refused := better()
+	w.mustTellTrial(refused, first.Model)
 	trial(refused, 2, 1)
 	serves("refused", refused, "not better in the shadow, kept "+first.Model)
 	trial(refused, 1, 2) // too late

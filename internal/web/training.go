@@ -41,6 +41,7 @@ func (s *Site) trainingView(machine string, c clock) trainingView {
 			v.Chip = "promoted"
 		} else if t.Waits {
 			v.Chip = "in the shadow"
+			v.Text = shadowText(t, c)
 		}
 	}
 	if t.Forecaster != fettle.ShortForecaster {
@@ -50,6 +51,24 @@ func (s *Site) trainingView(machine string, c clock) trainingView {
 		v.Scores = append(v.Scores, scoreRow{score.Name, significant(score.MSE), significant(score.MAE)})
 	}
 	return v
+}
+
+// shadowText says how a version does that waits in the shadow.
+func shadowText(t fettle.Training, c clock) string {
+	s := t.Shadow
+	if s == nil {
+		return t.Reason
+	}
+	text := fmt.Sprintf("It is forecast beside %s, which serves, and decided on at %s if there are %d forecasts of both by then: ", s.Beside, c.at(s.EndsAt).Text, s.Needed)
+	switch {
+	case s.Forecasts > 0:
+		text += fmt.Sprintf("so far %d, with MSE %s beside %s.", s.Forecasts, significant(s.MSE), significant(s.BesideMSE))
+	case s.Missed > 0:
+		text += fmt.Sprintf("none so far, since it gave none: %s.", s.Trouble)
+	default:
+		text += "none so far."
+	}
+	return text
 }
 
 // progressText says how far a run is.

@@ -24,6 +24,8 @@ func TestTrainingPanel(t *testing.T) {
 		{"waits for its time", fettle.Training{ID: 7, State: fettle.TrainingQueued, NotBefore: &later}, []string{"It begins at", "Cancel"}, ">Train<"},
 		{"waits", fettle.Training{ID: 7, State: fettle.TrainingSucceeded, Waits: true, Reason: "waits in the shadow of what serves for 24h0m0s; better"},
 			[]string{"in the shadow", "for 24h0m0s; better", ">Train<"}, "refused"},
+		{"does well in the shadow", fettle.Training{ID: 7, State: fettle.TrainingSucceeded, Waits: true, Shadow: &fettle.TrainingShadow{Beside: "model_a", EndsAt: noon.Add(time.Hour), Forecasts: 12, Needed: 30, MSE: 0.5, BesideMSE: 0.75}},
+			[]string{"in the shadow", "forecast beside model_a", "if there are 30 forecasts", "so far 12, with MSE 0.5 beside 0.75"}, "refused"},
 		{"refused", fettle.Training{ID: 7, State: fettle.TrainingSucceeded, Reason: "not better, kept ridge", Scores: []fettle.TrainingScore{{Name: "ridge", MSE: 0.01234567, MAE: 0.1}}},
 			[]string{"refused", "not better, kept ridge", "0.01235", ">Train<"}, "<progress"},
 		{"failed", fettle.Training{ID: 7, State: fettle.TrainingFailed, Reason: "the worker was killed", Advice: "lower training.memory"},
