@@ -7,7 +7,7 @@ CONCURRENT := ./internal/db ./internal/readings ./internal/backup ./internal/ing
 	./internal/child ./internal/tunnel ./internal/service ./internal/events ./internal/model ./internal/forecast ./internal/verdict ./internal/alarm ./internal/notify ./internal/train ./internal/spark ./internal/influx ./internal/api ./internal/app
 STATICCHECK = $(CURDIR)/bin/staticcheck
 
-.PHONY: help build dist dist-check run quick vet test needs race peers test-peers spark-matrix torture bench-readings story bench bench-outside bench-bands bench-neighbours bench-engine bench-spark bench-learning ett ett-choice picture gen docs clean
+.PHONY: help build dist dist-check run quick vet test needs race test-arm64 peers test-peers spark-matrix torture bench-readings story bench bench-outside bench-bands bench-neighbours bench-engine bench-spark bench-learning ett ett-choice picture gen docs clean
 .DEFAULT_GOAL := help
 
 help: ## This list
@@ -45,6 +45,14 @@ needs: ; @scripts/needs.sh
 
 race: ## The concurrent packages under the race detector, if there is a C compiler
 	@if command -v cc >/dev/null; then CGO_ENABLED=1 go test -race $(CONCURRENT) && CGO_ENABLED=1 go test -race -run Pool ./patchtst/internal/kernel; else echo "race: no C compiler, left out"; fi
+
+# In an emulator these take too long; the others cover what they do, on less.
+ARM64_SKIP := TestPlans$$|TestPlanKeepsItsWord|TestShortcuts$$|TestTrainingGradients/more_patches
+
+test-arm64: ## The engine's plain Go, with its gradients, and the formats of readings on arm64 in qemu; a few minutes
+	@scripts/needs.sh arm64
+	GOARCH=arm64 go build ./...
+	GOARCH=arm64 go test -exec qemu-aarch64-static -timeout 60m -skip '$(ARM64_SKIP)' ./patchtst/... ./internal/days ./internal/codec
 
 peers: ## Builds or fetches the heavy real peers, all of them, into the cache outside the tree
 	@for script in scripts/peers/*.sh; do echo "$$script"; $$script -c pass >/dev/null || exit 1; done

@@ -2,7 +2,8 @@
 # Installs the real programs that the tests talk to, where they are missing:
 # Chromium, curl, Mosquitto and its clients, a websocket MQTT client, a mail server,
 # and systemd's tools;
-# with the argument "bench" what the benchmarks stand beside, the Mosquitto broker.
+# with the argument "bench" what the benchmarks stand beside, the Mosquitto broker,
+# and with "arm64" qemu, which runs programs for that processor.
 # Debian only; elsewhere install them by hand, the tests only look on the PATH.
 set -euo pipefail
 
@@ -20,8 +21,11 @@ test)
 bench)
 	PATH=$PATH:/usr/sbin command -v mosquitto >/dev/null || missing+=(mosquitto)
 	;;
+arm64)
+	command -v qemu-aarch64-static >/dev/null || missing+=(qemu-user-static)
+	;;
 *)
-	echo "needs.sh: unknown argument $1; expected test or bench" >&2
+	echo "needs.sh: unknown argument $1; expected test, bench or arm64" >&2
 	exit 2
 	;;
 esac

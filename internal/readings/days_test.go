@@ -194,7 +194,7 @@ func TestSettle(t *testing.T) {
 			m, _ := s.machine("m")
 			at := dayStart.UnixMicro()
 			touched, _ := s.touchedOf(m, at)
-			next, err := s.drafts(m, at)
+			next, _, err := s.drafts(m, at)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -353,7 +353,7 @@ func TestLateWhileSealing(t *testing.T) {
 	m, _ := s.machine("m")
 	at := dayStart.UnixMicro()
 	touched, _ := s.touchedOf(m, at)
-	next, err := s.drafts(m, at)
+	next, _, err := s.drafts(m, at)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -191,8 +191,8 @@ func jitter(machine string) uint32 {
 	return h.Sum32() % 1000
 }
 
-// sealDue seals the days of one machine, resting after each a quarter as long as it
-// took, so that a core is never taken for long.
+// sealDue seals the days of one machine, resting a quarter as long as each took a
+// core for, so that none is ever taken for long. Waiting for the disk is rest.
 func (k *Keeper) sealDue(ctx context.Context, m *machine) (sealed int, err error) {
 	grace := k.cfg.Grace + k.cfg.Spread*time.Duration(jitter(m.name))/1000
 	for _, at := range k.store.due(m, grace) {
@@ -208,7 +208,7 @@ func (k *Keeper) sealDue(ctx context.Context, m *machine) (sealed int, err error
 		select {
 		case <-ctx.Done():
 			return sealed, nil
-		case <-time.After(time.Since(begin) / 4):
+		case <-time.After(done.worked/4 - (time.Since(begin) - done.worked)):
 		}
 	}
 	return sealed, nil

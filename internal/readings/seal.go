@@ -18,6 +18,8 @@ type Sealed struct {
 	Anew  bool  // the day had a file before
 	Rows  int64 // in the file
 	Bytes int64 // of all its files
+
+	worked time.Duration // that a core was taken for; the rest was waiting for the disk
 }
 
 // Seal makes the files of a machine's day from its rows, whole or not at all,
@@ -49,7 +51,7 @@ func (s *Store) seal(m *machine, at int64) (Sealed, error) {
 	if !found {
 		return Sealed{}, nil
 	}
-	next, err := s.drafts(m, at)
+	next, worked, err := s.drafts(m, at)
 	if err != nil {
 		return Sealed{}, fmt.Errorf("seal %s of machine %q: %w", dayName(at), m.name, err)
 	}
@@ -59,6 +61,7 @@ func (s *Store) seal(m *machine, at int64) (Sealed, error) {
 	if err != nil {
 		return Sealed{}, fmt.Errorf("seal %s of machine %q: %w", dayName(at), m.name, err)
 	}
+	done.worked = worked
 	return done, nil
 }
 
@@ -73,16 +76,17 @@ func (s *Store) touchedOf(m *machine, at int64) (touched uint64, found bool) {
 	return open.touched, true
 }
 
-// drafts writes the files of a day under names that nobody reads.
-func (s *Store) drafts(m *machine, at int64) (*version, error) {
+// drafts writes the files of a day under names that nobody reads, and tells for
+// how long that took a core.
+func (s *Store) drafts(m *machine, at int64) (next *version, worked time.Duration, err error) {
 	v, err := s.lookAt(m)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	defer v.Close()
 	for k := range Kind(kinds) {
 		if err := s.files.MakeFolder(s.folderOf(k, m.name)); err != nil {
-			return nil, err
+			return nil, 0, err
 		}
 	}
 	w := &dayWriter{view: v, at: at, sensors: v.sensors()}
@@ -95,10 +99,12 @@ func (s *Store) drafts(m *machine, at int64) (*version, error) {
 	for k := range Kind(kinds) {
 		names = append(names, s.draftOf(k, m.name, at))
 	}
-	if err := s.files.Draft(names, w.fill); err != nil {
-		return nil, err
-	}
-	return &w.version, nil
+	err = s.files.Draft(names, func(outs []io.Writer) error {
+		begin := time.Now()
+		defer func() { worked = time.Since(begin) }()
+		return w.fill(outs)
+	})
+	return &w.version, worked, err
 }
 
 // A dayWriter writes the files of a day in one pass over its rows.
