@@ -28,6 +28,7 @@ func (configCmd) Help() string {
 		"fettle config set forecast.interval 300s       at once, in a running server too",
 		"fettle config set http.hosts fettle.plant,10.0.0.7    a list",
 		"fettle config set units.flow l/min",
+		"fettle config set smtp.password_file smtp-password    a secret, from a file",
 		"fettle config check -c /etc/fettle.yaml",
 	)
 }
@@ -160,9 +161,12 @@ func (c *configSetCmd) Run(ctx context.Context, g *globals, out io.Writer) error
 	if err != nil {
 		return usage(err)
 	}
-	if change.Old == change.New {
+	switch {
+	case change.New == config.Secret("x").String(): // of two secrets nobody is told how they differ
+		fmt.Fprintf(out, "%s is set in %s.\n", change.Setting, file)
+	case change.Old == change.New:
 		fmt.Fprintf(out, "%s is %s in %s already.\n", c.Setting, shown(change.New), file)
-	} else {
+	default:
 		fmt.Fprintf(out, "%s is %s in %s now; it was %s.\n", c.Setting, shown(change.New), file, shown(change.Old))
 	}
 	if name, set := config.Variable(c.Setting); set {

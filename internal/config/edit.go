@@ -60,12 +60,12 @@ func onlyChange(file, key string, before, after []byte) (fettle.SettingChange, e
 	}
 	changes := Changes(was, now)
 	for _, c := range changes {
-		if err == nil && c.Setting != key && !strings.HasPrefix(key, c.Setting+".") {
+		if err == nil && !sets(key, c.Setting) {
 			return fettle.SettingChange{}, byHand(file, key, place{})
 		}
 	}
 	for _, v := range now.Settings() {
-		if v.Name != key && !strings.HasPrefix(key, v.Name+".") {
+		if !sets(key, v.Name) {
 			continue
 		}
 		if i := slices.IndexFunc(changes, func(c fettle.SettingChange) bool { return c.Setting == v.Name }); i >= 0 {
@@ -74,6 +74,12 @@ func onlyChange(file, key string, before, after []byte) (fettle.SettingChange, e
 		return fettle.SettingChange{Setting: v.Name, Old: v.Text, New: v.Text, Live: v.Live}, nil
 	}
 	return fettle.SettingChange{}, UnknownSetting(key)
+}
+
+// sets tells whether a key of the file is a setting, an entry of it, or names the
+// file of a secret.
+func sets(key, setting string) bool {
+	return key == setting || strings.HasPrefix(key, setting+".") || key == setting+"_file"
 }
 
 // faultOf is what is wrong with a setting alone, if that is among the faults:
@@ -110,6 +116,8 @@ func yamlOf(file, key, text string) (string, error) {
 		isMap := s.value.Kind() == reflect.Map
 		switch {
 		case isMap && strings.HasPrefix(key, s.path+"."):
+			return yamlScalar(text), nil
+		case isSecret(s.value) && key == s.path+"_file":
 			return yamlScalar(text), nil
 		case s.path != key:
 			continue

@@ -59,6 +59,22 @@ func TestSetChangesTheValueAndNothingElse(t *testing.T) {
 	}
 }
 
+// A secret need not stand on a command line: its file is named.
+func TestSetNamesTheFileOfASecret(t *testing.T) {
+	secret := filepath.Join(t.TempDir(), "secret")
+	if err := os.WriteFile(secret, []byte("hunter2\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	got, change, err := setIn(t, "smtp: {user: me, password: old}\n", "smtp.password", "new")
+	if err != nil || got != "smtp: {user: me, password: new}\n" || change.New != hidden {
+		t.Errorf("%q, %+v, %v", got, change, err)
+	}
+	got, change, err = setIn(t, "influx:\n  mirror: {url: 'http://x', org: o, bucket: b}\n", "influx.mirror.token_file", secret)
+	if err != nil || !strings.Contains(got, secret) || change.Setting != "influx.mirror.token" || change.New != hidden {
+		t.Errorf("%q, %+v, %v", got, change, err)
+	}
+}
+
 func TestSetRefuses(t *testing.T) {
 	for _, c := range []struct{ text, key, value, want string }{
 		{"log:\n  level: info\n", "log.lvel", "warn", "log.lvel is not a setting; expected one that `fettle config show` lists"},
