@@ -145,7 +145,7 @@ func settingsOfService(out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	_, err = (&globals{Config: spec.Config}).load()
+	_, err = (&globals{ConfigFile: spec.Config}).load()
 	if errors.Is(err, fs.ErrPermission) {
 		return nil // it is root who may go on
 	}
