@@ -34,6 +34,7 @@ func TestWindows(t *testing.T) {
 	t.Run("kill", w.kill)
 	t.Run("tunnel", w.tunnel)
 	t.Run("training", w.training)
+	t.Run("service", w.service)
 	t.Run("rooms", w.rooms)
 }
 
