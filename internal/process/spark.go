@@ -131,11 +131,13 @@ func (s *Spark) Log() string {
 	return text.String()
 }
 
-// Stop ends all of them, and waits.
+// Stop ends all of them, waits, and takes the folder away.
 func (s *Spark) Stop() {
 	for _, p := range s.processes {
 		p.kill()
 	}
+	// Executors that are being killed may write for a moment more.
+	_ = waitFor(context.Background(), time.Minute, "", func() (bool, error) { return os.RemoveAll(s.Folder) == nil, nil }) // then it stays
 }
 
 // A java is one of the cluster's processes.
