@@ -79,6 +79,7 @@ func (r *reader) old(yield func(string) error) error {
 		count++
 	}
 	for i := count; i >= 0; i-- {
+		r.file = nil
 		if err := r.read(numbered(r.path, i), yield); err != nil {
 			return err
 		}
@@ -86,46 +87,49 @@ func (r *reader) old(yield func(string) error) error {
 	return nil
 }
 
-// more reads what has come since, first in the file that was read last, which
-// may have been renamed meanwhile.
+// more reads what has come since: on in the file that was read last, which may
+// have been renamed meanwhile, and then in each that came after it.
 func (r *reader) more(yield func(string) error) error {
-	now, err := os.Stat(r.path)
-	switch {
-	case err != nil:
-		return nil // between two files
-	case r.file == nil:
+	if r.file == nil {
 		return r.old(yield) // there was none yet; by now there may be several
-	case !os.SameFile(now, r.file):
-		if err := r.behind(yield); err != nil {
+	}
+	for {
+		i, found := r.find()
+		if !found {
+			r.file = nil // it is gone, with what was not read of it
+			return r.read(r.path, yield)
+		}
+		if err := r.read(numbered(r.path, i), yield); err != nil || i == 0 {
 			return err
 		}
-	case now.Size() < r.offset:
-		r.offset = 0 // begun anew in its place
-	}
-	return r.read(r.path, yield)
-}
-
-// behind reads on in older files, from the one that was read last.
-func (r *reader) behind(yield func(string) error) error {
-	for i := 1; ; i++ {
-		older, err := os.Stat(numbered(r.path, i))
+		next, err := os.Stat(numbered(r.path, i-1))
 		if err != nil {
-			return nil // it is gone, with what was not read of it
+			return nil // between two files
 		}
-		if !os.SameFile(older, r.file) {
-			continue
+		// The oldest is renamed first. So this is the one that came after it, if
+		// it has its own name still.
+		os.SameFile(next, next) // Windows looks only now which file it is
+		if again, err := os.Stat(numbered(r.path, i)); err == nil && os.SameFile(again, r.file) {
+			r.file, r.offset = next, 0
 		}
-		for ; i > 0; i-- {
-			if err := r.read(numbered(r.path, i), yield); err != nil {
-				return err
-			}
-		}
-		return nil
 	}
 }
 
-// read gives the whole lines of a file: of the one that was read last from the
-// offset on, of another from its beginning.
+// find finds the file that was read last.
+func (r *reader) find() (i int, found bool) {
+	for ; ; i++ {
+		is, err := os.Stat(numbered(r.path, i))
+		if err != nil && i > 0 {
+			return 0, false
+		}
+		if err == nil && os.SameFile(is, r.file) {
+			return i, true
+		}
+	}
+}
+
+// read gives the whole lines of the file that was read last from the offset on,
+// or, if there is none, of the one at path.
 func (r *reader) read(path string, yield func(string) error) (err error) {
 	file, err := open(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -139,8 +143,11 @@ func (r *reader) read(path string, yield func(string) error) (err error) {
 	if err != nil {
 		return fmt.Errorf("read log: %w", err)
 	}
-	if r.file == nil || !os.SameFile(info, r.file) {
-		r.file, r.offset = info, 0
+	switch {
+	case r.file == nil || info.Size() < r.offset && os.SameFile(info, r.file):
+		r.file, r.offset = info, 0 // the first, or begun anew in its place
+	case !os.SameFile(info, r.file):
+		return nil // renamed this moment; the next look finds it
 	}
 	if _, err := file.Seek(r.offset, io.SeekStart); err != nil {
 		return fmt.Errorf("read log: %w", err)
