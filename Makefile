@@ -91,7 +91,7 @@ bench-neighbours: build ## Line protocol beside a real InfluxDB, mirroring into 
 	scripts/peers/influxd.sh >/dev/null
 	go run ./bench/neighbours -fettle bin/fettle
 
-bench-learning: build ## 1,000 machines forecast every minute, then twice as many and so on; requests while a model is trained; about 20 minutes, alone on the machine
+bench-learning: build ## 1,000 machines forecast every minute, then twice as many and so on; requests while a model is trained; about 45 minutes, alone on the machine
 	go run ./bench -fettle bin/fettle -part fleet
 	go run ./bench -fettle bin/fettle -part training
 

@@ -22,7 +22,7 @@ const (
 	fleetPastEvery = 10 * time.Second
 	fleetEvery     = 2 * time.Second // from message to message of a machine, live
 	fleetWarmUp    = 60 * time.Second
-	fleetTime      = 120 * time.Second
+	fleetTime      = 5 * time.Minute // the hour's forecasts fall due once in it
 	// fleetLate is how far behind its timetable whoever publishes may be; beyond
 	// it the computer does not carry so many machines.
 	fleetLate = 5 * time.Second
@@ -77,7 +77,7 @@ func (b *bench) fleetOf(ctx context.Context, n int) (carried bool, err error) {
 	wanted := float64(n) * length.Minutes() * (1 + 1.0/5)
 	carried = skipped < 0.01*wanted && live.late < fleetLate
 	row(fmt.Sprintf("%d machines every %v, forecast every minute: cores used", n, fleetEvery), "%.2f", (to.cpu-from.cpu).Seconds()/length.Seconds(), "")
-	row("  of them those of whoever publishes, beside", "%.2f", (to.own-from.own).Seconds()/length.Seconds(), "")
+	row("  and by whoever publishes, beside them", "%.2f", (to.own-from.own).Seconds()/length.Seconds(), "")
 	row(fmt.Sprintf("  forecasts a minute, of %.0f due", wanted/length.Minutes()), "%.0f", made/length.Minutes(), "")
 	row("  left out", "%.0f", skipped, "0")
 	row("  machines that wait to be judged, at most", "%.0f", live.behind, "")

@@ -19,14 +19,6 @@ func (r *room) accept(at time.Time) time.Time {
 	return since
 }
 
-// later returns the same rows so many rows later.
-func later(rows []fettle.Reading, by int) []fettle.Reading {
-	for i := range rows {
-		rows[i].Time = at(by + i)
-	}
-	return rows
-}
-
 // What becomes of a machine that a person has accepted as it is.
 func TestMachineIsAcceptedAsItIs(t *testing.T) {
 	level := func(_ int, v float64) float64 { return v + 10 }
