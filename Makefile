@@ -47,7 +47,7 @@ race: ## The concurrent packages under the race detector, if there is a C compil
 	@if command -v cc >/dev/null; then CGO_ENABLED=1 go test -race $(CONCURRENT) && CGO_ENABLED=1 go test -race -run Pool ./patchtst/internal/kernel; else echo "race: no C compiler, left out"; fi
 
 # In an emulator these take too long; the others cover what they do, on less.
-ARM64_SKIP := TestPlans$$|TestPlanKeepsItsWord|TestShortcuts$$|TestTrainingGradients/more_patches
+ARM64_SKIP := TestPlans$$|TestPlanKeepsItsWord|TestShortcuts$$|TestBFloat16|TestTrainingGradients/more_patches
 
 test-arm64: ## The engine's plain Go, with its gradients, and the formats of readings on arm64 in qemu; a few minutes
 	@scripts/needs.sh arm64

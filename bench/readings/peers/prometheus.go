@@ -36,7 +36,7 @@ func openPrometheus(dir string, h header) (engine, error) {
 	p := &prometheus{dir: dir, db: db, appender: db.Appender(context.Background())}
 	for _, machine := range h.Machines {
 		for _, sensor := range h.Sensors {
-			p.names = append(p.names, labels.FromStrings(labels.MetricName, sensor, "machine", machine))
+			p.names = append(p.names, labels.FromStrings("__name__", sensor, "machine", machine))
 		}
 	}
 	p.refs = make([]storage.SeriesRef, len(p.names))
@@ -88,8 +88,10 @@ func (p *prometheus) read(from, to int64, series []int) (samples int64, err erro
 			matchers = append(matchers, labels.MustNewMatcher(labels.MatchEqual, l.Name, l.Value))
 		})
 		set := querier.Select(context.Background(), false, nil, matchers...)
-		var times []int64
-		var values []float64
+		var column struct {
+			times  []int64
+			values []float64
+		}
 		for set.Next() {
 			it = set.At().Iterator(it)
 			for kind := it.Next(); kind != chunkenc.ValNone; kind = it.Next() {
@@ -97,7 +99,7 @@ func (p *prometheus) read(from, to int64, series []int) (samples int64, err erro
 					return 0, fmt.Errorf("%s has a sample that is no number", p.names[n])
 				}
 				at, value := it.At()
-				times, values = append(times, at), append(values, value)
+				column.times, column.values = append(column.times, at), append(column.values, value)
 			}
 			if err := it.Err(); err != nil {
 				return 0, err
@@ -106,7 +108,7 @@ func (p *prometheus) read(from, to int64, series []int) (samples int64, err erro
 		if err := set.Err(); err != nil {
 			return 0, err
 		}
-		samples += int64(len(values))
+		samples += int64(len(column.values))
 	}
 	return samples, nil
 }
