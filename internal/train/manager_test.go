@@ -126,9 +126,15 @@ func (w *works) await(id uint64, what string, wanted func(fettle.Training) bool)
 	}
 }
 
+// awaitEnd waits until a run is over, and what it kept on the disk is deleted:
+// that comes after its record.
 func (w *works) awaitEnd(id uint64) fettle.Training {
 	w.t.Helper()
-	return w.await(id, "over", func(t fettle.Training) bool { return t.State.Over() })
+	return w.await(id, "over", func(t fettle.Training) bool {
+		w.Manager.mu.Lock()
+		defer w.Manager.mu.Unlock()
+		return t.State.Over() && w.active[id] == nil
+	})
 }
 
 // weights are a version's, as they are on the disk.
