@@ -93,7 +93,7 @@ func (d demo) becomesAlarm(desk, fleet *chromium.Tab) {
 // isAcknowledged: one click, and everybody knows.
 func (d demo) isAcknowledged(desk *chromium.Tab) {
 	desk.Do(chromedp.Click(chromedp.CSS(`[data-acknowledge]:not([data-note])`)))
-	desk.Until(`document.querySelector('#head').innerText.includes('acknowledged') && !document.querySelector('#head button')`)
+	desk.Until(`document.querySelector('#head').innerText.includes('acknowledged') && !document.querySelector('#head [data-acknowledge]')`)
 	a := d.toldOverMQTT(fettle.Acknowledged)
 
 	var list struct{ Alarms []fettle.Alarm }
