@@ -2,15 +2,12 @@ package tunnel
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
-	"io/fs"
-	"os"
-	"path/filepath"
-	"strconv"
 	"strings"
 	"sync"
 	"unicode"
+
+	"fettle/internal/logfile"
 )
 
 // LogFile is the name of cloudflared's log in the tunnel's folder. Older parts
@@ -23,70 +20,30 @@ const (
 	maxShown  = 300 // bytes of the last line that are shown
 )
 
-// A logFile keeps what cloudflared says, and never more than three files of it.
+// A logFile keeps what cloudflared says, and knows its last line.
 type logFile struct {
-	path string
+	*logfile.Writer
 
-	mu   sync.Mutex
-	file *os.File
-	size int64
-	line []byte // the beginning of the line that is being written
-	last string // the last whole line
+	mu   sync.Mutex // guards what follows
+	line []byte     // the beginning of the line that is being written
+	last string     // the last whole line
 }
 
 func openLog(path string) (*logFile, error) {
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return nil, fmt.Errorf("make the tunnel's folder: %w", err)
+	w, err := logfile.Open(path, maxLog, olderLogs)
+	if err != nil {
+		return nil, fmt.Errorf("keep what cloudflared says: %w", err)
 	}
-	l := &logFile{path: path}
-	return l, l.open()
+	return &logFile{Writer: w}, nil
 }
 
-func (l *logFile) open() error {
-	file, err := os.OpenFile(l.path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
-	if err != nil {
-		return fmt.Errorf("open cloudflared's log: %w", err)
-	}
-	info, err := file.Stat()
-	if err != nil {
-		return errors.Join(fmt.Errorf("open cloudflared's log: %w", err), file.Close())
-	}
-	l.file, l.size = file, info.Size()
-	return nil
-}
-
-// Write keeps a piece of the log. A full disk must not stop cloudflared, so
-// what cannot be written is lost.
+// Write keeps a piece of the log. It never fails: a full disk must not stop
+// cloudflared.
 func (l *logFile) Write(p []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.remember(p)
-	if l.size+int64(len(p)) > maxLog && l.size > 0 {
-		l.rotate()
-	}
-	if l.file != nil {
-		n, _ := l.file.Write(p)
-		l.size += int64(n)
-	}
-	return len(p), nil
-}
-
-// rotate begins a new file. The mutex is held.
-func (l *logFile) rotate() {
-	if l.file != nil {
-		_ = l.file.Close() // nothing more can be done for it
-		l.file = nil
-	}
-	for i := olderLogs; i > 0; i-- {
-		from := l.path
-		if i > 1 {
-			from += "." + strconv.Itoa(i-1)
-		}
-		if err := os.Rename(from, l.path+"."+strconv.Itoa(i)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			_ = os.Remove(from) // rather lost than without a bound
-		}
-	}
-	_ = l.open() // without it the rest is lost
+	return l.Writer.Write(p)
 }
 
 // remember keeps the last line, for messages. The mutex is held.
@@ -126,14 +83,4 @@ func tidy(line string) string {
 		}
 		return r
 	}, strings.ToValidUTF8(line, "")))
-}
-
-// Close closes the file.
-func (l *logFile) Close() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.file != nil {
-		_ = l.file.Close() // it is a log
-		l.file = nil
-	}
 }
