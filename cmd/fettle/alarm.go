@@ -40,11 +40,7 @@ func (c *alarmListCmd) Run(ctx context.Context, g *globals, out io.Writer) error
 	if c.Limit < 1 || c.Limit > 10_000 {
 		return usage(fettle.BadField("bad limit", "--limit", strconv.Itoa(c.Limit), "1 to 10000"))
 	}
-	cfg, err := g.config()
-	if err != nil {
-		return err
-	}
-	server, err := mustFindServer(ctx, cfg.Data.Dir)
+	server, err := g.server(ctx)
 	if err != nil {
 		return err
 	}
@@ -112,11 +108,7 @@ func (c *alarmOkCmd) Run(ctx context.Context, g *globals, out io.Writer) error {
 }
 
 func (c *alarmAnswer) say(ctx context.Context, g *globals, out io.Writer, verb string, done func(fettle.Alarm) string) error {
-	cfg, err := g.config()
-	if err != nil {
-		return err
-	}
-	server, err := mustFindServer(ctx, cfg.Data.Dir)
+	server, err := g.server(ctx)
 	if err != nil {
 		return err
 	}

@@ -38,11 +38,7 @@ type noticeAnswer struct {
 }
 
 func (c *notifyListCmd) Run(ctx context.Context, g *globals, out io.Writer) error {
-	cfg, err := g.config()
-	if err != nil {
-		return err
-	}
-	server, err := mustFindServer(ctx, cfg.Data.Dir)
+	server, err := g.server(ctx)
 	if err != nil {
 		return err
 	}
@@ -101,11 +97,7 @@ type notifyTestCmd struct {
 }
 
 func (c *notifyTestCmd) Run(ctx context.Context, g *globals, out io.Writer) error {
-	cfg, err := g.config()
-	if err != nil {
-		return err
-	}
-	server, err := mustFindServer(ctx, cfg.Data.Dir)
+	server, err := g.server(ctx)
 	if err != nil {
 		return err
 	}
@@ -141,11 +133,7 @@ type notifyResendCmd struct {
 }
 
 func (c *notifyResendCmd) Run(ctx context.Context, g *globals, out io.Writer) error {
-	cfg, err := g.config()
-	if err != nil {
-		return err
-	}
-	server, err := mustFindServer(ctx, cfg.Data.Dir)
+	server, err := g.server(ctx)
 	if err != nil {
 		return err
 	}

@@ -65,6 +65,15 @@ func mustFindServer(ctx context.Context, dir string) (*remote, error) {
 	return server, err
 }
 
+// server is the running one of the data folder.
+func (g *globals) server(ctx context.Context) (*remote, error) {
+	cfg, err := g.config()
+	if err != nil {
+		return nil, err
+	}
+	return mustFindServer(ctx, cfg.Data.Dir)
+}
+
 // dialable turns the address of a listener into one to call: 0.0.0.0 and ::
 // mean this computer too.
 func dialable(address string) string {

@@ -147,12 +147,3 @@ func (c *silenceEndCmd) Run(ctx context.Context, g *globals, out io.Writer) erro
 	_, err = fmt.Fprintf(out, "People are told of alarms of %s again.\n", c.Machine)
 	return err
 }
-
-// server is the running one of the data folder.
-func (g *globals) server(ctx context.Context) (*remote, error) {
-	cfg, err := g.config()
-	if err != nil {
-		return nil, err
-	}
-	return mustFindServer(ctx, cfg.Data.Dir)
-}
